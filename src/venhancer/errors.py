@@ -1,0 +1,21 @@
+"""Errors a user can meet. Each message says what was given, what is allowed and what to do, in one line."""
+
+
+class VEnhancerError(Exception):
+    """Root of every error raised for something outside the program; the command line prints it and exits 2."""
+
+
+class InputError(VEnhancerError):
+    """The source or target file cannot be used."""
+
+
+class SettingsError(VEnhancerError):
+    """A setting has no valid meaning for this clip or model."""
+
+
+class WeightsError(VEnhancerError):
+    """Model weights are missing, damaged or not what they claim to be."""
+
+
+class JobFailed(VEnhancerError):
+    """Work that began correctly could not be finished."""
