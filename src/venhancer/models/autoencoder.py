@@ -1,0 +1,131 @@
+"""Frames to latents and back: three autoencoders with the same two methods.
+
+`encode_frames` gives the posterior's mode, scaled as the networks expect it, and `decode_frames` inverts it. The
+published models use the image autoencoder of Stable Diffusion 2.1 (v1) or the one with a temporal decoder of Stable
+Video Diffusion (v2); the embedded model uses a linear one, which costs next to nothing and loses next to nothing.
+Weights and arithmetic are in the dtype the model was loaded in; frames come in and go out in float32.
+"""
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, AutoencoderKLTemporalDecoder
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class LinearAutoencoder(ModelMixin, ConfigMixin):
+    """Principal components of pixel patches: a strided convolution and its transpose.
+
+    Args:
+        patch: side of a patch, which is also the number of pixels per latent.
+        latent_channels: components kept; 3 * patch^2 would be lossless.
+    """
+
+    @register_to_config
+    def __init__(self, *, patch: int = 4, latent_channels: int = 24) -> None:
+        super().__init__()
+        self.basis = nn.Parameter(torch.zeros(latent_channels, 3, patch, patch))
+        self.gain = nn.Parameter(torch.ones(latent_channels))
+
+    @classmethod
+    def fit(cls, frames: Float[Tensor, "n 3 h w"], *, patch: int, latent_channels: int) -> Self:
+        """Return the autoencoder whose components explain most of these frames; each gets unit variance.
+
+        Args:
+            frames: pictures in [-1, 1]; height and width multiples of `patch`.
+            patch: side of a patch.
+            latent_channels: components to keep.
+        """
+        patches = rearrange(frames, "n c (h p) (w q) -> (n h w) (c p q)", p=patch, q=patch).double()
+        variances, components = torch.linalg.eigh(patches.mT @ patches / len(patches))
+        kept = slice(-latent_channels, None)
+        basis = components[:, kept].mT.flip(0)
+        basis = basis * torch.sign(basis.sum(dim=1, keepdim=True) + 1e-12)
+        autoencoder = cls(patch=patch, latent_channels=latent_channels)
+        autoencoder.basis.data = rearrange(basis.float(), "k (c p q) -> k c p q", p=patch, q=patch)
+        autoencoder.gain.data = variances[kept].flip(0).clamp(min=1e-8).rsqrt().float()
+        return autoencoder
+
+    def encode_frames(self, frames: Float[Tensor, "b 3 f h w"]) -> Float[Tensor, "b c f h2 w2"]:
+        """Return the latents of frames in [-1, 1]."""
+        pictures = rearrange(frames, "b c f h w -> (b f) c h w").to(self.dtype)
+        latents = F.conv2d(pictures, self.basis, stride=self.config.patch) * self.gain[:, None, None]
+        return rearrange(latents.float(), "(b f) c h w -> b c f h w", b=frames.shape[0])
+
+    def decode_frames(self, latents: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b 3 f h2 w2"]:
+        """Return the frames of latents, about in [-1, 1]."""
+        components = rearrange(latents, "b c f h w -> (b f) c h w").to(self.dtype) / self.gain[:, None, None]
+        frames = F.conv_transpose2d(components, self.basis, stride=self.config.patch)
+        return rearrange(frames.float(), "(b f) c h w -> b c f h w", b=latents.shape[0])
+
+
+class ImageAutoencoder(AutoencoderKL):
+    """Stable Diffusion's autoencoder, one frame at a time."""
+
+    def encode_frames(self, frames: Float[Tensor, "b 3 f h w"]) -> Float[Tensor, "b c f h2 w2"]:
+        """Return the latents of frames in [-1, 1]."""
+        return encode_one_by_one(self, frames)
+
+    def decode_frames(self, latents: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b 3 f h2 w2"]:
+        """Return the frames of latents, about in [-1, 1]."""
+        scaled = rearrange(latents, "b c f h w -> (b f) c h w").to(self.dtype) / self.config.scaling_factor
+        frames = torch.cat([self.decode(one).sample.float() for one in scaled.split(1)])
+        return rearrange(frames, "(b f) c h w -> b c f h w", b=latents.shape[0])
+
+
+class VideoAutoencoder(AutoencoderKLTemporalDecoder):
+    """Stable Video Diffusion's autoencoder: frames are encoded alone and decoded together.
+
+    Args (of `decode_frames`): frames decoded together are `decode_window`, and windows share `decode_overlap` frames
+    whose pixels are cross-faded, as in the published program.
+    """
+
+    decode_window = 5
+    decode_overlap = 2
+
+    def encode_frames(self, frames: Float[Tensor, "b 3 f h w"]) -> Float[Tensor, "b c f h2 w2"]:
+        """Return the latents of frames in [-1, 1]."""
+        return encode_one_by_one(self, frames)
+
+    def decode_frames(self, latents: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b 3 f h2 w2"]:
+        """Return the frames of latents, about in [-1, 1]."""
+        return torch.stack([self._decode_clip(clip / self.config.scaling_factor) for clip in latents])
+
+    def _decode_clip(self, latents: Float[Tensor, "c f h w"]) -> Float[Tensor, "3 f h2 w2"]:
+        pictures = rearrange(latents, "c f h w -> f c h w").to(self.dtype)
+        decoded: Tensor | None = None
+        for start in _window_starts(len(pictures), self.decode_window, self.decode_overlap):
+            window = pictures[start : start + self.decode_window]
+            frames = self.decode(window, num_frames=len(window)).sample.float()
+            decoded = frames if decoded is None else _cross_fade(decoded, frames, len(decoded) - start)
+        assert decoded is not None
+        return rearrange(decoded, "f c h w -> c f h w")
+
+
+def encode_one_by_one(
+    vae: AutoencoderKL | AutoencoderKLTemporalDecoder, frames: Float[Tensor, "b 3 f h w"]
+) -> Float[Tensor, "b c f h2 w2"]:
+    """Return the mode of every frame's posterior, scaled; one frame is held at a time."""
+    pictures = rearrange(frames, "b c f h w -> (b f) c h w").to(vae.dtype)
+    modes = torch.cat([vae.encode(one).latent_dist.mode().float() for one in pictures.split(1)])
+    return rearrange(modes * vae.config.scaling_factor, "(b f) c h w -> b c f h w", b=frames.shape[0])
+
+
+def _window_starts(frames: int, window: int, overlap: int) -> Sequence[int]:
+    """Return where windows begin so that all frames are covered and each window but the last is whole."""
+    return [0, *range(window - overlap, max(frames - overlap, 0), window - overlap)]
+
+
+def _cross_fade(
+    before: Float[Tensor, "f c h w"], after: Float[Tensor, "g c h w"], shared: int
+) -> Float[Tensor, "n c h w"]:
+    """Join two runs of frames whose last and first `shared` frames are the same moments."""
+    weight = torch.linspace(0, 1, shared + 2, device=after.device)[1:-1, None, None, None]
+    blended = torch.lerp(before[len(before) - shared :], after[:shared], weight)
+    return torch.cat([before[: len(before) - shared], blended, after[shared:]])

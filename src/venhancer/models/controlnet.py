@@ -1,0 +1,138 @@
+"""The video ControlNet: turns the low-quality key frames into residuals for the base network's skips and middle.
+
+Video-aware conditioning (VEnhancer, sec. 3.2): the key frames' latents, the noise put on them and the downscale
+factor enter **only at key frames**; the layers along time carry what they say to the frames between.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+import torch
+from diffusers.configuration_utils import register_to_config
+from einops import rearrange, repeat
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from venhancer.models.attention import KeysValues
+from venhancer.models.blocks import sinusoid, zeroed
+from venhancer.models.encoder import BlockFactory, VideoEncoder
+from venhancer.models.shape import NetworkShape
+from venhancer.models.unet import VideoNetwork, VideoUNet
+
+
+class KeyFrames(NamedTuple):
+    """What the ControlNet is told at key frames.
+
+    Args:
+        latents: noise-augmented latents of the key frames, in order.
+        mask: which frames of each clip are key frames; the i-th True takes the i-th latents.
+        noise_timesteps: timestep index of the noise on `latents`, one a clip.
+        downscale_factor: how much smaller the input was, one a clip.
+    """
+
+    latents: Float[Tensor, "b c k h w"]
+    mask: Bool[Tensor, "b f"]
+    noise_timesteps: Int[Tensor, " b"]
+    downscale_factor: Float[Tensor, " b"]
+
+
+class VideoControlNet(VideoNetwork):
+    """A copy of the base network's encoder and middle whose outputs pass through zero convolutions.
+
+    Takes the same arguments as `VideoUNet`, but for `out_channels`.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        *,
+        in_channels: int = 4,
+        base_channels: int = 320,
+        channel_mults: Sequence[int] = (1, 2, 4, 4),
+        blocks_per_level: int = 2,
+        attention_levels: Sequence[bool] = (True, True, True, False),
+        head_dim: int = 64,
+        text_dim: int = 1024,
+        entry_heads: int = 8,
+        norm_groups: int = 32,
+    ) -> None:
+        super().__init__()
+        shape = NetworkShape(
+            in_channels=in_channels,
+            base_channels=base_channels,
+            channel_mults=tuple(channel_mults),
+            blocks_per_level=blocks_per_level,
+            attention_levels=tuple(attention_levels),
+            head_dim=head_dim,
+            text_dim=text_dim,
+            entry_heads=entry_heads,
+            norm_groups=norm_groups,
+        )
+        self.encoder = VideoEncoder(shape, BlockFactory(shape))
+        self.key_frame_conv = nn.Conv2d(in_channels, base_channels, 3, padding=1)
+        self.noise_embed = zeroed(nn.Linear(shape.embed_dim, shape.embed_dim))
+        self.downscale_embed = nn.Sequential(
+            nn.Linear(base_channels, shape.embed_dim),
+            nn.SiLU(),
+            zeroed(nn.Linear(shape.embed_dim, shape.embed_dim)),
+        )
+        self.zero_convs = nn.ModuleList(zeroed(nn.Conv2d(width, width, 1)) for width in shape.skip_channels)
+        self.middle_zero_conv = zeroed(nn.Conv2d(shape.widths[-1], shape.widths[-1], 1))
+
+    @classmethod
+    def from_unet(cls, unet: VideoUNet) -> Self:
+        """Return a ControlNet with the base network's encoder and middle that changes nothing yet."""
+        config = {name: value for name, value in unet.config.items() if not name.startswith("_")}
+        config.pop("out_channels")
+        controlnet = cls(**config)
+        controlnet.encoder.load_state_dict(unet.encoder.state_dict())
+        return controlnet.to(unet.device, unet.dtype)
+
+    def forward(
+        self,
+        noisy_latents: Float[Tensor, "b c f h w"],
+        timesteps: Int[Tensor, " b"],
+        text: tuple[KeysValues, ...],
+        key_frames: KeyFrames | None,
+        max_tokens: int | None = None,
+    ) -> list[Tensor]:
+        """Return one residual a skip of the base network, then the middle's.
+
+        Args:
+            noisy_latents: the same latents that the base network gets.
+            timesteps: 0 (clean) to 999 (noise), one a clip.
+            text: this network's `project_text` of the prompt.
+            key_frames: the low-quality input; None leaves the network without any condition.
+            max_tokens: see `BlockContext`.
+        """
+        frames = noisy_latents.shape[2]
+        embeds = repeat(self.encoder.embed_number(timesteps), "b d -> b f d", f=frames)
+        added = None
+        if key_frames is not None:
+            embeds = embeds + key_frames.mask[:, :, None] * self._embed_conditions(key_frames)[:, None]
+            added = self._features_at_key_frames(key_frames)
+        context = self.encoder.context(rearrange(embeds, "b f d -> (b f) d"), text, frames, max_tokens)
+        x, features = self.encoder(
+            rearrange(noisy_latents, "b c f h w -> (b f) c h w"), context, added=added, run=self.run_stage
+        )
+        residuals = []
+        for zero_conv in self.zero_convs:
+            residuals.append(zero_conv(features.pop(0)))
+        return [*residuals, self.middle_zero_conv(x)]
+
+    def _embed_conditions(self, key_frames: KeyFrames) -> Float[Tensor, "b d"]:
+        """Return what noise level and downscale factor add to the embedding of a key frame."""
+        first = self.downscale_embed[0]
+        noise = self.noise_embed(self.encoder.embed_number(key_frames.noise_timesteps))
+        factor = sinusoid(key_frames.downscale_factor, first.in_features)
+        return noise + self.downscale_embed(factor.to(first.weight.dtype))
+
+    def _features_at_key_frames(self, key_frames: KeyFrames) -> Float[Tensor, "bf c h w"]:
+        """Return the key frames' features in their places and zeros between."""
+        clips = key_frames.latents.shape[0]
+        latents = rearrange(key_frames.latents, "b c k h w -> (b k) c h w")
+        features = self.key_frame_conv(latents.contiguous(memory_format=torch.channels_last))
+        features = rearrange(features, "(b k) c h w -> b k c h w", b=clips)
+        order = (key_frames.mask.cumsum(dim=1) - 1).clamp(min=0)
+        placed = features[torch.arange(clips, device=order.device)[:, None], order]
+        return rearrange(placed * key_frames.mask[:, :, None, None, None], "b f c h w -> (b f) c h w")

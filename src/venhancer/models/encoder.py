@@ -1,0 +1,127 @@
+"""The half that both networks share: time embedding, the way down, and the middle.
+
+`VideoUNet` runs it on the noisy latents; `VideoControlNet` is a copy of it that also sees the key frames. Every stage
+of the way down gives one skip.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from venhancer.models.attention import KeysValues
+from venhancer.models.blocks import (
+    BlockContext,
+    BlockSequence,
+    Downsample,
+    ResBlock,
+    SpatialTransformer,
+    TemporalTransformer,
+    sinusoid,
+)
+from venhancer.models.shape import NetworkShape
+
+Run = Callable[[nn.Module, Tensor, BlockContext], Tensor]
+
+
+def run_directly(stage: nn.Module, x: Tensor, context: BlockContext) -> Tensor:
+    """Call a stage; its counterpart while training recomputes the stage instead of keeping its activations."""
+    return stage(x, context)
+
+
+class BlockFactory:
+    """Makes the blocks of one network from its shape, numbering the cross-attentions as it goes."""
+
+    def __init__(self, shape: NetworkShape) -> None:
+        self.shape = shape
+        self.text_slots = 0
+
+    def stage(self, channels_in: int, channels: int, *, attention: bool) -> BlockSequence:
+        """Return a ResBlock, followed by both transformers on the levels that have attention."""
+        return BlockSequence(
+            [self.res_block(channels_in, channels), *(self.transformers(channels) if attention else [])]
+        )
+
+    def res_block(self, channels_in: int, channels: int) -> ResBlock:
+        """Return a ResBlock of this network."""
+        return ResBlock(channels_in, channels, embed_dim=self.shape.embed_dim, groups=self.shape.norm_groups)
+
+    def transformers(self, channels: int) -> list[nn.Module]:
+        """Return the spatial and the temporal transformer of one stage."""
+        shape, slot = self.shape, self.text_slots
+        self.text_slots += 1
+        return [
+            SpatialTransformer(
+                channels, head_dim=shape.head_dim, text_dim=shape.text_dim, text_slot=slot, groups=shape.norm_groups
+            ),
+            TemporalTransformer(channels, inner_channels=channels, head_dim=shape.head_dim, groups=shape.norm_groups),
+        ]
+
+
+class VideoEncoder(nn.Module):
+    """Time embedding, way down and middle of a video U-Net."""
+
+    def __init__(self, shape: NetworkShape, factory: BlockFactory) -> None:
+        super().__init__()
+        self.time_embed = nn.Sequential(
+            nn.Linear(shape.base_channels, shape.embed_dim), nn.SiLU(), nn.Linear(shape.embed_dim, shape.embed_dim)
+        )
+        self.conv_in = nn.Conv2d(shape.in_channels, shape.base_channels, 3, padding=1)
+        self.entry = TemporalTransformer(
+            shape.base_channels,
+            inner_channels=shape.entry_heads * shape.head_dim,
+            head_dim=shape.head_dim,
+            groups=shape.norm_groups,
+        )
+        self.stages = nn.ModuleList()
+        channels = shape.base_channels
+        for level, (width, attention) in enumerate(zip(shape.widths, shape.attention_levels, strict=True)):
+            if level > 0:
+                self.stages.append(BlockSequence([Downsample(channels)]))
+            for _ in range(shape.blocks_per_level):
+                self.stages.append(factory.stage(channels, width, attention=attention))
+                channels = width
+        self.middle = BlockSequence(
+            [
+                factory.res_block(channels, channels),
+                *factory.transformers(channels),
+                factory.res_block(channels, channels),
+            ]
+        )
+
+    def embed_number(self, values: Tensor) -> Float[Tensor, "b d"]:
+        """Embed one number a clip (timestep, noise level) through this network's time embedding."""
+        first = self.time_embed[0]
+        embeds = sinusoid(values.float(), first.in_features)
+        return self.time_embed(embeds.to(first.weight.dtype))
+
+    def context(
+        self, embeds: Float[Tensor, "bf d"], text: tuple[KeysValues, ...], num_frames: int, max_tokens: int | None
+    ) -> BlockContext:
+        """Return the context of one forward; the embeddings are activated here once, not in every block."""
+        return BlockContext(F.silu(embeds), text, num_frames, max_tokens)
+
+    def forward(
+        self,
+        latents: Float[Tensor, "bf c h w"],
+        context: BlockContext,
+        *,
+        added: Float[Tensor, "bf c2 h w"] | None = None,
+        run: Run = run_directly,
+    ) -> tuple[Float[Tensor, "bf c3 h2 w2"], list[Tensor]]:
+        """Return the middle's output and the skips, first to last.
+
+        Args:
+            added: what the key frames add to the first features, before any frame sees another.
+            run: how a stage is called; gradient checkpointing passes its own.
+        """
+        x = self.conv_in(latents.contiguous(memory_format=torch.channels_last))
+        x = x if added is None else x + added
+        x = run(self.entry, x, context)
+        skips = [x]
+        for stage in self.stages:
+            x = run(stage, x, context)
+            skips.append(x)
+        return run(self.middle, x, context), skips

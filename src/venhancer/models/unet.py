@@ -1,0 +1,123 @@
+"""The base network: predicts v for all frames of a clip from noisy latents, the timestep and the prompt."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from einops import rearrange, repeat
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from venhancer.models.attention import KeysValues
+from venhancer.models.blocks import BlockContext, BlockSequence, SpatialTransformer, Upsample, zeroed
+from venhancer.models.encoder import BlockFactory, VideoEncoder, run_directly
+from venhancer.models.shape import NetworkShape
+
+
+class VideoNetwork(ModelMixin, ConfigMixin):
+    """What `VideoUNet` and `VideoControlNet` have in common beside their layers."""
+
+    _supports_gradient_checkpointing = True
+    _repeated_blocks = ["ResBlock", "SpatialTransformer", "TemporalTransformer"]
+
+    gradient_checkpointing = False
+
+    def project_text(self, text_embeds: Float[Tensor, "b n d"]) -> tuple[KeysValues, ...]:
+        """Return the keys and values of every cross-attention: once a prompt, for all frames and steps."""
+        blocks = [module for module in self.modules() if isinstance(module, SpatialTransformer)]
+        ordered = sorted(blocks, key=lambda block: block.text_slot)
+        return tuple(block.text_attention.keys_values(text_embeds) for block in ordered)
+
+    def run_stage(self, stage: nn.Module, x: Tensor, context: BlockContext) -> Tensor:
+        """Call a stage; while training with gradient checkpointing, recompute it in the backward pass."""
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            return self._gradient_checkpointing_func(stage, x, context)
+        return run_directly(stage, x, context)
+
+
+class VideoUNet(VideoNetwork):
+    """The text-to-video U-Net; kept frozen when only the ControlNet is trained.
+
+    Accepts latents whose height is 2^d k + 2 and whose width is 2^d k, d being the number of downsamplings.
+
+    Args:
+        out_channels: channels of the prediction; the others are those of `NetworkShape`.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        *,
+        in_channels: int = 4,
+        out_channels: int = 4,
+        base_channels: int = 320,
+        channel_mults: Sequence[int] = (1, 2, 4, 4),
+        blocks_per_level: int = 2,
+        attention_levels: Sequence[bool] = (True, True, True, False),
+        head_dim: int = 64,
+        text_dim: int = 1024,
+        entry_heads: int = 8,
+        norm_groups: int = 32,
+    ) -> None:
+        super().__init__()
+        shape = NetworkShape(
+            in_channels=in_channels,
+            base_channels=base_channels,
+            channel_mults=tuple(channel_mults),
+            blocks_per_level=blocks_per_level,
+            attention_levels=tuple(attention_levels),
+            head_dim=head_dim,
+            text_dim=text_dim,
+            entry_heads=entry_heads,
+            norm_groups=norm_groups,
+        )
+        factory = BlockFactory(shape)
+        self.encoder = VideoEncoder(shape, factory)
+        self.decoder = nn.ModuleList()
+        skips = shape.skip_channels
+        channels = shape.widths[-1]
+        for level in reversed(range(len(shape.widths))):
+            for block in range(shape.blocks_per_level + 1):
+                stage = factory.stage(
+                    channels + skips.pop(), shape.widths[level], attention=shape.attention_levels[level]
+                )
+                channels = shape.widths[level]
+                if level > 0 and block == shape.blocks_per_level:
+                    stage.append(Upsample(channels))
+                self.decoder.append(stage)
+        self.norm_out = nn.GroupNorm(norm_groups, channels, eps=1e-5)
+        self.conv_out = zeroed(nn.Conv2d(channels, out_channels, 3, padding=1))
+
+    def forward(
+        self,
+        noisy_latents: Float[Tensor, "b c f h w"],
+        timesteps: Int[Tensor, " b"],
+        text: tuple[KeysValues, ...],
+        control_residuals: list[Tensor] | None = None,
+        max_tokens: int | None = None,
+    ) -> Float[Tensor, "b c2 f h w"]:
+        """Return the prediction of v.
+
+        Args:
+            noisy_latents: latents at `timesteps`.
+            timesteps: 0 (clean) to 999 (noise), one a clip.
+            text: this network's `project_text` of the prompt.
+            control_residuals: outputs of the ControlNet, one a skip and the middle's last. They are consumed: their
+                memory becomes that of the skips.
+            max_tokens: see `BlockContext`.
+        """
+        clips, frames = noisy_latents.shape[0], noisy_latents.shape[2]
+        embeds = repeat(self.encoder.embed_number(timesteps), "b d -> (b f) d", f=frames)
+        context = self.encoder.context(embeds, text, frames, max_tokens)
+        x, skips = self.encoder(rearrange(noisy_latents, "b c f h w -> (b f) c h w"), context, run=self.run_stage)
+        if control_residuals is not None:
+            *into_skips, into_middle = control_residuals
+            skips = [residual.add_(skip) for residual, skip in zip(into_skips, skips, strict=True)]
+            x = x + into_middle
+
+        for stage in self.decoder:
+            x = self.run_stage(stage, torch.cat([x, skips.pop()], dim=1), context)
+        x = self.conv_out(F.silu(self.norm_out(x)))
+        return rearrange(x, "(b f) c h w -> b c f h w", b=clips)
