@@ -1,0 +1,1 @@
+"""The diffusion process: schedule, denoiser wrappers and solvers, all over plain callables."""

@@ -1,0 +1,205 @@
+"""The noise schedule: how much of a noisy latent is picture and how much is noise at each of 1,000 timesteps.
+
+One place holds the table and everything read from it: adding noise, turning a prediction (v, x0 or eps) into another,
+moving between timesteps and the noise levels solvers count in, and laying out the times a solver visits. Training and
+inference both use it; it knows no network. The table is float32 on purpose: close to pure noise its rounding is coarse
+and the published weights were trained with exactly these numbers.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int64, Shaped
+from torch import Tensor
+
+Timetable: TypeAlias = Literal["trailing", "fast"]
+Timestep: TypeAlias = int | Int64[Tensor, "b"]  # one for all samples, or one each
+Samples: TypeAlias = Float[Tensor, "b ..."]
+Coefficients: TypeAlias = Float[Tensor, "..."]  # multiplies Samples
+
+FAST_KNEE = 500  # the fast timetable strides down to here and walks below
+FAST_SHARE_ABOVE = 4 / 15
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Hold the published schedule: log-SNR cosine between two shifts, ending in pure noise.
+
+    Variance-preserving: `x_t = alpha_t * x0 + sigma_t * eps` with `alpha_t^2 + sigma_t^2 = 1` (VEnhancer, eq. 1). The
+    log-SNR is a cosine schedule (Hoogeboom et al. 2023, "simple diffusion") whose shift moves from the first of
+    `shifts` at the clean end to the second at the noisy one; sigma_t is then stretched to end at exactly 1.
+
+    >>> schedule = Schedule()
+    >>> round(schedule.sigma_at(899), 3)
+    23.472
+    >>> schedule.timesteps(3, 899)
+    (899.0, 599.0, 299.0)
+    """
+
+    num_timesteps: int = 1000
+    log_snr_range: tuple[float, float] = (-15.0, 15.0)
+    shifts: tuple[float, float] = (2.0, 4.0)
+
+    @cached_property
+    @torch.inference_mode(mode=False)  # a table first read while sampling must serve training too
+    def sigma_t(self) -> Float[Tensor, "t"]:
+        """Return the share of noise at each timestep, rising to exactly 1."""
+        noisy_angle, clean_angle = (math.atan(math.exp(-log_snr / 2)) for log_snr in self.log_snr_range)
+        cleanness = torch.linspace(1, 0, self.num_timesteps, dtype=torch.float32, device="cpu")
+        log_snr = -2 * torch.log(torch.tan(noisy_angle + cleanness * (clean_angle - noisy_angle)))
+        shifted_clean, shifted_noisy = (log_snr - 2 * math.log(shift) for shift in self.shifts)
+        sigma_t = torch.sigmoid(-(cleanness * shifted_clean + (1 - cleanness) * shifted_noisy)).sqrt()
+        first, last = sigma_t[0], sigma_t[-1]
+        return first + (sigma_t - first) / (last - first) * (1 - first)
+
+    @cached_property
+    @torch.inference_mode(mode=False)
+    def alpha_t(self) -> Float[Tensor, "t"]:
+        """Return the share of picture at each timestep, falling to exactly 0."""
+        return torch.sqrt(1 - self.sigma_t**2)
+
+    @cached_property
+    def _log_sigmas(self) -> Float64[np.ndarray, "t"]:
+        """Return the logarithm of each timestep's noise level; the last is infinite."""
+        variance = self.sigma_t**2
+        return torch.log(torch.sqrt(variance / (1 - variance))).double().numpy()
+
+    # Timesteps and noise levels.
+
+    def sigma_at(self, timestep: float) -> float:
+        """Return the noise level sigma_t / alpha_t, log-linear between timesteps; infinite at pure noise."""
+        return math.exp(np.interp(timestep, np.arange(self.num_timesteps), self._log_sigmas))
+
+    def timestep_at(self, sigma: float) -> float:
+        """Return the fractional timestep of a noise level above 0: the inverse of `sigma_at`.
+
+        Levels below the table are timestep 0; finite levels beyond it are the last timestep that is not pure noise.
+        """
+        return float(np.interp(math.log(sigma), self._log_sigmas, np.arange(self.num_timesteps)))
+
+    def nearest_timestep(self, sigma: float) -> int:
+        """Return the whole timestep a network is told for a noise level; halves go to the even one."""
+        return round(round(self.timestep_at(sigma), 3))  # first undo float32 noise, which would decide the halves
+
+    def timesteps(
+        self,
+        steps: int,
+        start_timestep: int,
+        *,
+        timetable: Timetable = "trailing",
+        drop_penultimate: bool = False,
+    ) -> tuple[float, ...]:
+        """Return the `steps` falling, fractional times at which a solver asks the network.
+
+        Args:
+            steps: Solver steps, each from one time to the next, the last from the last time to clean.
+            start_timestep: The first time.
+            timetable: "trailing" spaces the times evenly; "fast" strides to t = 500 with 4 of 15 steps and spends the
+                others below it.
+            drop_penultimate: Lay out one time more and leave out the last, so that the last jump is twice as long: what
+                the published program does with DPM-Solver++(2M) SDE. Its fast mode is this with 14 steps.
+
+        Raises:
+            ValueError: `steps` or `start_timestep` out of range, or a fast timetable starting near t = 500 or below.
+        """
+        if steps < 1:
+            raise ValueError(f"steps is {steps}; at least 1 is needed")
+        if not 0 <= start_timestep < self.num_timesteps:
+            raise ValueError(f"start_timestep is {start_timestep}; allowed are 0 to {self.num_timesteps - 1}")
+        count = steps + drop_penultimate
+        if timetable == "trailing":
+            times = _evenly(start_timestep, -1, count)
+        elif timetable == "fast":
+            above = max(1, round(count * FAST_SHARE_ABOVE))
+            if start_timestep < FAST_KNEE + above:
+                raise ValueError(
+                    f"start_timestep is {start_timestep}; a fast timetable of {steps} steps starts at "
+                    f"{FAST_KNEE + above} or later: use trailing"
+                )
+            times = _evenly(start_timestep, FAST_KNEE - 1, above) + _evenly(FAST_KNEE, -1, count - above)
+        else:
+            raise ValueError(f"timetable is {timetable!r}; allowed are 'trailing' and 'fast'")
+        return times[:steps]
+
+    def sigmas(self, timesteps: Sequence[float]) -> tuple[float, ...]:
+        """Return the noise levels of `timesteps` and a closing 0: what solvers walk along."""
+        return (*(self.sigma_at(timestep) for timestep in timesteps), 0.0)
+
+    # Noising, and one prediction from another.
+
+    def add_noise(self, latents: Samples, noise: Samples, timestep: Timestep) -> Samples:
+        """Return `latents` diffused to `timestep` with the given unit noise.
+
+        Raises:
+            IndexError: a timestep outside the table (a negative one does not wrap around to pure noise).
+        """
+        alpha_t, sigma_t = self._coefficients(timestep, latents)
+        return alpha_t * latents + sigma_t * noise
+
+    def velocity(self, latents: Samples, noise: Samples, timestep: Timestep) -> Samples:
+        """Return v = alpha_t * eps - sigma_t * x0, what the network learns to predict (VEnhancer, sec. 3.1)."""
+        alpha_t, sigma_t = self._coefficients(timestep, latents)
+        return alpha_t * noise - sigma_t * latents
+
+    def x0_from_v(self, v: Samples, x_t: Samples, timestep: Timestep) -> Samples:
+        """Return the clean latents a velocity stands for."""
+        alpha_t, sigma_t = self._coefficients(timestep, x_t)
+        return alpha_t * x_t - sigma_t * v
+
+    def eps_from_v(self, v: Samples, x_t: Samples, timestep: Timestep) -> Samples:
+        """Return the noise a velocity stands for."""
+        alpha_t, sigma_t = self._coefficients(timestep, x_t)
+        return sigma_t * x_t + alpha_t * v
+
+    def v_from_x0(self, x0: Samples, x_t: Samples, timestep: Timestep) -> Samples:
+        """Return the velocity that leads from `x_t` to these clean latents."""
+        alpha_t, sigma_t = self._coefficients(timestep, x_t)
+        return (alpha_t * x_t - x0) / sigma_t
+
+    def eps_from_x0(self, x0: Samples, x_t: Samples, timestep: Timestep) -> Samples:
+        """Return the noise left in `x_t` when these are the clean latents."""
+        alpha_t, sigma_t = self._coefficients(timestep, x_t)
+        return (x_t - alpha_t * x0) / sigma_t
+
+    def x0_from_eps(self, eps: Samples, x_t: Samples, timestep: Timestep) -> Samples:
+        """Return the clean latents under this noise; not finite at pure noise, which says nothing of them."""
+        alpha_t, sigma_t = self._coefficients(timestep, x_t)
+        return (x_t - sigma_t * eps) / alpha_t
+
+    def v_from_eps(self, eps: Samples, x_t: Samples, timestep: Timestep) -> Samples:
+        """Return the velocity of this noise; not finite at pure noise."""
+        alpha_t, sigma_t = self._coefficients(timestep, x_t)
+        return (eps - sigma_t * x_t) / alpha_t
+
+    def log_snr(self, timestep: Timestep) -> Float[Tensor, "b"]:
+        """Return log(alpha_t^2 / sigma_t^2), one a sample, for weighting losses; minus infinity at pure noise."""
+        timestep = torch.as_tensor(timestep).reshape(-1)
+        alpha_t, sigma_t = self._coefficients(timestep, timestep)
+        return 2 * torch.log(alpha_t / sigma_t)
+
+    def _coefficients(self, timestep: Timestep, like: Shaped[Tensor, "b ..."]) -> tuple[Coefficients, Coefficients]:
+        """Return alpha_t and sigma_t on the device of `like`, shaped to multiply it sample by sample."""
+        index = torch.as_tensor(timestep, device=like.device).reshape(-1)
+        shape = (-1, *(1 for _ in like.shape[1:]))
+        alpha_t, sigma_t = self.alpha_t.to(like.device), self.sigma_t.to(like.device)
+        return alpha_t.index_select(0, index).view(shape), sigma_t.index_select(0, index).view(shape)
+
+
+def solver_from_noisy(noisy_latents: Samples, sigma: float) -> Samples:
+    """Return x = x0 + sigma * eps, which solvers walk in, from x_t; at infinite sigma x is the noise itself."""
+    return noisy_latents if math.isinf(sigma) else noisy_latents * math.sqrt(1 + sigma**2)
+
+
+def noisy_from_solver(x: Samples, sigma: float) -> Samples:
+    """Return x_t, which networks see, from the solver's x: the inverse of `solver_from_noisy`."""
+    return x if math.isinf(sigma) else x / math.sqrt(1 + sigma**2)
+
+
+def _evenly(start: float, end: float, count: int) -> tuple[float, ...]:
+    """Return `count` evenly spaced times from `start` on; one more would be `end`."""
+    return tuple(start - i * (start - end) / count for i in range(count))

@@ -1,0 +1,138 @@
+"""The wrappers between a network and a solver: what the network is shown, guidance, windows."""
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from venhancer.diffusion.denoiser import Denoiser, Guided, Windowed
+from venhancer.diffusion.schedule import Schedule, solver_from_noisy
+
+SCHEDULE = Schedule()
+
+
+def some_latents(seed=0, batch=2, frames=6):
+    return torch.randn(batch, 4, frames, 4, 6, generator=torch.Generator().manual_seed(seed))
+
+
+class ToyNetwork:
+    """A network with one weight a prompt, which remembers what it was shown."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, x_t, timesteps, prompts):
+        self.seen.append((x_t, timesteps, prompts))
+        return [prompt * x_t + 0.1 * torch.ones_like(x_t) for prompt in prompts]
+
+
+# Denoiser.
+
+
+def test_denoiser_undoes_noise_when_v_is_right():
+    x0, eps = some_latents(0), some_latents(1)
+    sigma = SCHEDULE.sigma_at(640)
+    x = solver_from_noisy(SCHEDULE.add_noise(x0, eps, 640), sigma)
+    denoise = Denoiser(lambda x_t, timesteps: SCHEDULE.velocity(x0, eps, timesteps), SCHEDULE)
+    assert_close(denoise(x, sigma), x0, rtol=1e-4, atol=1e-4)
+
+
+def test_denoiser_starts_from_pure_noise():
+    eps = some_latents(1)
+    denoise = Denoiser(lambda x_t, timesteps: -some_latents(2), SCHEDULE)  # at alpha_t = 0, v is -x0
+    assert_close(denoise(eps, float("inf")), some_latents(2), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("timestep", "told"), [(899, 899), (881.353, 881), (786.5, 786), (111.5, 112), (999, 999)])
+def test_network_is_told_the_nearest_whole_timestep(timestep, told):
+    shown = []
+
+    def predict_v(x_t, timesteps):
+        shown.append((x_t, timesteps))
+        return torch.zeros_like(x_t)
+
+    x_t, sigma = some_latents(), SCHEDULE.sigma_at(timestep)
+    Denoiser(predict_v, SCHEDULE)(solver_from_noisy(x_t, sigma), sigma)
+    assert_close(shown[0][1], torch.tensor([told, told]))
+    assert_close(shown[0][0], x_t)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_only_the_network_works_in_its_own_dtype(dtype):
+    network = ToyNetwork()
+    predict_v = Guided(network, 0.5, 0.2, guidance_scale=3.0, guidance_rescale=0.2)
+    out = Denoiser(predict_v, SCHEDULE, dtype=dtype)(some_latents(), 2.0)
+    assert network.seen[0][0].dtype == dtype
+    assert out.dtype == torch.float32
+
+
+# Guidance.
+
+
+def test_guidance_scale_one_asks_once_and_changes_nothing():
+    network = ToyNetwork()
+    guided = Guided(network, 0.5, 0.2, guidance_scale=1.0, guidance_rescale=0.2)
+    x_t, timesteps = some_latents(), torch.tensor([500, 500])
+    v = guided(x_t, timesteps)
+    ((_, _, prompts),) = network.seen
+    assert prompts == [0.5]
+    assert_close(v, network(x_t, timesteps, [0.5])[0], rtol=0, atol=0)
+
+
+def test_guidance_asks_for_both_prompts_at_once():
+    network = ToyNetwork()
+    Guided(network, 0.5, 0.2, guidance_scale=7.5, guidance_rescale=0.2)(some_latents(), torch.tensor([500, 500]))
+    ((_, _, prompts),) = network.seen
+    assert prompts == [0.5, 0.2]
+
+
+def test_guidance_leads_away_from_the_negative_prompt():
+    x_t, timesteps = some_latents(), torch.tensor([500, 500])
+    v = Guided(ToyNetwork(), 0.5, 0.2, guidance_scale=3.0, guidance_rescale=0.0)(x_t, timesteps)
+    assert_close(v, (0.2 + 3 * 0.3) * x_t + 0.1)
+
+
+def test_full_rescale_gives_each_sample_the_spread_of_its_prompt():
+    x_t, timesteps = some_latents() * torch.tensor([1.0, 9.0]).view(2, 1, 1, 1, 1), torch.tensor([500, 500])
+    v = Guided(ToyNetwork(), 0.5, 0.2, guidance_scale=7.5, guidance_rescale=1.0)(x_t, timesteps)
+    assert_close(v.std(dim=(1, 2, 3, 4)), (0.5 * x_t).std(dim=(1, 2, 3, 4)))
+
+
+# Windows.
+
+
+def denoise_by_halving(x, sigma):
+    return x / (1 + sigma)
+
+
+def test_one_window_over_everything_equals_none():
+    x = some_latents()
+    windowed = Windowed(lambda x, sigma, _: denoise_by_halving(x, sigma), [range(6)], [torch.ones(6)])
+    assert_close(windowed(x, 2.0), denoise_by_halving(x, 2.0), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("array", [torch.tensor, np.array], ids=["torch", "numpy"])
+def test_windows_blend_by_their_weights(array):
+    windows, weights = [range(4), range(2, 6)], [array([1.0, 1.0, 1.0, 0.5]), array([0.0, 0.5, 1.0, 1.0])]
+    windowed = Windowed(lambda x, sigma, window: torch.full_like(x, window.start), windows, weights)
+    of_frames = windowed(some_latents(), 2.0)[0, 0, :, 0, 0]
+    assert of_frames.tolist() == [0.0, 0.0, 0.0, 1.0, 2.0, 2.0]
+
+
+def test_each_window_sees_its_own_frames():
+    x, seen = some_latents(), {}
+
+    def denoise_window(x, sigma, window):
+        seen[window] = x
+        return x
+
+    windows = [range(4), range(4, 6)]
+    out = Windowed(denoise_window, windows, [torch.ones(4), torch.ones(2)])(x, 2.0)
+    assert_close(seen[windows[1]], x[:, :, 4:])
+    assert_close(out, x, rtol=0, atol=0)
+
+
+def test_a_weight_list_too_few_is_refused():
+    windowed = Windowed(lambda x, sigma, window: x, [range(4), range(2, 6)], [torch.ones(4)])
+    with pytest.raises(ValueError, match="shorter"):
+        windowed(some_latents(), 2.0)
