@@ -1,0 +1,100 @@
+import doctest
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from venhancer import windows
+from venhancer.windows import blend_weights, split_windows
+
+
+@st.composite
+def layouts(draw):
+    """(total, length, overlap, allowed starts): starts at irregular gaps that a window can pass."""
+    length = draw(st.integers(1, 40))
+    overlap = draw(st.integers(0, length - 1))
+    gaps = draw(st.lists(st.integers(1, max(1, length - 1)), min_size=1, max_size=60))
+    edges = [0, *np.cumsum(gaps).tolist()]
+    return edges[-1], length, overlap, edges[:-1]
+
+
+def coverage(total, layout):
+    weights = np.zeros(total)
+    for window, part in zip(layout, blend_weights(layout), strict=True):
+        weights[window.start : window.stop] += part
+    return weights
+
+
+def test_docstring_examples_hold():
+    assert doctest.testmod(windows).failed == 0
+
+
+@given(layouts())
+def test_windows_cover_everything_and_weights_sum_to_exactly_one(layout):
+    total, length, overlap, starts = layout
+    spans = split_windows(total, length, overlap, starts)
+    assert spans[0].start == 0
+    assert spans[-1].stop == total
+    assert all(span.start in starts and 1 <= len(span) <= length for span in spans)
+    assert all(a.start < b.start <= a.stop < b.stop for a, b in pairwise(spans))
+    assert np.array_equal(coverage(total, spans), np.ones(total))
+
+
+@given(st.integers(1, 500), st.integers(1, 40), st.data())
+def test_free_windows_share_the_overlap_asked_for_and_the_last_is_no_longer(total, length, data):
+    overlap = data.draw(st.integers(0, length - 1))
+    spans = split_windows(total, length, overlap)
+    assert len(spans[-1]) <= min(len(span) for span in spans)
+    assert all(a.stop - b.start >= overlap for a, b in pairwise(spans))
+    assert len(spans) == max(1, -(-(total - overlap) // (length - overlap)))
+
+
+@given(layouts())
+def test_the_last_window_is_never_longer_than_the_first(layout):
+    spans = split_windows(*layout)
+    assert len(spans[-1]) <= len(spans[0])
+
+
+@pytest.mark.parametrize(
+    ("total", "length", "overlap", "step", "expected"),
+    [
+        (46, 32, 16, 3, [(0, 31), (15, 46)]),  # the published program's own layout for 16 frames made 46
+        (48, 32, 16, 3, [(0, 32), (18, 48)]),
+        (33, 32, 16, 1, [(0, 25), (8, 33)]),  # a remainder of one frame: two short windows, not one of 33
+        (44, 32, 16, 1, [(0, 30), (14, 44)]),
+        (100, 32, 16, 1, [(0, 30), (14, 44), (28, 58), (42, 72), (56, 86), (70, 100)]),
+        (32, 32, 16, 1, [(0, 32)]),
+        (1, 32, 16, 1, [(0, 1)]),
+        (17, 9, 1, 8, [(0, 9), (8, 17)]),
+        (34, 12, 1, 8, [(0, 10), (8, 18), (16, 26), (24, 34)]),
+        (12, 4, 0, 4, [(0, 4), (4, 8), (8, 12)]),
+    ],
+)
+def test_layouts(total, length, overlap, step, expected):
+    spans = split_windows(total, length, overlap, range(0, total, step))
+    assert [(span.start, span.stop) for span in spans] == expected
+
+
+def test_blend_is_a_linear_cross_fade_from_zero_on_the_first_shared_frame():
+    earlier, later = blend_weights([range(31), range(15, 46)])
+    np.testing.assert_array_equal(later, [*(np.arange(16) / 16), *np.ones(15)])
+    np.testing.assert_array_equal(earlier, [*np.ones(15), *(1 - np.arange(16) / 16)])
+
+
+def test_no_frame_mixes_more_than_two_windows():
+    spans = [range(10), range(4, 14), range(6, 16)]
+    mixed = np.zeros(16)
+    for span, part in zip(spans, blend_weights(spans), strict=True):
+        mixed[span.start : span.stop] += part > 0
+    assert mixed.max() == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [((10, 4, 4), "overlap 4 must be at least 0 and below the window length 4"), ((10, 4, 1, [0, 5]), "cannot pass")],
+)
+def test_impossible_layouts_are_refused(arguments, text):
+    with pytest.raises(ValueError, match=text):
+        split_windows(*arguments)
