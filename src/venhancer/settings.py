@@ -1,0 +1,230 @@
+"""What a user can ask for, as one frozen model that flags, YAML keys, page widgets and the settings page are made from.
+
+Every field says what it does and which values it takes; None stands for the model's own default, which the plan
+resolves and shows. Nothing is silently corrected: `parse_settings` turns each mistake into one line.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from fractions import Fraction
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from venhancer.errors import SettingsError
+
+DEFAULT_SCALE = 4.0
+SMALLEST_SIDE = 16
+LARGEST_SIDE = 16384
+
+Solver = Literal["dpmpp_2m_sde", "heun", "ddim"]
+Timetable = Literal["trailing", "fast"]
+Codec = Literal["h264", "ffv1"]
+
+NTSC_RATES = {
+    "23.976": Fraction(24000, 1001),
+    "23.98": Fraction(24000, 1001),
+    "29.97": Fraction(30000, 1001),
+    "47.952": Fraction(48000, 1001),
+    "47.95": Fraction(48000, 1001),
+    "59.94": Fraction(60000, 1001),
+    "119.88": Fraction(120000, 1001),
+}
+
+
+def parse_ratio(value: object) -> Fraction:
+    """Return an exact fraction for 24, "24.5" or "30000/1001", and the NTSC rate for its usual short form.
+
+    Raises:
+        ValueError: anything else, with the reason only; the caller names the field.
+    """
+    text = str(value).strip()
+    if text in NTSC_RATES:
+        return NTSC_RATES[text]
+    if re.fullmatch(r"-?\d{1,9}(\.\d{1,9})?|-?\d{1,9}/0*[1-9]\d{0,8}", text):
+        return Fraction(text)
+    raise ValueError("is not a plain number or fraction")
+
+
+def parse_size(value: object) -> tuple[int, int]:
+    """Return (width, height) for "1280x720" or a pair of whole numbers; both even and within the limits.
+
+    Raises:
+        ValueError: anything else, with the reason only; the caller names the field.
+    """
+    text = "x".join(str(side) for side in value) if isinstance(value, tuple | list) else str(value)
+    sides = re.fullmatch(r"(\d{1,9})x(\d{1,9})", text.strip().lower())
+    if sides is None:
+        raise ValueError("is not a size")
+    width, height = int(sides[1]), int(sides[2])
+    if width % 2 or height % 2:
+        raise ValueError("has an odd side, which video cannot store")
+    if min(width, height) < SMALLEST_SIDE or max(width, height) > LARGEST_SIDE:
+        raise ValueError("is out of bounds")
+    return width, height
+
+
+Ratio = Annotated[Fraction, BeforeValidator(parse_ratio)]
+Size = Annotated[tuple[int, int], BeforeValidator(parse_size)]
+
+
+class EnhanceSettings(BaseModel):
+    """Everything a user can ask of one enhancement; None means the model's default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    scale: float | None = Field(
+        None,
+        ge=1,
+        le=8,
+        description="Enlargement of both sides; 1 refines at the same size. 4 unless a size is given.",
+        json_schema_extra={"when_above": "or run twice"},
+    )
+    size: Size | None = Field(
+        None,
+        description=f"Exact output size in pixels, instead of a scale: even sides from {SMALLEST_SIDE} up.",
+        examples=["1280x720"],
+    )
+    fps: Ratio | None = Field(
+        None,
+        gt=0,
+        le=480,
+        description="Exact output rate in frames a second; the clip's own if left out. 23.976 means 24000/1001.",
+        examples=["24", "23.976", "30000/1001"],
+    )
+    slow: Ratio = Field(
+        Fraction(1), ge=1, le=64, description="Slow motion: how many times longer the clip lasts at its rate."
+    )
+    prompt: str = Field("", max_length=2000, description="What the clip shows; steers what is made up.")
+    negative_prompt: str | None = Field(None, max_length=2000, description="What to keep away from.")
+    prompt_suffix: str | None = Field(None, max_length=2000, description="Words of quality put after the prompt.")
+    steps: int | None = Field(None, ge=1, le=100, description="Solver steps; more is slower and finer.")
+    solver: Solver | None = Field(None, description="How the steps are taken.")
+    timetable: Timetable | None = Field(
+        None, description="Where the steps lie: evenly, or the authors' fixed 14 with most of them late."
+    )
+    guidance_scale: float | None = Field(
+        None, ge=1, le=15, description="How strongly the prompts steer; 1 ignores them and halves the work."
+    )
+    guidance_rescale: float | None = Field(
+        None, ge=0, le=1, description="How far guided contrast is brought back to the unguided."
+    )
+    noise_augmentation: int | None = Field(
+        None, ge=0, le=300, description="Noise put on the input frames: 0 stays close to them, 300 redraws them."
+    )
+    start_timestep: int | None = Field(
+        None, ge=1, le=999, description="Where denoising starts: low keeps the resized input, 999 is pure noise."
+    )
+    downscale_factor: float | None = Field(
+        None,
+        ge=1,
+        le=8,
+        description="Downscaling the network is told of; the true one if left out.",
+    )
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="Same seed, same frames.")
+    window_frames: int | None = Field(
+        None, ge=1, le=512, description="Most frames denoised at once; fewer needs less memory."
+    )
+    window_overlap: int | None = Field(
+        None, ge=0, le=511, description="Frames two neighbouring windows share and blend over."
+    )
+    crf: int = Field(17, ge=0, le=51, description="H.264 quality: 0 is lossless, 17 looks so, 51 is worst.")
+    codec: Codec = Field("h264", description="How the output is compressed: h264 plays everywhere, ffv1 loses nothing.")
+    model: str = Field(
+        "nano", min_length=1, max_length=4000, description="nano, v1, v2 or a pipeline folder.", examples=["nano", "v2"]
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_say_the_size(self) -> Self:
+        if self.scale is not None and self.size is not None:
+            given = f"scale {self.scale:g} and size {self.size[0]}x{self.size[1]}"
+            raise ValueError(f"{given} are both given; pass either --scale 1 to 8 or --size WIDTHxHEIGHT")
+        return self
+
+    @model_validator(mode="after")
+    def _windows_longer_than_their_overlap(self) -> Self:
+        if self.window_frames is not None and (self.window_overlap or 0) >= self.window_frames:
+            given = f"window_overlap {self.window_overlap or 0} is not below window_frames {self.window_frames}"
+            raise ValueError(f"{given}; pass --window-overlap 0 to {self.window_frames - 1}")
+        return self
+
+
+def parse_settings(**values: object) -> EnhanceSettings:
+    """Return the settings these values mean, as given by flags, YAML keys or a page (text is understood).
+
+    Raises:
+        SettingsError: one line naming each value that cannot be, what is allowed and what to pass.
+    """
+    try:
+        return EnhanceSettings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(". Also: ".join(_explain(detail, values) for detail in error.errors())) from error
+
+
+def allowed_values(name: str) -> str:
+    """Return in words what a field takes, such as "1 to 8" or "h264 or ffv1"."""
+    schema = EnhanceSettings.model_json_schema()["properties"][name]
+    facts = {key: fact for branch in (schema, *schema.get("anyOf", ())) for key, fact in branch.items()}
+    if "enum" in facts:
+        return _listed(facts["enum"])
+    if "maxLength" in facts:
+        words = f"text of up to {facts['maxLength']} characters"
+    elif "exclusiveMinimum" in facts:
+        words = f"above {_plain(facts['exclusiveMinimum'])} and up to {_plain(facts['maximum'])}"
+    elif "minimum" in facts:
+        words = f"{_plain(facts['minimum'])} to {_plain(facts['maximum'])}"
+    else:
+        words = f"WIDTHxHEIGHT with even sides of {SMALLEST_SIDE} to {LARGEST_SIDE}"
+    return f"{words}, such as {_listed(facts['examples'])}" if "examples" in facts else words
+
+
+def _plain(bound: object) -> str:
+    """Return a bound without the ".0" of a round one."""
+    return f"{bound:g}" if isinstance(bound, float) else str(bound)
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Return "a, b or c"."""
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+_REASONS = {
+    "greater_than": "is not above {gt}",
+    "greater_than_equal": "is below {ge}",
+    "less_than_equal": "is above {le}",
+    "literal_error": "is unknown",
+    "string_type": "is not text",
+    "string_too_long": "is longer than {max_length} characters",
+    "string_too_short": "is empty",
+    "value_error": "{error}",
+}
+_NUMBER_REASONS = {"int": "is not a whole number", "float": "is not a number", "finite": "is not a number"}
+
+
+def _explain(detail: ErrorDetails, values: Mapping[str, object]) -> str:
+    """Return one line for one mistake: what was given, what is allowed, what to do."""
+    context = {key: _plain(bound) for key, bound in detail.get("ctx", {}).items()}
+    if not detail["loc"]:
+        return str(context["error"])
+    name, kind = str(detail["loc"][0]), detail["type"]
+    known = list(EnhanceSettings.model_fields)
+    if kind == "extra_forbidden":
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        return f"unknown setting {_shown(name)}; {hint}"
+    reason = _REASONS[kind].format(**context) if kind in _REASONS else _NUMBER_REASONS[kind.split("_")[0]]
+    extra = EnhanceSettings.model_fields[name].json_schema_extra
+    advice = f", {extra['when_above']}" if kind == "less_than_equal" and isinstance(extra, dict) else ""
+    flag = name.replace("_", "-")
+    return f"{name} {_shown(values[name])} {reason}; pass --{flag} {allowed_values(name)}{advice}"
+
+
+def _shown(value: object) -> str:
+    """Return a value as it can stand in a line: text quoted only where it needs it, long text cut."""
+    if isinstance(value, tuple | list):
+        value = "x".join(str(part) for part in value)
+    text = str(value)
+    plain = text if re.fullmatch(r"[\w.,/+x-]+", text) else repr(text)
+    return plain if len(plain) <= 60 else f"{plain[:57]}..."
