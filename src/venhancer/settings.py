@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from fractions import Fraction
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -66,7 +66,8 @@ def parse_size(value: object) -> tuple[int, int]:
     return width, height
 
 
-Ratio = Annotated[Fraction, BeforeValidator(parse_ratio)]
+Rate = Annotated[Fraction, Field(gt=0, le=480), BeforeValidator(parse_ratio)]
+Slowness = Annotated[Fraction, Field(ge=1, le=64), BeforeValidator(parse_ratio)]
 Size = Annotated[tuple[int, int], BeforeValidator(parse_size)]
 
 
@@ -87,16 +88,12 @@ class EnhanceSettings(BaseModel):
         description=f"Exact output size in pixels, instead of a scale: even sides from {SMALLEST_SIDE} up.",
         examples=["1280x720"],
     )
-    fps: Ratio | None = Field(
+    fps: Rate | None = Field(
         None,
-        gt=0,
-        le=480,
         description="Exact output rate in frames a second; the clip's own if left out. 23.976 means 24000/1001.",
         examples=["24", "23.976", "30000/1001"],
     )
-    slow: Ratio = Field(
-        Fraction(1), ge=1, le=64, description="Slow motion: how many times longer the clip lasts at its rate."
-    )
+    slow: Slowness = Field(Fraction(1), description="Slow motion: how many times longer the clip lasts at its rate.")
     prompt: str = Field("", max_length=2000, description="What the clip shows; steers what is made up.")
     negative_prompt: str | None = Field(None, max_length=2000, description="What to keep away from.")
     prompt_suffix: str | None = Field(None, max_length=2000, description="Words of quality put after the prompt.")
@@ -165,8 +162,7 @@ def parse_settings(**values: object) -> EnhanceSettings:
 
 def allowed_values(name: str) -> str:
     """Return in words what a field takes, such as "1 to 8" or "h264 or ffv1"."""
-    schema = EnhanceSettings.model_json_schema()["properties"][name]
-    facts = {key: fact for branch in (schema, *schema.get("anyOf", ())) for key, fact in branch.items()}
+    facts = _facts(EnhanceSettings.model_json_schema()["properties"][name])
     if "enum" in facts:
         return _listed(facts["enum"])
     if "maxLength" in facts:
@@ -178,6 +174,12 @@ def allowed_values(name: str) -> str:
     else:
         words = f"WIDTHxHEIGHT with even sides of {SMALLEST_SIDE} to {LARGEST_SIDE}"
     return f"{words}, such as {_listed(facts['examples'])}" if "examples" in facts else words
+
+
+def _facts(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a field's schema with those of its alternatives laid into one."""
+    branches = [_facts(branch) for branch in schema.get("anyOf", ())]
+    return {key: fact for branch in (*branches, schema) for key, fact in branch.items()}
 
 
 def _plain(bound: object) -> str:
