@@ -1,0 +1,153 @@
+"""What the networks are told of the input: one module, used alike by inference and by training.
+
+Key frames are the output frames that have an input frame behind them. Only they carry a condition (video-aware
+conditioning, VEnhancer, sec. 3.2): their latents with some noise on them, how much noise, and how much smaller the
+input was. Every frame, key or not, also has *start latents*: what is known of it before the network speaks.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Self, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from venhancer.diffusion.schedule import Schedule
+from venhancer.models.controlnet import KeyFrames
+
+Between: TypeAlias = Literal["repeat", "blend"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """The input as the networks see it, for one batch of clips.
+
+    Args:
+        start_latents: the resized input at every frame; where denoising starts.
+        key_frames: what the ControlNet gets.
+    """
+
+    start_latents: Float[Tensor, "b c f h w"]
+    key_frames: KeyFrames
+
+    def frames(self, window: range) -> Self:
+        """Return the conditions of some consecutive frames of a single clip.
+
+        Raises:
+            ValueError: there is no key frame among them.
+        """
+        mask = self.key_frames.mask[:, window.start : window.stop]
+        if not mask.any():
+            raise ValueError(f"frames {window.start} to {window.stop - 1} hold no key frame; widen the window")
+        before = int(self.key_frames.mask[:, : window.start].sum())
+        latents = self.key_frames.latents[:, :, before : before + int(mask.sum())]
+        return type(self)(
+            start_latents=self.start_latents[:, :, window.start : window.stop],
+            key_frames=self.key_frames._replace(latents=latents, mask=mask),
+        )
+
+
+def make_conditions(
+    key_frame_latents: Float[Tensor, "b c k h w"],
+    key_frame_mask: Bool[Tensor, "b f"],
+    *,
+    noise: Float[Tensor, "b c k h w"],
+    noise_augmentation: Int[Tensor, " b"],
+    downscale_factor: Float[Tensor, " b"],
+    schedule: Schedule,
+    between: Between,
+) -> Conditions:
+    """Return the conditions of clips whose key frames have been resized and encoded.
+
+    Args:
+        key_frame_latents: clean latents of the key frames, in order.
+        key_frame_mask: which frames are key frames; as many True a clip as there are latents.
+        noise: unit noise for the key frames.
+        noise_augmentation: 0 for none, else n of 1..300 puts the noise of timestep n - 1 on the key frames.
+        downscale_factor: the scale that the network is told.
+        schedule: the noise schedule.
+        between: how the frames between key frames start: as a copy of the one before, or as a blend of both.
+    """
+    latents, noise_timesteps = augment_noise(key_frame_latents, noise, noise_augmentation, schedule)
+    return Conditions(
+        start_latents=spread_key_frames(key_frame_latents, key_frame_mask, between),
+        key_frames=KeyFrames(latents, key_frame_mask, noise_timesteps, downscale_factor),
+    )
+
+
+def augment_noise(
+    latents: Float[Tensor, "b c k h w"],
+    noise: Float[Tensor, "b c k h w"],
+    noise_augmentation: Int[Tensor, " b"],
+    schedule: Schedule,
+) -> tuple[Float[Tensor, "b c k h w"], Int[Tensor, " b"]]:
+    """Return the latents with their noise on, and the timestep index that the network is told (sec. 3.3).
+
+    0 leaves the latents clean and tells index 0.
+    """
+    timesteps = (noise_augmentation - 1).clamp(min=0)
+    noisy = schedule.add_noise(latents, noise, timesteps)
+    untouched = (noise_augmentation == 0)[:, None, None, None, None]
+    return torch.where(untouched, latents, noisy), timesteps
+
+
+def spread_key_frames(
+    key_frame_latents: Float[Tensor, "b c k h w"], key_frame_mask: Bool[Tensor, "b f"], between: Between
+) -> Float[Tensor, "b c f h w"]:
+    """Return latents for every frame: the key frames' own, and their neighbours' in between.
+
+    Frames after the last key frame hold it, frames before the first one show it early.
+    """
+    keys = key_frame_latents.shape[2]
+    before = (key_frame_mask.cumsum(dim=1) - 1).clamp(min=0)
+    held = _take(key_frame_latents, before)
+    if between == "repeat":
+        return held
+    frame = torch.arange(key_frame_mask.shape[1], device=key_frame_mask.device)
+    positions = torch.stack([mask.nonzero().flatten() for mask in key_frame_mask])
+    after = (before + 1).clamp(max=keys - 1)
+    gap = (positions.gather(1, after) - positions.gather(1, before)).clamp(min=1)
+    share = ((frame - positions.gather(1, before)) / gap).clamp(0, 1)
+    return torch.lerp(held, _take(key_frame_latents, after), share.to(held.dtype)[:, None, :, None, None])
+
+
+def resize_frames(frames: Float[Tensor, "b c f h w"], height: int, width: int) -> Float[Tensor, "b c f h2 w2"]:
+    """Return frames at another size, bilinear as the networks were trained with."""
+    pictures = rearrange(frames, "b c f h w -> (b f) c h w")
+    resized = F.interpolate(pictures, size=(height, width), mode="bilinear", align_corners=False)
+    return rearrange(resized, "(b f) c h w -> b c f h w", b=frames.shape[0])
+
+
+def _take(latents: Float[Tensor, "b c k h w"], order: Int[Tensor, "b f"]) -> Float[Tensor, "b c f h w"]:
+    return torch.stack([clip[:, index] for clip, index in zip(latents, order, strict=True)])
+
+
+@dataclass(frozen=True, slots=True)
+class LatentSpace:
+    """Where diffusion happens: on latents themselves, or on what they add to the start latents.
+
+    The published models diffuse latents. The embedded one diffuses the difference from the resized input, each channel
+    brought to unit variance, so that a small network need not learn to copy its input.
+
+    Args:
+        residual_scale: deviation of each channel of the difference; None diffuses the latents themselves.
+    """
+
+    residual_scale: tuple[float, ...] | None
+
+    def enter(self, latents: Float[Tensor, "b c f h w"], conditions: Conditions) -> Float[Tensor, "b c f h w"]:
+        """Return latents as the diffusion process sees them."""
+        if self.residual_scale is None:
+            return latents
+        return (latents - conditions.start_latents) / self._scale(latents)
+
+    def leave(self, denoised: Float[Tensor, "b c f h w"], conditions: Conditions) -> Float[Tensor, "b c f h w"]:
+        """Return the latents that the diffusion process arrived at; undoes `enter`."""
+        if self.residual_scale is None:
+            return denoised
+        return denoised * self._scale(denoised) + conditions.start_latents
+
+    def _scale(self, like: Tensor) -> Float[Tensor, "c 1 1 1"]:
+        return torch.tensor(self.residual_scale, dtype=like.dtype, device=like.device)[:, None, None, None]
