@@ -1,0 +1,171 @@
+"""Video files opened for reading.
+
+The probe, the reader and the sound come through here, so that what may be opened, how a damaged file is recognised and
+which frames count as frames of the clip are each decided once.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import dropwhile, islice
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from venhancer.errors import InputError, VEnhancerError
+
+CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,gif"
+MOV, MATROSKA = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"
+ONE_FRAME_A_PACKET = ("av1", "dnxhd", "ffv1", "h264", "hevc", "mjpeg", "prores", "vp9")
+MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
+
+
+class Stamp(NamedTuple):
+    """One packet of video: times in units of the stream's time base, and whether it needs no packet before it."""
+
+    time: int
+    duration: int
+    is_key: bool
+    is_shown: bool
+
+
+@contextmanager
+def failures_as(error: type[VEnhancerError], what: str) -> Iterator[None]:
+    """Turn what the libraries and the system raise inside the block into one line of `error`."""
+    try:
+        yield
+    except (FFmpegError, OSError) as failure:
+        raise error(f"{what} ({failure.strerror})") from failure
+
+
+def open_source(path: Path) -> InputContainer:
+    """Return the opened file, which can reach no other file or address.
+
+    Raises:
+        InputError: missing, not a regular file, not readable, or not one of `CONTAINERS`.
+    """
+    with failures_as(InputError, f"{path} cannot be read; check the path"):
+        path.stat()
+    if not path.is_file():
+        raise InputError(f"{path} is not a file; give the path of a video file")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path} may not be read; change its permissions")
+    with failures_as(InputError, f"{path} is damaged, cut short, or no mp4, mov, mkv, webm, avi, mpeg, ts or gif file"):
+        return av.open(
+            f"file:{path.absolute()}",
+            options={"protocol_whitelist": "file", "format_whitelist": CONTAINERS},
+            metadata_errors="surrogateescape",
+        )
+
+
+def video_stream(container: InputContainer, path: Path) -> VideoStream:
+    """Return the first stream of moving pictures; cover art is none.
+
+    Raises:
+        InputError: there is none, or nothing here decodes it.
+    """
+    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    if not streams:
+        raise InputError(f"{path} holds no video stream; give a file with moving pictures")
+    if streams[0].codec_context is None:
+        raise InputError(f"{path} uses a video codec that cannot be decoded here; convert it to H.264 first")
+    return streams[0]
+
+
+def read_stamps(container: InputContainer, stream: VideoStream, path: Path) -> list[Stamp] | None:
+    """Return the packets of `stream` in file order, or None if only decoding tells which frames there are.
+
+    Raises:
+        InputError: the file ends before the packets it announces.
+    """
+    context = stream.codec_context
+    is_avc = container.format.name in (MOV, MATROSKA) and context.codec.canonical_name == "h264"
+    stamps: list[Stamp] = []
+    packets = 0
+    with failures_as(InputError, f"{path} is damaged; copy or download it again"):
+        for packet in container.demux(stream):
+            if packet.is_corrupt:
+                raise InputError(f"{path} is damaged or cut short after {packets} frames; copy or download it again")
+            is_flush = packet.pts is None and not packet.size
+            packets += not is_flush
+            if packet.pts is not None and packet.size:
+                is_key = packet.is_keyframe and (not is_avc or _starts_anew(bytes(packet), context.extradata or b""))
+                stamps.append(Stamp(packet.pts, packet.duration or 0, is_key, not packet.is_discard))
+    if _is_cut_short(container, stream, path, packets):
+        raise InputError(f"{path} is cut short after {packets} frames; copy or download it again")
+    if (
+        container.format.name not in (MOV, MATROSKA)
+        or context.codec.canonical_name not in ONE_FRAME_A_PACKET
+        or len({stamp.time for stamp in stamps}) < max(packets, 1)
+    ):
+        return None
+    starts_clean = stamps[0].is_key and all(stamp.time >= stamps[0].time for stamp in stamps)
+    return stamps if starts_clean else None
+
+
+def decode(
+    container: InputContainer, stream: VideoStream, path: Path, *, skip: int = 0, first: int = 0
+) -> Iterator[VideoFrame]:
+    """Yield the frames from the first key frame after `skip` packets; that frame is number `first`.
+
+    Raises:
+        InputError: a frame is damaged; the message names it.
+    """
+    stream.thread_type = "AUTO"
+    number = first
+    packets = islice(container.demux(stream), skip, None)
+    try:
+        for packet in dropwhile(lambda packet: packet.size and not packet.is_keyframe, packets):
+            for frame in packet.decode():
+                if frame.is_corrupt:
+                    raise InputError(f"{path}: frame {number} is damaged; copy the file again or cut it before there")
+                yield frame
+                number += 1
+    except FFmpegError as failure:
+        message = f"{path}: frame {number} cannot be decoded ({failure.strerror}); copy the file again or cut it there"
+        raise InputError(message) from failure
+
+
+def _starts_anew(packet: bytes, extradata: bytes) -> bool:
+    """Tell whether an H.264 packet is an IDR picture: others marked as key frames may lean on earlier ones."""
+    width = (extradata[4:5] or b"\3")[0] % 4 + 1  # bytes of each unit's length (ISO/IEC 14496-15)
+    position = 0
+    while position + width < len(packet):
+        if packet[position + width] % 32 == 5:
+            return True
+        position += width + int.from_bytes(packet[position : position + width], "big")
+    return False
+
+
+def _is_cut_short(container: InputContainer, stream: VideoStream, path: Path, packets: int) -> bool:
+    """Tell whether the file's own table or header announces more than there is."""
+    name = container.format.name
+    size = path.stat().st_size
+    if name == MOV:
+        return packets < len(stream.index_entries)
+    with path.open("rb") as file:
+        head = file.read(4096)
+        file.seek(-1, os.SEEK_END)
+        tail = file.read()
+    if name == "avi":
+        return size < int.from_bytes(head[4:8], "little")
+    if name == "gif":
+        return tail != b";"
+    segment = head.find(MATROSKA_SEGMENT)
+    if name != MATROSKA or segment < 0:
+        return False
+    return _segment_end(head, segment + len(MATROSKA_SEGMENT)) > size
+
+
+def _segment_end(head: bytes, position: int) -> int:
+    """Return the offset at which a Matroska segment says it ends, 0 if it leaves that open."""
+    width = 9 - head[position].bit_length()  # the leading zero bits of the first byte give the number's length
+    size = int.from_bytes(head[position : position + width], "big") & ((1 << 7 * width) - 1)
+    is_unknown = size == (1 << 7 * width) - 1
+    return 0 if is_unknown else position + width + size

@@ -1,0 +1,226 @@
+"""Frames into a file.
+
+`write_video` encodes frames as it is given them, puts the sound beside them, and moves the finished file into place in
+one step: at any moment there is either the whole video or none.
+"""
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+from heapq import merge
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.stream import VideoStream
+from jaxtyping import UInt8
+
+from venhancer.errors import InputError, JobFailed
+from venhancer.media.probe import PRIMARIES, TRANSFERS, ClipInfo
+from venhancer.media.reader import COLORSPACES, EXACT
+from venhancer.media.sound import add_sound
+from venhancer.media.source import failures_as, open_source
+
+FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
+CODECS = ("h264", "ffv1")
+MATRIX_TAGS = {"bt601": 6, "bt709": 1, "bt2020": 9}  # ITU-T H.273, table 4
+CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # true of the source file only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """How a video is written.
+
+    Attributes:
+        rate: frames per second, kept exactly (Matroska rounds times to milliseconds).
+        crf: H.264 quality, 0 (lossless) to 51; FFV1 is always lossless.
+        codec: h264 (8-bit 4:2:0) or ffv1 (RGB as given, .mkv only).
+        color_matrix: bt601, bt709 or bt2020: of the conversion to limited range, and of all colour tags.
+        metadata: tags added to those of the source, or put in their place.
+        with_sound: False leaves the source's sound out, as slow motion must.
+    """
+
+    width: int
+    height: int
+    rate: Fraction
+    crf: int = 17
+    codec: str = "h264"
+    color_matrix: str = "bt709"
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    with_sound: bool = True
+
+    def __post_init__(self) -> None:
+        if self.width < 2 or self.height < 2 or self.width % 2 or self.height % 2:
+            raise ValueError(f"size {self.width}x{self.height} must be even and at least 2x2")
+        if self.rate <= 0 or not 0 <= self.crf <= 51:
+            raise ValueError(f"rate {self.rate} must be above 0 and crf {self.crf} within 0..51")
+        if self.codec not in CODECS or self.color_matrix not in MATRIX_TAGS:
+            raise ValueError(
+                f"codec {self.codec} must be one of {CODECS}, matrix {self.color_matrix} of {[*MATRIX_TAGS]}"
+            )
+
+
+def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
+    """Raise if `target` cannot or must not be written, before any work is done.
+
+    Raises:
+        InputError: unknown extension, no such folder, no permission, the source itself, or there already.
+    """
+    if target.suffix.lower() not in FORMATS:
+        raise InputError(f"{target} must end in {', '.join(FORMATS)}; rename it")
+    with failures_as(InputError, f"{target} cannot be written; choose another path"):
+        if not target.parent.is_dir():
+            raise InputError(f"{target.parent} is no folder; make it first")
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise InputError(f"{target.parent} may not be written to; choose another folder")
+        if target.exists() and source.exists() and target.samefile(source):
+            raise InputError(f"{target} is the source itself; choose another name")
+        if target.exists() and not target.is_file():
+            raise InputError(f"{target} is not a file; choose another name")
+        if not overwrite and (target.exists() or target.is_symlink()):
+            raise InputError(f"{target} exists; pass --overwrite or choose another name")
+
+
+def write_video(
+    target: Path, frames: Iterable[UInt8[np.ndarray, "h w 3"]], writing: Writing, sound_from: ClipInfo | None
+) -> Path:
+    """Write `frames` to `target` and return it; after any failure the folder is as it was before.
+
+    Args:
+        target: replaced if it exists; `check_target` is the place to ask.
+        frames: uint8 RGB of the size in `writing`, drawn one by one.
+        writing: size, rate, codec, colour, tags.
+        sound_from: the source clip, whose first sound track (see `audio_plan`), tags, rotation and pixel shape it keeps
+
+    Raises:
+        ValueError: no frames, or a frame of another size or type.
+        InputError: the target's extension cannot hold the codec, or the source's sound is damaged.
+        JobFailed: the disk is full, or the file cannot be written for another reason.
+    """
+    suffix = target.suffix.lower()
+    if suffix not in FORMATS or (writing.codec == "ffv1" and suffix != ".mkv"):
+        allowed = ".mkv" if writing.codec == "ffv1" else ", ".join(FORMATS)
+        raise InputError(f"{target} cannot hold {writing.codec}; use {allowed}")
+    part = target.with_name(f".{secrets.token_hex(8)}.part{suffix}")
+    try:
+        _write(part, target, frames, writing, sound_from)
+        with _failing(target):
+            _flush_to_disk(part)
+            part.replace(target)
+            _flush_to_disk(target.parent)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+    return target
+
+
+def _write(
+    part: Path, target: Path, frames: Iterable[np.ndarray], writing: Writing, sound_from: ClipInfo | None
+) -> None:
+    with ExitStack() as opened:
+        output = opened.enter_context(_open_output(part, target))
+        video = _add_video(output, writing)
+        sound: Iterator[Packet] = iter(())
+        if sound_from is not None:
+            source = opened.enter_context(open_source(sound_from.path))
+            tags = {name: value for name, value in source.metadata.items() if name.lower() not in CONTAINER_TAGS}
+            output.metadata.update(tags)
+            video.set_display_rotation(sound_from.rotation)
+            video.codec_context.sample_aspect_ratio = sound_from.sample_aspect_ratio
+            if writing.with_sound:
+                sound = add_sound(output, source, sound_from, target)
+        output.metadata.update(writing.metadata)
+        for packet in merge(_encode(video, frames, writing, target), sound, key=_seconds):
+            with _failing(target):
+                output.mux(packet)
+
+
+@contextmanager
+def _open_output(part: Path, target: Path) -> Iterator[OutputContainer]:
+    """Give the open output; finish it if the block succeeds."""
+    suffix = target.suffix.lower()
+    flags = {} if suffix == ".mkv" else {"movflags": "+faststart+use_metadata_tags"}
+    name = f"file:{part.absolute()}"
+    with _failing(target):
+        output = av.open(name, "w", format=FORMATS[suffix], container_options=flags, metadata_errors="surrogateescape")
+    try:
+        yield output
+    except BaseException:
+        with suppress(FFmpegError, OSError):
+            part.unlink()  # first, so that closing does not rearrange a long file for nothing
+        with suppress(FFmpegError, OSError):
+            output.close()
+        raise
+    with _failing(target):
+        output.close()
+
+
+def _add_video(output: OutputContainer, writing: Writing) -> VideoStream:
+    h264 = writing.codec == "h264"
+    options = {"crf": str(writing.crf)} if h264 else {"level": "3", "slicecrc": "1", "g": "1"}
+    stream = output.add_stream("libx264" if h264 else "ffv1", rate=writing.rate, options=options)
+    context = stream.codec_context
+    context.width, context.height = writing.width, writing.height
+    context.pix_fmt = "yuv420p" if h264 else "bgr0"
+    context.time_base = 1 / writing.rate
+    context.colorspace = MATRIX_TAGS[writing.color_matrix] if h264 else 0
+    context.color_range = ColorRange.MPEG if h264 else ColorRange.JPEG
+    context.color_primaries = PRIMARIES[writing.color_matrix]
+    context.color_trc = TRANSFERS[writing.color_matrix]
+    return stream
+
+
+def _encode(stream: VideoStream, frames: Iterable[np.ndarray], writing: Writing, target: Path) -> Iterator[Packet]:
+    """Yield the packets of all `frames`, converted as the tags say."""
+    reformatter = VideoReformatter()
+    shape = (writing.height, writing.width, 3)
+    number = 0
+    for number, frame in enumerate(frames, start=1):
+        if frame.shape != shape or frame.dtype != np.uint8:
+            raise ValueError(f"frame {number - 1} is {frame.dtype} {frame.shape}; it must be uint8 {shape}")
+        with _failing(target):
+            picture = reformatter.reformat(
+                VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24"),
+                format=stream.codec_context.pix_fmt,
+                src_colorspace=COLORSPACES[writing.color_matrix],
+                dst_colorspace=COLORSPACES[writing.color_matrix],
+                src_color_range=ColorRange.JPEG,
+                dst_color_range=stream.codec_context.color_range,
+                interpolation=EXACT,
+            )
+            picture.pts, picture.time_base = number - 1, 1 / writing.rate
+            packets = stream.encode(picture)
+        yield from packets
+    if number == 0:
+        raise ValueError(f"there are no frames to write to {target}")
+    with _failing(target):
+        packets = stream.encode(None)
+    yield from packets
+
+
+def _seconds(packet: Packet) -> Fraction:
+    time = packet.pts if packet.dts is None else packet.dts
+    return (time or 0) * packet.time_base
+
+
+@contextmanager
+def _failing(target: Path) -> Iterator[None]:
+    with failures_as(JobFailed, f"{target} could not be written; check free space and permissions there"):
+        yield
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
