@@ -5,12 +5,16 @@ is listed twice. Values differ in one respect only: the temporal transformers' p
 published checkpoints and linear layers here.
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from torch import Tensor
 
 CONTROL_PREFIX = "VideoControlNet."
+ENTRY_HEADS = 8
+NORM_GROUPS = 32
 
 _TRANSFORMER = "transformer_blocks.0."
 _INSIDE_BLOCKS = (
@@ -84,23 +88,41 @@ def to_published(key: str, value: Tensor) -> Tensor:
 
 
 def _is_temporal(key: str) -> bool:
-    """Tell whether a published transformer key belongs to a temporal one: it stands after the spatial one."""
-    stage, position = re.search(r"(?:input|middle|output)_block[s]?\.(?:(\d+)\.)?(\d+)\.", key).groups()
-    return (stage == "0" and "input_blocks" in key) or position == "2"
+    """Tell whether a published transformer key belongs to a temporal one: it stands alone or after the spatial one."""
+    return re.search(r"(input_blocks\.0\.1|put_blocks\.\d+\.2|middle_block\.2)\.", key) is not None
 
 
-def config_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, object]:
-    """Return the network configuration that a published state dict was made with, read off its shapes.
+def config_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """Return the base network's configuration, read off the shapes of a published state dict.
+
+    Shapes do not tell how a width is cut into heads or groups: the published 8 heads of the first temporal
+    transformer and 32 groups are taken.
 
     Raises:
         KeyError: a key that every published checkpoint has is missing.
     """
     base = shapes["input_blocks.0.0.weight"][0]
-    entry_inner = shapes["input_blocks.0.1.proj_in.weight"][0]
+    stages = itertools.takewhile(
+        lambda stage: stage + "0.in_layers.0.weight" in shapes or stage + "op.weight" in shapes,
+        (f"input_blocks.{number}." for number in itertools.count(1)),
+    )
+    levels: list[list[str]] = [[]]
+    for stage in stages:
+        if stage + "op.weight" in shapes:
+            levels.append([])
+        else:
+            levels[-1].append(stage)
+    if not all(levels):
+        raise KeyError("input_blocks.1.0.in_layers.0.weight")
     return {
         "in_channels": shapes["input_blocks.0.0.weight"][1],
         "out_channels": shapes["out.2.weight"][0],
         "base_channels": base,
-        "head_dim": entry_inner // 8,
-        "text_dim": shapes["input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"][1],
+        "channel_mults": [shapes[blocks[0] + "0.out_layers.3.weight"][0] // base for blocks in levels],
+        "blocks_per_level": len(levels[0]),
+        "attention_levels": [blocks[0] + "1.proj_in.weight" in shapes for blocks in levels],
+        "head_dim": shapes["input_blocks.0.1.proj_in.weight"][0] // ENTRY_HEADS,
+        "text_dim": shapes["middle_block.1." + _TRANSFORMER + "attn2.to_k.weight"][1],
+        "entry_heads": ENTRY_HEADS,
+        "norm_groups": NORM_GROUPS,
     }

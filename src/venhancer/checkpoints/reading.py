@@ -1,0 +1,133 @@
+"""Weight files of other programs, opened without running anything in them and without reading them whole.
+
+PyTorch files are mapped into memory and unpickled with `weights_only=True`; safetensors files are read tensor by
+tensor. Everything after this sees names, shapes and a way to read one tensor.
+"""
+
+import pickle
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from venhancer.errors import WeightsError
+
+Shape = tuple[int, ...]
+
+_FILES_IN_FOLDERS = (
+    "diffusion_pytorch_model.safetensors",
+    "diffusion_pytorch_model.fp16.safetensors",
+    "open_clip_model.safetensors",
+    "model.safetensors",
+    "model.fp16.safetensors",
+    "diffusion_pytorch_model.bin",
+    "open_clip_pytorch_model.bin",
+    "pytorch_model.bin",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFile:
+    """Names, shapes and values of the tensors in one file.
+
+    Args:
+        path: the file, for messages.
+        shapes: shape of every tensor.
+        read: gives one tensor, in the file's own dtype.
+    """
+
+    path: Path
+    shapes: Mapping[str, Shape]
+    read: Callable[[str], Tensor]
+
+    def renamed(self, names: Mapping[str, str]) -> "TensorFile":
+        """Return a view that holds only some tensors, under other names (new name -> name in the file)."""
+        shapes = {new: self.shapes[old] for new, old in names.items()}
+        return TensorFile(self.path, shapes, lambda new: self.read(names[new]))
+
+    def below(self, *prefixes: str) -> "TensorFile":
+        """Return what stands below the first prefix that occurs, without it; "" is the whole file."""
+        present = next((p for p in prefixes if any(key.startswith(p) for key in self.shapes)), prefixes[-1])
+        return self.renamed({key.removeprefix(present): key for key in self.shapes if key.startswith(present)})
+
+    def require(self, expected: Mapping[str, Shape], what: str) -> None:
+        """Check that names and shapes are exactly the expected ones.
+
+        Raises:
+            WeightsError: they are not; the message counts the differences and names the first few.
+        """
+        missing = [key for key in expected if key not in self.shapes]
+        unexpected = [key for key in self.shapes if key not in expected]
+        wrong = [
+            f"{key} is {_times(self.shapes[key])} instead of {_times(shape)}"
+            for key, shape in expected.items()
+            if key in self.shapes and self.shapes[key] != shape
+        ]
+        problems = [
+            f"{len(found)} {kind} ({', '.join(found[:3])}{', ...' if len(found) > 3 else ''})"
+            for kind, found in (("missing", missing), ("unexpected", unexpected), ("of another shape", wrong))
+            if found
+        ]
+        if problems:
+            raise WeightsError(
+                f"{self.path} is not {what}: of {len(expected)} tensors, {'; '.join(problems)}; "
+                "check which file this is, or fetch it again"
+            )
+
+
+def open_tensors(path: Path) -> TensorFile:
+    """Open a weight file, or the one in a model folder, and read its table of contents.
+
+    Raises:
+        WeightsError: there is no such file, it is damaged, it is no weight file, or it holds more than tensors.
+    """
+    path = path if path.is_file() else _file_in_folder(path)
+    if zipfile.is_zipfile(path):
+        return _open_torch(path)
+    if path.suffix == ".safetensors":
+        return _open_safetensors(path)
+    raise WeightsError(
+        f"{path} is no PyTorch or safetensors file, or only the beginning of one; "
+        "check its name and size, or fetch it again"
+    )
+
+
+def _file_in_folder(path: Path) -> Path:
+    if not path.exists():
+        raise WeightsError(f"{path} does not exist; give a weight file or a model folder")
+    for name in _FILES_IN_FOLDERS:
+        if (path / name).is_file():
+            return path / name
+    raise WeightsError(f"{path} holds none of {', '.join(_FILES_IN_FOLDERS)}; give the weight file itself")
+
+
+def _open_torch(path: Path) -> TensorFile:
+    try:
+        loaded = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} holds more than tensors and was not loaded, because such files can run programs; "
+            "use one with tensors only, if possible .safetensors"
+        ) from error
+    except (RuntimeError, ValueError, KeyError, EOFError) as error:
+        raise WeightsError(f"{path} is damaged, or no PyTorch weight file; fetch it again") from error
+    nested = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
+    values = {key: value for key, value in nested.items() if isinstance(value, Tensor)}
+    return TensorFile(path, {key: tuple(value.shape) for key, value in values.items()}, values.__getitem__)
+
+
+def _open_safetensors(path: Path) -> TensorFile:
+    try:
+        tensors = safe_open(path, framework="pt")
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is damaged, or no safetensors file; fetch it again") from error
+    shapes = {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118 - no mapping
+    return TensorFile(path, shapes, tensors.get_tensor)
+
+
+def _times(shape: Shape) -> str:
+    return "x".join(map(str, shape)) or "a single number"

@@ -1,0 +1,60 @@
+"""Where and in which number format networks run, and the noise they start from: decided here and nowhere else."""
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from venhancer.errors import SettingsError
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+def choose_device(device: str = "auto") -> torch.device:
+    """Return the device to run on; "auto" takes CUDA, else Apple's GPU, else the processor.
+
+    Raises:
+        SettingsError: the name is none, or this machine has no such device.
+    """
+    available = [name for name, has in (("cuda", torch.cuda), ("mps", torch.backends.mps)) if has.is_available()]
+    available.append("cpu")
+    if device == "auto":
+        return torch.device(available[0])
+    kind, _, number = device.partition(":")
+    counted = torch.cuda.device_count() if kind == "cuda" else 1
+    if kind not in available or (number and not (number.isdigit() and int(number) < counted)):
+        raise SettingsError(f"device {device} is not on this machine, which has {', '.join(available)}; or pass auto")
+    return torch.device(device)
+
+
+def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """Return the networks' number format; "auto" is bf16 on GPUs that have it, fp16 on other CUDA GPUs, else fp32.
+
+    Raises:
+        SettingsError: the name is none of auto, bf16, fp16 and fp32.
+    """
+    if dtype == "auto":
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if dtype not in DTYPES:
+        raise SettingsError(f"dtype {dtype} is none of auto, {', '.join(DTYPES)}")
+    return DTYPES[dtype]
+
+
+def frame_noise(seed: int, frame_index: int, shape: Sequence[int]) -> Float[Tensor, "..."]:
+    """Return the noise of one output frame, which depends on the seed and the frame's number in the clip only.
+
+    So a frame starts from the same noise whatever window, segment or device it is computed in (drawn on the CPU in
+    float32).
+
+    Args:
+        seed: any integer.
+        frame_index: number of the frame in the whole output.
+        shape: of the frame's latents.
+    """
+    digest = hashlib.blake2b(f"{seed}:{frame_index}".encode(), digest_size=8).digest()
+    generator = torch.Generator("cpu").manual_seed(int.from_bytes(digest, "little"))
+    return torch.randn(tuple(shape), generator=generator, dtype=torch.float32)
