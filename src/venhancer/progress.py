@@ -1,11 +1,12 @@
 """How long work tells of its progress: the caller brings an object, the library knows no bar and no log."""
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 Item = TypeVar("Item")
 
 
+@runtime_checkable
 class Progress(Protocol):
     """What long functions call; the command line, the page and the fleet each bring their own."""
 
