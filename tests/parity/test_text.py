@@ -82,13 +82,9 @@ def test_whole_published_tower_loses_its_last_layer():
 def merges(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """CLIP's list with the merges that the prompts need in their places and others, of unused bytes, between."""
     needed = {int(rank): merge for rank, merge in PROMPTS["merges"].items()}
-    used = set("".join(needed.values())) | set(
-        "".join(ByteLevel().pre_tokenize_str("".join(PROMPTS["prompts"].values()))[0][0])
-    )
-    unused = sorted(set(ByteLevel.alphabet()) - used)
-    fillers = (
-        f"{first} {second}{end}" for first, second in itertools.product(unused, repeat=2) for end in ("", "</w>")
-    )
+    pieces = ByteLevel().pre_tokenize_str(" ".join(PROMPTS["prompts"].values()).lower())
+    unused = sorted(set(ByteLevel.alphabet()).difference(*(piece for piece, _ in pieces)))
+    fillers = (f"{one} {other}{end}" for one, other in itertools.product(unused, repeat=2) for end in ("", "</w>"))
     lines = [needed.get(rank) or next(fillers) for rank in range(MOST_MERGES)]
     path = tmp_path_factory.mktemp("merges") / "merges.txt"
     path.write_text("\n".join(["#version: 0.2", *lines]), encoding="utf-8")
