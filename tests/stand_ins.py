@@ -95,22 +95,26 @@ def prefixed(prefix: str, tensors: Tensors) -> Tensors:
     return {prefix + key: value for key, value in tensors.items()}
 
 
-def write_inputs(folder: Path, version: str) -> dict[str, Path]:
-    """Write all four inputs of a conversion, narrow, and return them as `convert` takes them."""
+def write_inputs(folder: Path, version: str, *, safetensors_only: bool = False) -> dict[str, Path]:
+    """Write all four inputs of a conversion, narrow, and return them as `convert` takes them.
+
+    Autoencoder and text encoder of v1 come as PyTorch files, of v2 as safetensors; as safetensors in both if asked.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "venhancer.pt"
     torch.save({"state_dict": filled(network_shapes(NARROW))}, checkpoint)
 
-    text = folder / "open_clip_pytorch_model.bin"
     towers = filled(text_shapes(width=16, layers=3, vocabulary=512 + len(WORDS) + 2))
-    vision = {"visual.conv1.weight": torch.zeros(1), "logit_scale": torch.zeros(())}
-    torch.save(towers | vision, text)
+    towers |= {"visual.conv1.weight": torch.zeros(1), "logit_scale": torch.zeros(())}
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *WORDS]))
 
-    if version == "v1":
-        vae = folder / "v2-1_512-ema-pruned.ckpt"
-        torch.save({"state_dict": prefixed("first_stage_model.", filled(autoencoder_shapes("sd21")))}, vae)
+    autoencoder = filled(autoencoder_shapes("sd21" if version == "v1" else "temporal"))
+    if version == "v1" and not safetensors_only:
+        text, vae = folder / "open_clip_pytorch_model.bin", folder / "v2-1_512-ema-pruned.ckpt"
+        torch.save(towers, text)
+        torch.save({"state_dict": prefixed("first_stage_model.", autoencoder)}, vae)
     else:
-        vae = folder / "diffusion_pytorch_model.fp16.safetensors"
-        save_file({key: value.half() for key, value in filled(autoencoder_shapes("temporal")).items()}, vae)
+        text, vae = folder / "open_clip_model.safetensors", folder / "diffusion_pytorch_model.fp16.safetensors"
+        save_file(towers, text)
+        save_file({key: value.half() for key, value in autoencoder.items()}, vae)
     return {"checkpoint": checkpoint, "vae": vae, "text": text}

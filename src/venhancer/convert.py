@@ -111,10 +111,14 @@ def _describe(inputs: dict[str, Path], progress: Progress) -> dict[str, dict[str
     """Return name, size and SHA-256 of every input."""
     described = {}
     for name, path in track(inputs.items(), len(inputs), "checksums", progress):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        described[name] = {"file": path.name, "bytes": path.stat().st_size, "sha256": digest}
+        described[name] = {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
     return described
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _require_space(folder: Path, needed: int) -> None:
