@@ -1,13 +1,47 @@
-"""Frames in memory to enhanced frames in memory: where the networks meet the diffusion process."""
+"""Frames in memory to enhanced frames in memory: where the networks meet the diffusion process.
 
-from collections.abc import Sequence
+`VEnhancerPipeline.enhance` is the whole path; the methods below it are its four steps, in order.
+"""
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
 from diffusers import DiffusionPipeline
+from jaxtyping import Float, UInt8
+from torch import Tensor
 from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
-from venhancer.conditioning import Between, LatentSpace
-from venhancer.diffusion.schedule import Schedule
+from venhancer.conditioning import Between, Conditions, LatentSpace, make_conditions, resize_frames
+from venhancer.diffusion.denoiser import Denoiser, Guided, Windowed
+from venhancer.diffusion.samplers import SOLVERS
+from venhancer.diffusion.schedule import Schedule, solver_from_noisy
 from venhancer.models import ImageAutoencoder, LinearAutoencoder, VideoAutoencoder, VideoControlNet, VideoUNet
+from venhancer.models.attention import KeysValues
+from venhancer.models.text import encode_prompts
+from venhancer.plan import EnhancePlan, Segment
+from venhancer.progress import SILENT, Progress
+from venhancer.runtime import frame_noise
+from venhancer.windows import blend_weights
+
+ReadFrames = Callable[[int, int], Iterable[UInt8[np.ndarray, "h w 3"]]]
+"""Return input frames from the first number to before the second."""
+
+# Noises of one output frame, told apart by their number; solver steps follow.
+START_NOISE, KEY_FRAME_NOISE, STEP_NOISE = 0, 1, 2
+
+BATCHED_TOKENS = 32_768
+"""Guidance branches run as one batch while a window has at most this many latents: faster, but twice the activations."""
+
+
+class ProjectedText(NamedTuple):
+    """A prompt as both networks need it: keys and values of all their cross-attentions."""
+
+    unet: tuple[KeysValues, ...]
+    controlnet: tuple[KeysValues, ...]
 
 
 class VEnhancerPipeline(DiffusionPipeline):
@@ -47,3 +81,141 @@ class VEnhancerPipeline(DiffusionPipeline):
         """Where this model diffuses."""
         scale = self.config.residual_scale
         return LatentSpace(None if scale is None else tuple(scale))
+
+    def enhance(
+        self, plan: EnhancePlan, read: ReadFrames, *, progress: Progress = SILENT
+    ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+        """Yield the output frames of a plan, in order, in memory that does not grow with the clip.
+
+        Args:
+            plan: what to do.
+            read: gives the input frames.
+            progress: told of every evaluation of a window.
+        """
+        windows = sum(len(segment.windows) for segment in plan.segments)
+        progress.start(plan.sampling.evaluations * windows, "denoise")
+        prompts = self.project_prompts([plan.sampling.prompt, plan.sampling.negative_prompt])
+        for segment in plan.segments:
+            frames = read(*_input_frames(plan, segment))
+            conditions = self.encode(frames, plan, segment)
+            latents = self.denoise(conditions, prompts, plan, segment, progress)
+            yield from self.decode(latents, plan, segment)
+
+    @torch.inference_mode()
+    def project_prompts(self, prompts: list[str]) -> list[ProjectedText]:
+        """Return each prompt's keys and values: once a clip."""
+        embeds = encode_prompts(prompts, self.tokenizer, self.text_encoder).to(self.unet.dtype)
+        return [
+            ProjectedText(self.unet.project_text(one), self.controlnet.project_text(one)) for one in embeds.split(1)
+        ]
+
+    @torch.inference_mode()
+    def encode(
+        self, frames: Iterable[UInt8[np.ndarray, "h w 3"]], plan: EnhancePlan, segment: Segment
+    ) -> Conditions:
+        """Return the conditions of a segment from the input frames behind its key frames."""
+        key_frame_latents = torch.cat([self._encode_frame(frame, plan) for frame in frames], dim=2)
+        is_key = torch.tensor([plan.is_key[index] for index in segment.context], device=self.device)
+        key_frames = [index for index in segment.context if plan.is_key[index]]
+        sampling = plan.sampling
+        return make_conditions(
+            key_frame_latents,
+            is_key[None],
+            noise=self._noise(plan, key_frames, key_frame_latents, KEY_FRAME_NOISE),
+            noise_augmentation=torch.tensor([sampling.noise_augmentation], device=self.device),
+            downscale_factor=torch.tensor([sampling.downscale_factor], device=self.device),
+            schedule=self.schedule,
+            between=self.config.between,
+        )
+
+    @torch.inference_mode()
+    def denoise(
+        self,
+        conditions: Conditions,
+        prompts: Sequence[ProjectedText],
+        plan: EnhancePlan,
+        segment: Segment,
+        progress: Progress = SILENT,
+    ) -> Float[Tensor, "1 c f h w"]:
+        """Return the enhanced latents of a segment's context."""
+        sampling, schedule = plan.sampling, self.schedule
+        prompt, negative_prompt = prompts
+
+        def denoise_window(x: Tensor, sigma: float, window: range) -> Tensor:
+            predict_v = Guided(
+                partial(self._predict_v, conditions.frames(window)),
+                prompt,
+                negative_prompt,
+                guidance_scale=sampling.guidance_scale,
+                guidance_rescale=sampling.guidance_rescale,
+            )
+            denoised = Denoiser(predict_v, schedule, dtype=self.unet.dtype)(x, sigma)
+            progress.advance()
+            return denoised
+
+        windows = segment.local_windows
+        denoise = Windowed(denoise_window, windows, blend_weights(windows))
+        timesteps = schedule.timesteps(
+            sampling.steps, sampling.start_timestep, timetable=sampling.timetable
+        )
+        sigmas = schedule.sigmas(timesteps)
+        start = self.space.enter(conditions.start_latents, conditions)
+        noise = partial(self._noise, plan, segment.context, start)
+        noisy = schedule.add_noise(start, noise(START_NOISE), sampling.start_timestep)
+        denoised = SOLVERS[sampling.solver](
+            denoise, solver_from_noisy(noisy, sigmas[0]), sigmas, noise=lambda step: noise(STEP_NOISE + step)
+        )
+        return self.space.leave(denoised, conditions)
+
+    @torch.inference_mode()
+    def decode(
+        self, latents: Float[Tensor, "1 c f h w"], plan: EnhancePlan, segment: Segment
+    ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+        """Yield the frames of a segment that are written, cropped to the output size."""
+        rows = slice(plan.padding.top, plan.padding.top + plan.height)
+        columns = slice(plan.padding.left, plan.padding.left + plan.width)
+        for index, frame in zip(segment.context, self.vae.decode_each(latents), strict=True):
+            if index in segment.frames:
+                picture = (frame[:, rows, columns].clamp(-1, 1) + 1) * 127.5
+                yield picture.round().to(torch.uint8).movedim(0, -1).cpu().numpy()
+
+    def _encode_frame(self, frame: UInt8[np.ndarray, "h w 3"], plan: EnhancePlan) -> Float[Tensor, "1 c 1 h2 w2"]:
+        """Return the latents of one input frame, resized to the output and padded to the grid by its edges."""
+        pixels = torch.from_numpy(frame).to(self.device).movedim(-1, 0)[None, :, None].float() / 127.5 - 1
+        resized = resize_frames(pixels, plan.height, plan.width)
+        padding = plan.padding
+        sides = (padding.left, padding.right, padding.top, padding.bottom)
+        return self.vae.encode_frames(F.pad(resized[:, :, 0], sides, mode="replicate")[:, :, None])
+
+    def _predict_v(
+        self, conditions: Conditions, noisy_latents: Tensor, timesteps: Tensor, prompts: Sequence[ProjectedText]
+    ) -> Sequence[Tensor]:
+        """Return one v a prompt: as a batch that shares what no prompt changes, or one after the other."""
+        key_frames = conditions.key_frames
+        key_frames = key_frames._replace(latents=key_frames.latents.to(noisy_latents.dtype))
+        if noisy_latents[:, 0].numel() > BATCHED_TOKENS:
+            return [self._predict_one(one, noisy_latents, timesteps, key_frames) for one in prompts]
+        joined = ProjectedText(*(_join(texts) for texts in zip(*prompts, strict=True)))
+        return self._predict_one(joined, noisy_latents, timesteps, key_frames).chunk(len(prompts))
+
+    def _predict_one(self, text: ProjectedText, noisy_latents: Tensor, timesteps: Tensor, key_frames) -> Tensor:
+        residuals = self.controlnet(noisy_latents, timesteps, text.controlnet, key_frames)
+        return self.unet(noisy_latents, timesteps, text.unet, residuals)
+
+    def _noise(self, plan: EnhancePlan, frames: Iterable[int], like: Tensor, draw: int) -> Tensor:
+        """Return unit noise for output frames, each a function of the seed, its number and the draw."""
+        shape = (like.shape[1], *like.shape[3:])
+        return torch.stack([frame_noise(plan.sampling.seed, index, shape, draw) for index in frames], dim=1)[None].to(
+            like.device
+        )
+
+
+def _input_frames(plan: EnhancePlan, segment: Segment) -> tuple[int, int]:
+    """Return the first and one past the last input frame behind a segment's key frames."""
+    behind = [plan.source[index] for index in segment.context if plan.is_key[index]]
+    return behind[0], behind[-1] + 1
+
+
+def _join(texts: Sequence[tuple[KeysValues, ...]]) -> tuple[KeysValues, ...]:
+    """Return the keys and values of several prompts as one batch."""
+    return tuple(KeysValues(*(torch.cat(parts) for parts in zip(*layer, strict=True))) for layer in zip(*texts, strict=True))

@@ -44,8 +44,8 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
     return DTYPES[dtype]
 
 
-def frame_noise(seed: int, frame_index: int, shape: Sequence[int]) -> Float[Tensor, "..."]:
-    """Return the noise of one output frame, which depends on the seed and the frame's number in the clip only.
+def frame_noise(seed: int, frame_index: int, shape: Sequence[int], draw: int = 0) -> Float[Tensor, "..."]:
+    """Return noise of one output frame, which depends on the seed, the frame's number in the clip and the draw only.
 
     So a frame starts from the same noise whatever window, segment or device it is computed in (drawn on the CPU in
     float32).
@@ -54,7 +54,8 @@ def frame_noise(seed: int, frame_index: int, shape: Sequence[int]) -> Float[Tens
         seed: any integer.
         frame_index: number of the frame in the whole output.
         shape: of the frame's latents.
+        draw: which of the frame's noises, from 0.
     """
-    digest = hashlib.blake2b(f"{seed}:{frame_index}".encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(f"{seed}:{frame_index}:{draw}".encode(), digest_size=8).digest()
     generator = torch.Generator("cpu").manual_seed(int.from_bytes(digest, "little"))
     return torch.randn(tuple(shape), generator=generator, dtype=torch.float32)

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from conftest import TINY, randomised
 from torch.testing import assert_close
 
+from conftest import TINY, randomised
 from venhancer.models import KeyFrames, VideoControlNet, VideoUNet
 
 
@@ -72,6 +72,16 @@ def test_batch_equals_single_runs(tiny_unet, tiny_controlnet, latents, timesteps
             KeyFrames(*(field[one] for field in key_frames)),
         )
         assert_close(both[one], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_prompts_in_one_run_equal_separate_runs(
+    tiny_unet, tiny_controlnet, latents, timesteps, text_embeds, key_frames
+):
+    """What does not depend on the prompt is computed once for both."""
+    other = text_embeds.flip(1)
+    both = run(tiny_unet, tiny_controlnet, latents, timesteps, torch.cat([text_embeds, other]), key_frames)
+    apart = [run(tiny_unet, tiny_controlnet, latents, timesteps, text, key_frames) for text in (text_embeds, other)]
+    assert_close(both, torch.cat(apart), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("max_tokens", [1, 33, 160])

@@ -1,9 +1,4 @@
-"""The networks. Saved pipelines name their classes by this module, so these names never move.
-
-`ModelMixin` stands here because diffusers loads a component only if the module it is named in has that class too.
-"""
-
-from diffusers.models.modeling_utils import ModelMixin
+"""The networks. Saved pipelines name their classes by this module, so these names never move."""
 
 from venhancer.models.autoencoder import ImageAutoencoder, LinearAutoencoder, VideoAutoencoder
 from venhancer.models.controlnet import KeyFrames, VideoControlNet
@@ -13,8 +8,11 @@ __all__ = [
     "ImageAutoencoder",
     "KeyFrames",
     "LinearAutoencoder",
-    "ModelMixin",
     "VideoAutoencoder",
     "VideoControlNet",
     "VideoUNet",
 ]
+
+# diffusers writes a class's `__module__` into model_index.json: the files below may be renamed, this package may not.
+for _component in (ImageAutoencoder, LinearAutoencoder, VideoAutoencoder, VideoControlNet, VideoUNet):
+    _component.__module__ = __name__

@@ -6,7 +6,7 @@ Video Diffusion (v2); the embedded model uses a linear one, which costs next to 
 Weights and arithmetic are in the dtype the model was loaded in; frames come in and go out in float32.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from typing import Self
 
 import torch
@@ -19,7 +19,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
-class LinearAutoencoder(ModelMixin, ConfigMixin):
+class OneByOne:
+    """Decodes a clip frame by frame, as autoencoders without a sense of time can."""
+
+    decode_frames: Callable[[Tensor], Tensor]
+
+    def decode_each(self, latents: Float[Tensor, "1 c f h w"]) -> Iterator[Float[Tensor, "3 h2 w2"]]:
+        """Yield the frames of one clip, one at a time."""
+        for frame in latents.split(1, dim=2):
+            yield self.decode_frames(frame)[0, :, 0]
+
+
+class LinearAutoencoder(OneByOne, ModelMixin, ConfigMixin):
     """Principal components of pixel patches: a strided convolution and its transpose.
 
     Args:
@@ -65,7 +76,7 @@ class LinearAutoencoder(ModelMixin, ConfigMixin):
         return rearrange(frames.float(), "(b f) c h w -> b c f h w", b=latents.shape[0])
 
 
-class ImageAutoencoder(AutoencoderKL):
+class ImageAutoencoder(OneByOne, AutoencoderKL):
     """Stable Diffusion's autoencoder, one frame at a time."""
 
     def encode_frames(self, frames: Float[Tensor, "b 3 f h w"]) -> Float[Tensor, "b c f h2 w2"]:
@@ -82,8 +93,11 @@ class ImageAutoencoder(AutoencoderKL):
 class VideoAutoencoder(AutoencoderKLTemporalDecoder):
     """Stable Video Diffusion's autoencoder: frames are encoded alone and decoded together.
 
-    Args (of `decode_frames`): frames decoded together are `decode_window`, and windows share `decode_overlap` frames
-    whose pixels are cross-faded, as in the published program.
+    As in the published program, a few frames are decoded at a time and neighbouring windows are cross-faded.
+
+    Attributes:
+        decode_window: frames decoded together.
+        decode_overlap: frames that two windows share.
     """
 
     decode_window = 5
@@ -95,17 +109,24 @@ class VideoAutoencoder(AutoencoderKLTemporalDecoder):
 
     def decode_frames(self, latents: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b 3 f h2 w2"]:
         """Return the frames of latents, about in [-1, 1]."""
-        return torch.stack([self._decode_clip(clip / self.config.scaling_factor) for clip in latents])
+        clips = [torch.stack(list(self.decode_each(clip[None])), dim=1) for clip in latents]
+        return torch.stack(clips)
 
-    def _decode_clip(self, latents: Float[Tensor, "c f h w"]) -> Float[Tensor, "3 f h2 w2"]:
-        pictures = rearrange(latents, "c f h w -> f c h w").to(self.dtype)
-        decoded: Tensor | None = None
-        for start in _window_starts(len(pictures), self.decode_window, self.decode_overlap):
+    def decode_each(self, latents: Float[Tensor, "1 c f h w"]) -> Iterator[Float[Tensor, "3 h2 w2"]]:
+        """Yield the frames of one clip as their windows are done."""
+        pictures = rearrange(latents[0], "c f h w -> f c h w").to(self.dtype) / self.config.scaling_factor
+        last = max(len(pictures) - self.decode_overlap, 1)
+        held: Tensor | None = None
+        for start in range(0, last, self.decode_window - self.decode_overlap):
             window = pictures[start : start + self.decode_window]
             frames = self.decode(window, num_frames=len(window)).sample.float()
-            decoded = frames if decoded is None else _cross_fade(decoded, frames, len(decoded) - start)
-        assert decoded is not None
-        return rearrange(decoded, "f c h w -> c f h w")
+            if held is not None:
+                weight = torch.linspace(0, 1, len(held) + 2, device=frames.device)[1:-1, None, None, None]
+                frames = torch.cat([torch.lerp(held, frames[: len(held)], weight), frames[len(held) :]])
+            is_last = start + self.decode_window >= len(pictures)
+            done = len(frames) if is_last else len(frames) - self.decode_overlap
+            yield from frames[:done]
+            held = frames[done:]
 
 
 def encode_one_by_one(
@@ -115,17 +136,3 @@ def encode_one_by_one(
     pictures = rearrange(frames, "b c f h w -> (b f) c h w").to(vae.dtype)
     modes = torch.cat([vae.encode(one).latent_dist.mode().float() for one in pictures.split(1)])
     return rearrange(modes * vae.config.scaling_factor, "(b f) c h w -> b c f h w", b=frames.shape[0])
-
-
-def _window_starts(frames: int, window: int, overlap: int) -> Sequence[int]:
-    """Return where windows begin so that all frames are covered and each window but the last is whole."""
-    return [0, *range(window - overlap, max(frames - overlap, 0), window - overlap)]
-
-
-def _cross_fade(
-    before: Float[Tensor, "f c h w"], after: Float[Tensor, "g c h w"], shared: int
-) -> Float[Tensor, "n c h w"]:
-    """Join two runs of frames whose last and first `shared` frames are the same moments."""
-    weight = torch.linspace(0, 1, shared + 2, device=after.device)[1:-1, None, None, None]
-    blended = torch.lerp(before[len(before) - shared :], after[:shared], weight)
-    return torch.cat([before[: len(before) - shared], blended, after[shared:]])

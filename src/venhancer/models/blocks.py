@@ -22,7 +22,9 @@ class BlockContext(NamedTuple):
 
     Args:
         embeds: time embedding of each frame, activated; in the ControlNet, key frames carry more in it.
-        text: keys and values of each cross-attention in the order of construction.
+        text: keys and values of each cross-attention in the order of construction. They may be of more prompts than
+            there are clips: nothing before the first cross-attention depends on the prompt, so features are computed
+            once up to there and repeated, all clips for the first prompt, then all clips for the next.
         num_frames: f, to unfold `(b f)`.
         max_tokens: most tokens that attention and feed-forward hold at once; None means all. Results do not change.
     """
@@ -40,7 +42,7 @@ class BlockContext(NamedTuple):
 class BlockSequence(nn.ModuleList):
     """Blocks applied one after the other to the same context."""
 
-    def forward(self, x: Float[Tensor, "bf c h w"], context: BlockContext) -> Float[Tensor, "bf c2 h2 w2"]:
+    def forward(self, x: Float[Tensor, "bf c h w"], context: BlockContext) -> Float[Tensor, "pbf c2 h2 w2"]:
         """Return the last block's output."""
         for block in self:
             x = block(x, context)
@@ -93,7 +95,7 @@ class ResBlock(nn.Module):
     def forward(self, x: Float[Tensor, "bf c h w"], context: BlockContext) -> Float[Tensor, "bf c2 h w"]:
         """Return the block's output; a fresh block is its skip connection."""
         hidden = self.conv_in(F.silu(self.norm_in(x)))
-        hidden = hidden + self.embed(context.embeds)[:, :, None, None]
+        hidden = hidden + self.embed(context.embeds[: len(x)])[:, :, None, None]
         hidden = self.conv_out(F.silu(self.norm_out(hidden)))
         x = self.skip(x) + hidden
 
@@ -123,12 +125,14 @@ class SpatialTransformer(nn.Module):
         self.feed_forward = FeedForward(channels)
         self.proj_out = zeroed(nn.Linear(channels, channels))
 
-    def forward(self, x: Float[Tensor, "bf c h w"], context: BlockContext) -> Float[Tensor, "bf c h w"]:
+    def forward(self, x: Float[Tensor, "bf c h w"], context: BlockContext) -> Float[Tensor, "pbf c h w"]:
         """Return x plus what the frame's pixels and the prompt say about each pixel."""
         rows = context.slice_rows(x.shape[2] * x.shape[3])
+        text = context.text[self.text_slot]
         tokens = self.proj_in(rearrange(self.norm(x), "s c h w -> s (h w) c"))
         tokens = tokens + self.self_attention.over_pixels(self.norm_self(tokens), rows)
-        tokens = tokens + self.text_attention.to_text(self.norm_text(tokens), context.text[self.text_slot])
+        x, tokens = (repeat_rows(each, len(text.keys) * context.num_frames) for each in (x, tokens))
+        tokens = tokens + self.text_attention.to_text(self.norm_text(tokens), text)
         tokens = tokens + self.feed_forward(self.norm_feed_forward(tokens), rows)
         return x + rearrange(self.proj_out(tokens), "s (h w) c -> s c h w", h=x.shape[2])
 
@@ -185,6 +189,11 @@ class Upsample(nn.Module):
     def forward(self, x: Float[Tensor, "bf c h w"], _: BlockContext) -> Float[Tensor, "bf c h2 w2"]:
         """Return the frames at double size, 2 h - 2 rows."""
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest")[:, :, 1:-1])
+
+
+def repeat_rows(x: Float[Tensor, "bf ..."], rows: int) -> Float[Tensor, "rows ..."]:
+    """Return x repeated along its first axis to `rows`, or x itself if it has as many."""
+    return x if len(x) == rows else torch.cat([x] * (rows // len(x)))
 
 
 def zeroed(module: nn.Module) -> nn.Module:

@@ -19,6 +19,7 @@ from venhancer.models.blocks import (
     ResBlock,
     SpatialTransformer,
     TemporalTransformer,
+    repeat_rows,
     sinusoid,
 )
 from venhancer.models.shape import NetworkShape
@@ -101,7 +102,8 @@ class VideoEncoder(nn.Module):
         self, embeds: Float[Tensor, "bf d"], text: tuple[KeysValues, ...], num_frames: int, max_tokens: int | None
     ) -> BlockContext:
         """Return the context of one forward; the embeddings are activated here once, not in every block."""
-        return BlockContext(F.silu(embeds), text, num_frames, max_tokens)
+        rows = len(text[0].keys) * num_frames
+        return BlockContext(repeat_rows(F.silu(embeds), rows), text, num_frames, max_tokens)
 
     def forward(
         self,
@@ -110,8 +112,8 @@ class VideoEncoder(nn.Module):
         *,
         added: Float[Tensor, "bf c2 h w"] | None = None,
         run: Run = run_directly,
-    ) -> tuple[Float[Tensor, "bf c3 h2 w2"], list[Tensor]]:
-        """Return the middle's output and the skips, first to last.
+    ) -> tuple[Float[Tensor, "pbf c3 h2 w2"], list[Tensor]]:
+        """Return the middle's output and the skips, first to last, each repeated for every prompt.
 
         Args:
             added: what the key frames add to the first features, before any frame sees another.
@@ -124,4 +126,5 @@ class VideoEncoder(nn.Module):
         for stage in self.stages:
             x = run(stage, x, context)
             skips.append(x)
-        return run(self.middle, x, context), skips
+        x = run(self.middle, x, context)
+        return x, [repeat_rows(skip, len(x)) for skip in skips]

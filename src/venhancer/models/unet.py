@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from venhancer.models.attention import KeysValues
-from venhancer.models.blocks import BlockContext, BlockSequence, SpatialTransformer, Upsample, zeroed
+from venhancer.models.blocks import BlockContext, SpatialTransformer, Upsample, zeroed
 from venhancer.models.encoder import BlockFactory, VideoEncoder, run_directly
 from venhancer.models.shape import NetworkShape
 
@@ -97,18 +97,19 @@ class VideoUNet(VideoNetwork):
         text: tuple[KeysValues, ...],
         control_residuals: list[Tensor] | None = None,
         max_tokens: int | None = None,
-    ) -> Float[Tensor, "b c2 f h w"]:
+    ) -> Float[Tensor, "pb c2 f h w"]:
         """Return the prediction of v.
 
         Args:
             noisy_latents: latents at `timesteps`.
             timesteps: 0 (clean) to 999 (noise), one a clip.
-            text: this network's `project_text` of the prompt.
+            text: this network's `project_text` of the prompt; of p prompts for every clip, to share what does not depend
+                on the prompt (the batch of the result is then p b, all clips for the first prompt first).
             control_residuals: outputs of the ControlNet, one a skip and the middle's last. They are consumed: their
                 memory becomes that of the skips.
             max_tokens: see `BlockContext`.
         """
-        clips, frames = noisy_latents.shape[0], noisy_latents.shape[2]
+        frames = noisy_latents.shape[2]
         embeds = repeat(self.encoder.embed_number(timesteps), "b d -> (b f) d", f=frames)
         context = self.encoder.context(embeds, text, frames, max_tokens)
         x, skips = self.encoder(rearrange(noisy_latents, "b c f h w -> (b f) c h w"), context, run=self.run_stage)
@@ -120,4 +121,4 @@ class VideoUNet(VideoNetwork):
         for stage in self.decoder:
             x = self.run_stage(stage, torch.cat([x, skips.pop()], dim=1), context)
         x = self.conv_out(F.silu(self.norm_out(x)))
-        return rearrange(x, "(b f) c h w -> b c f h w", b=clips)
+        return rearrange(x, "(b f) c h w -> b c f h w", f=frames)

@@ -1,0 +1,139 @@
+"""A video file in, an enhanced video file out: the page to read first.
+
+Everything is decided in the plan; the pipeline turns frames into frames, a segment at a time; media reads and writes.
+Either the whole result appears at `target` or nothing does.
+"""
+
+import json
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+from venhancer.media.probe import probe
+from venhancer.media.reader import read_frames
+from venhancer.media.sound import audio_plan
+from venhancer.media.writer import Writing, check_target, write_video
+from venhancer.pipeline import VEnhancerPipeline
+from venhancer.plan import EnhancePlan, make_plan
+from venhancer.progress import SILENT, Progress
+from venhancer.settings import EnhanceSettings
+from venhancer.traits import load_traits
+
+PACKAGES = ("venhancer", "torch", "diffusers", "transformers", "av")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnhanceReport:
+    """What was done.
+
+    Args:
+        plan: what was planned, which is what was done.
+        target: the file written.
+        seconds: it took, reading and writing included.
+        device: it ran on, as torch names it.
+        dtype: number format of the networks.
+    """
+
+    plan: EnhancePlan
+    target: Path
+    seconds: float
+    device: str
+    dtype: str
+
+    def to_json(self) -> Mapping[str, object]:
+        """Return the report as JSON values: plan, timing, versions."""
+        return {
+            "target": str(self.target),
+            "plan": self.plan.to_json(),
+            "seconds": round(self.seconds, 2),
+            "seconds_per_frame": round(self.seconds / self.plan.frames, 3),
+            "device": self.device,
+            "dtype": self.dtype,
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        }
+
+    def save(self, path: Path) -> Path:
+        """Write the report as JSON."""
+        path.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
+        return path
+
+
+def plan_video(source: Path, settings: EnhanceSettings) -> EnhancePlan:
+    """Return what `enhance_video` would do; loads no model.
+
+    Raises:
+        InputError: the clip cannot be used.
+        SettingsError: the settings cannot be met for this clip and model.
+        WeightsError: the model is not there.
+    """
+    return make_plan(probe(source), settings, load_traits(settings.model))
+
+
+def enhance_video(
+    source: Path,
+    target: Path,
+    pipeline: VEnhancerPipeline,
+    settings: EnhanceSettings,
+    *,
+    overwrite: bool = False,
+    progress: Progress = SILENT,
+) -> EnhanceReport:
+    """Enhance one video file in space and time and write the result to `target`.
+
+    Args:
+        source: any video file.
+        target: .mp4, .mov or .mkv.
+        pipeline: the model that `settings` names, loaded.
+        settings: what is asked for.
+        overwrite: replace `target` if it is there.
+        progress: told of every evaluation of the networks.
+
+    Raises:
+        InputError: the source cannot be used, or the target cannot be written.
+        SettingsError: the settings cannot be met for this clip and model.
+        JobFailed: writing failed half-way; nothing is left.
+    """
+    started = time.monotonic()
+    check_target(target, source, overwrite=overwrite)
+    plan = plan_video(source, settings)
+
+    read = partial(read_frames, plan.clip)  # file   -> frames
+    frames = pipeline.enhance(plan, read, progress=progress)  # frames -> latents -> denoised -> frames
+    write_video(target, frames, writing_of(plan), sound_from=plan.clip)  # frames -> file
+    return EnhanceReport(
+        plan=plan,
+        target=target,
+        seconds=time.monotonic() - started,
+        device=str(pipeline.device),
+        dtype=str(pipeline.unet.dtype).removeprefix("torch."),
+    )
+
+
+def writing_of(plan: EnhancePlan) -> Writing:
+    """Return how a plan's output is written: its size and rate, the input's colours, and what made it."""
+    sampling = plan.sampling
+    made_by = f"venhancer {version('venhancer')}, model {plan.traits.name}, seed {sampling.seed}, {sampling.steps} steps"
+    return Writing(
+        width=plan.width,
+        height=plan.height,
+        rate=plan.rate,
+        crf=plan.settings.crf,
+        codec=plan.settings.codec,
+        color_matrix=plan.clip.color_matrix,
+        metadata={"comment": made_by},
+        with_sound=plan.settings.slow == 1,
+    )
+
+
+def losses(plan: EnhancePlan, target: Path) -> list[str]:
+    """Return, in words, what of the source the output will not carry."""
+    lost = list(plan.clip.not_kept)
+    if plan.clip.has_audio and plan.settings.slow != 1:
+        lost.append("sound, which slow motion leaves behind")
+    elif audio_plan(plan.clip, target) == "aac":
+        lost.append(f"the {plan.clip.audio_codec} encoding of the sound, which {target.suffix} holds as AAC")
+    return lost
