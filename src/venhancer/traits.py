@@ -1,0 +1,223 @@
+"""What a plan must know of a model before any weight is read: its sizes, its parameter counts, its sampling defaults.
+
+The published models' traits are constants, so that a plan for them needs no download; every other model's are read
+from the JSON files and the safetensors headers of its folder. No torch.
+"""
+
+import json
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from venhancer.errors import SettingsError, WeightsError
+from venhancer.model_folders import EMBEDDED, INDEX_FILE, PUBLISHED, find_model
+from venhancer.settings import Solver, Timetable, parse_settings
+
+NETWORKS = ("unet", "controlnet")
+COMPANIONS = ("vae", "text_encoder")
+
+POSITIVE_SUFFIX = (
+    "Cinematic, High Contrast, highly detailed, taken using a Canon EOS R camera,   hyper detailed photo - "
+    "realistic maximum detail, 32k, Color Grading, ultra HD, extreme meticulous detailing,  skin pore detailing, "
+    "hyper sharpness, perfect without deformations."
+)
+NEGATIVE_PROMPT = (
+    "painting, oil painting, illustration, drawing, art, sketch, oil painting, cartoon, CG Style, 3D render, "
+    "unreal engine, blurring, dirty, messy, worst quality, low quality, frames, watermark, signature, jpeg artifacts, "
+    "deformed, lowres, over-smooth"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkShape:
+    """Widths and levels of both networks; the defaults are the published ones.
+
+    Args:
+        in_channels: channels of the latents.
+        out_channels: channels of the base network's prediction.
+        base_channels: width of the first level; embeddings are four times as wide.
+        channel_mults: width of each level over `base_channels`.
+        blocks_per_level: ResBlocks on each level of the way down; the way up has one more.
+        attention_levels: which levels carry the two transformers; the middle always does.
+        head_dim: width of an attention head.
+        text_dim: width of the text embeddings.
+        entry_heads: heads of the temporal transformer that follows the first convolution.
+        norm_groups: groups of every group normalisation.
+    """
+
+    in_channels: int = 4
+    out_channels: int = 4
+    base_channels: int = 320
+    channel_mults: tuple[int, ...] = (1, 2, 4, 4)
+    blocks_per_level: int = 2
+    attention_levels: tuple[bool, ...] = (True, True, True, False)
+    head_dim: int = 64
+    text_dim: int = 1024
+    entry_heads: int = 8
+    norm_groups: int = 32
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each level."""
+        return tuple(self.base_channels * mult for mult in self.channel_mults)
+
+    @property
+    def embed_dim(self) -> int:
+        """Width of the time embedding."""
+        return 4 * self.base_channels
+
+    @property
+    def entry_width(self) -> int:
+        """Inner width of the first temporal transformer."""
+        return self.entry_heads * self.head_dim
+
+    @property
+    def downsamplings(self) -> int:
+        """How many times the way down halves rows and columns."""
+        return len(self.channel_mults) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingDefaults:
+    """How a model samples unless told otherwise; each field is the setting of the same name."""
+
+    steps: int = 15
+    solver: Solver = "dpmpp_2m_sde"
+    timetable: Timetable = "trailing"
+    guidance_scale: float = 7.5
+    guidance_rescale: float = 0.2
+    noise_augmentation: int = 200
+    start_timestep: int = 899
+    window_frames: int = 32
+    window_overlap: int = 16
+    prompt_suffix: str = ""
+    negative_prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelTraits:
+    """What a plan must know of a model.
+
+    Args:
+        name: what was asked for: "nano", "v1", "v2" or a folder.
+        pixels_per_latent: side of the square of pixels behind one latent.
+        latent_channels: channels of the autoencoder's latents.
+        network: shape of the base network and, up to its decoder, of the ControlNet.
+        parameters: of both networks together.
+        companion_parameters: of the autoencoder and the text encoder together.
+        text_tokens: length of the text embeddings.
+        autoencoder_width: channels of the autoencoder's widest features at full size; 0 if it is linear.
+        defaults: how it samples unless told otherwise.
+    """
+
+    name: str
+    pixels_per_latent: int = 8
+    latent_channels: int = 4
+    network: NetworkShape = NetworkShape()
+    parameters: int
+    companion_parameters: int
+    text_tokens: int = 77
+    autoencoder_width: int = 256
+    defaults: SamplingDefaults
+
+    @property
+    def downsamplings(self) -> int:
+        """How many times the networks halve rows and columns."""
+        return self.network.downsamplings
+
+
+_OPEN_CLIP_TEXT = 340_387_840
+_PUBLISHED = {
+    "v1": ModelTraits(
+        name="v1",
+        parameters=2_044_809_796,
+        companion_parameters=83_653_863 + _OPEN_CLIP_TEXT,
+        defaults=SamplingDefaults(steps=50, prompt_suffix=POSITIVE_SUFFIX, negative_prompt=NEGATIVE_PROMPT),
+    ),
+    "v2": ModelTraits(
+        name="v2",
+        parameters=2_044_809_796,
+        companion_parameters=97_742_847 + _OPEN_CLIP_TEXT,
+        defaults=SamplingDefaults(steps=15, prompt_suffix=POSITIVE_SUFFIX, negative_prompt=NEGATIVE_PROMPT),
+    ),
+}
+
+
+def load_traits(model: str) -> ModelTraits:
+    """Return the traits of "nano", "v1", "v2" or the model in a pipeline folder.
+
+    Raises:
+        SettingsError: there is no such model.
+        WeightsError: the folder is incomplete or says what no model of ours can mean.
+    """
+    if model in PUBLISHED:
+        return _PUBLISHED[model]
+    if model != EMBEDDED and not (Path(model) / INDEX_FILE).is_file():
+        known = ", ".join((EMBEDDED, *PUBLISHED))
+        raise SettingsError(f"model {model!r} is unknown; pass --model {known} or a folder with a {INDEX_FILE}")
+    folder = find_model(model)
+    index, network, autoencoder = (
+        _read_json(folder / name) for name in (INDEX_FILE, "unet/config.json", "vae/config.json")
+    )
+    text = folder / "text_encoder" / "config.json"
+    is_linear = "patch" in autoencoder
+    try:
+        return ModelTraits(
+            name=model,
+            pixels_per_latent=autoencoder["patch"] if is_linear else 2 ** (len(autoencoder["block_out_channels"]) - 1),
+            latent_channels=autoencoder["latent_channels"],
+            network=NetworkShape(**_known_fields(NetworkShape, network)),
+            parameters=_count_parameters(folder, NETWORKS),
+            companion_parameters=_count_parameters(folder, COMPANIONS),
+            text_tokens=_read_json(text)["max_position_embeddings"] if text.is_file() else 77,
+            autoencoder_width=0 if is_linear else autoencoder["block_out_channels"][1],
+            defaults=_read_defaults(folder, index),
+        )
+    except (KeyError, IndexError) as error:
+        raise WeightsError(f"model folder {folder} does not say {error}; copy or convert the model again") from error
+
+
+def _known_fields(kind: type, config: dict[str, Any]) -> dict[str, Any]:
+    """Return the entries of a config that are fields of `kind`, lists as tuples."""
+    names = {field.name for field in fields(kind)}
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in config.items() if key in names}
+
+
+def _read_defaults(folder: Path, index: dict[str, Any]) -> SamplingDefaults:
+    """Return the folder's own sampling defaults, each checked like a setting."""
+    given = {name: value for name, value in (index.get("defaults") or {}).items() if value is not None}
+    try:
+        checked = parse_settings(**given)
+    except SettingsError as error:
+        raise WeightsError(f"{folder / INDEX_FILE} has wrong defaults: {error}") from error
+    if unknown := given.keys() - {field.name for field in fields(SamplingDefaults)}:
+        raise WeightsError(f"{folder / INDEX_FILE} has defaults for {', '.join(sorted(unknown))}, which no model sets")
+    return SamplingDefaults(**{name: getattr(checked, name) for name in given})
+
+
+def _count_parameters(folder: Path, components: tuple[str, ...]) -> int:
+    """Return how many values the weight files of some components hold, from their headers."""
+    total = 0
+    for path in (path for name in components for path in sorted((folder / name).glob("*.safetensors"))):
+        try:
+            with safe_open(path, framework="numpy") as tensors:
+                total += sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
+        except SafetensorError as error:
+            raise WeightsError(f"{path} is damaged ({error}); copy or convert the model again") from error
+    if total == 0:
+        raise WeightsError(f"model folder {folder} has no weights in {' or '.join(components)}; convert it again")
+    return total
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"{path} cannot be read ({reason}); copy or convert the model again") from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} is no JSON object; copy or convert the model again")
+    return content
