@@ -1,0 +1,274 @@
+"""What a plan will cost, by pure arithmetic from a network's shape: floating-point operations and bytes.
+
+FLOPs are exact products, 2 a multiply-add, of every convolution, linear layer and attention, in the order the network
+runs them; normalisations, activations and copies are not counted. Bytes are an estimate, labelled so, from a simple
+model of what is alive at the peak. It sits beside the plan, knows shapes and ranges only, and loads no torch.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, takewhile
+from typing import NamedTuple
+
+from venhancer.traits import ModelTraits, NetworkShape
+
+CONTROL, ENCODER, DECODER = "control", "encoder", "decoder"
+LATENT_COPIES = 8  # noisy, start, key frames, x0 now and before, noise, blend, window
+FEED_FORWARD_WIDTHS = 8 + 4  # GEGLU: value and gate side by side, then their product
+BESIDE_FEED_FORWARD = 12  # input, output, sum, and what layouts and convolutions borrow; fitted to measured peaks
+AUTOENCODER_COPIES = 4  # features of one frame at full size: input, normalised, convolved, added to
+
+
+class Product(NamedTuple):
+    """One layer's share of the work: in which part of the networks, of which kind, how many multiply-adds."""
+
+    part: str
+    kind: str
+    macs: int
+
+
+class Grid(NamedTuple):
+    """Where a level works: latents of `height` x `width` in each of `frames`."""
+
+    frames: int
+    height: int
+    width: int
+
+    @property
+    def pixels(self) -> int:
+        """Latents in a frame."""
+        return self.height * self.width
+
+    @property
+    def tokens(self) -> int:
+        """Latents in all frames."""
+        return self.frames * self.pixels
+
+    def down(self) -> "Grid":
+        """Return the grid one level down; rows are padded with two above and below, so h becomes h/2 + 1."""
+        return self._replace(height=self.height // 2 + 1, width=self.width // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Flops:
+    """FLOPs of one forward of both networks with one prompt.
+
+    Args:
+        by_part: "control", "encoder" (the base network's way down and middle) and "decoder".
+        by_kind: the same total by kind of layer.
+        before_text: the share that comes before the first cross-attention of each network, so that two prompts give the
+            same: it is needed once for both branches of guidance.
+    """
+
+    by_part: Mapping[str, int]
+    by_kind: Mapping[str, int]
+    before_text: int
+
+    @property
+    def total(self) -> int:
+        """FLOPs of the whole forward."""
+        return sum(self.by_part.values())
+
+    @property
+    def guided(self) -> int:
+        """FLOPs of a guided step: two prompts, what comes before the text shared."""
+        return 2 * self.total - self.before_text
+
+
+def network_flops(
+    shape: NetworkShape, frames: int, height: int, width: int, text_tokens: int, *, key_frames: int | None = None
+) -> Flops:
+    """Return the FLOPs of one forward over `frames` of `height` x `width` latents.
+
+    Text keys and values are counted once a frame, as the published program computes them; computed once a prompt they
+    save less than 0.1 %.
+
+    Args:
+        shape: of the networks.
+        frames: frames in the window.
+        height: rows of latents.
+        width: columns of latents.
+        text_tokens: length of the text embeddings.
+        key_frames: how many of the frames are key frames; all if left out.
+    """
+    grid = Grid(frames, height, width)
+    keys = grid._replace(frames=frames if key_frames is None else key_frames)
+    control, base, decoder = (_Layers(part, shape, text_tokens) for part in (CONTROL, ENCODER, DECODER))
+    way_in = [control.convolution(keys, shape.in_channels, shape.base_channels, "control convolutions")]
+    halves = [[*way_in, *control.encoder(grid)], list(base.encoder(grid))]
+
+    by_part, by_kind = Counter[str](), Counter[str]()
+    for part, kind, macs in chain(*halves, control.control_outputs(grid), decoder.decoder(grid)):
+        by_part[part] += 2 * macs
+        by_kind[kind] += 2 * macs
+    before_text = [product for half in halves for product in takewhile(_is_before_text, half)]
+    return Flops(dict(by_part), dict(by_kind), 2 * sum(product.macs for product in before_text))
+
+
+def _is_before_text(product: Product) -> bool:
+    return not product.kind.startswith("cross-attention")
+
+
+class _Layers(NamedTuple):
+    """The layers of one part of the networks, each method a block in the order it runs."""
+
+    part: str
+    shape: NetworkShape
+    text_tokens: int
+
+    def encoder(self, grid: Grid) -> Iterator[Product]:
+        """Yield what both networks have: embedding, first convolution, way down, middle."""
+        shape, channels = self.shape, self.shape.base_channels
+        yield Product(self.part, "embeddings", channels * shape.embed_dim + shape.embed_dim**2)
+        yield self.convolution(grid, shape.in_channels, channels)
+        yield from self.temporal_transformer(grid, channels, shape.entry_width)
+        for level, (width, attention) in enumerate(zip(shape.widths, shape.attention_levels, strict=True)):
+            if level > 0:
+                grid = grid.down()
+                yield self.convolution(grid, channels, channels)
+            for _ in range(shape.blocks_per_level):
+                yield from self.stage(grid, channels, width, attention=attention)
+                channels = width
+        yield from self.stage(grid, channels, channels, attention=True)
+        yield from self.stage(grid, channels, channels, attention=False)
+
+    def control_outputs(self, grid: Grid) -> Iterator[Product]:
+        """Yield the ControlNet's own: embeddings of noise level and scale, and a 1x1 convolution for each output."""
+        shape = self.shape
+        yield Product(self.part, "embeddings", shape.base_channels * shape.embed_dim + 2 * shape.embed_dim**2)
+        skips = _skips(shape, grid)
+        for channels, level in (*skips, skips[-1]):
+            yield Product(self.part, "control convolutions", level.tokens * channels**2)
+
+    def decoder(self, grid: Grid) -> Iterator[Product]:
+        """Yield the way up and the last convolution."""
+        shape, channels = self.shape, self.shape.widths[-1]
+        skips = _skips(shape, grid)
+        for level in reversed(range(len(shape.widths))):
+            width = shape.widths[level]
+            for _ in range(shape.blocks_per_level + 1):
+                skip, here = skips.pop()
+                yield from self.stage(here, channels + skip, width, attention=shape.attention_levels[level])
+                channels = width
+            if level > 0:
+                yield self.convolution(skips[-1][1], channels, channels)
+        yield self.convolution(grid, channels, shape.out_channels)
+
+    def stage(self, grid: Grid, entering: int, width: int, *, attention: bool) -> Iterator[Product]:
+        """Yield a ResBlock and, where there is attention, both transformers."""
+        yield self.convolution(grid, entering, width)
+        yield Product(self.part, "embeddings", grid.frames * self.shape.embed_dim * width)
+        yield self.convolution(grid, width, width)
+        if entering != width:
+            yield Product(self.part, "spatial convolutions", grid.tokens * entering * width)
+        yield Product(self.part, "temporal convolutions", 4 * 3 * grid.tokens * width**2)
+        if attention:
+            yield from self.spatial_transformer(grid, width)
+            yield from self.temporal_transformer(grid, width, width)
+
+    def convolution(self, grid: Grid, entering: int, leaving: int, kind: str = "spatial convolutions") -> Product:
+        """Return a 3x3 convolution onto `grid`."""
+        return Product(self.part, kind, 9 * grid.tokens * entering * leaving)
+
+    def spatial_transformer(self, grid: Grid, width: int) -> Iterator[Product]:
+        """Yield self-attention within each frame, cross-attention to the text and a GEGLU feed-forward."""
+        square = grid.tokens * width**2
+        text = 2 * grid.frames * self.text_tokens * self.shape.text_dim * width
+        yield Product(self.part, "spatial projections", square)
+        yield Product(self.part, "spatial self-attention linears", 4 * square)
+        yield Product(self.part, "spatial self-attention", 2 * grid.tokens * grid.pixels * width)
+        yield Product(self.part, "cross-attention linears", 2 * square + text)
+        yield Product(self.part, "cross-attention", 2 * grid.tokens * self.text_tokens * width)
+        yield Product(self.part, "spatial feed-forward", FEED_FORWARD_WIDTHS * square)
+        yield Product(self.part, "spatial projections", square)
+
+    def temporal_transformer(self, grid: Grid, width: int, inner: int) -> Iterator[Product]:
+        """Yield two self-attentions over the frames at each latent and a GEGLU feed-forward, `inner` wide."""
+        square = grid.tokens * inner**2
+        yield Product(self.part, "temporal projections", grid.tokens * width * inner)
+        yield Product(self.part, "temporal attention linears", 2 * 4 * square)
+        yield Product(self.part, "temporal attention", 2 * 2 * grid.tokens * grid.frames * inner)
+        yield Product(self.part, "temporal feed-forward", FEED_FORWARD_WIDTHS * square)
+        yield Product(self.part, "temporal projections", grid.tokens * inner * width)
+
+
+def _skips(shape: NetworkShape, grid: Grid) -> list[tuple[int, Grid]]:
+    """Return channels and grid of every skip, first to last."""
+    skips = [(shape.base_channels, grid)]
+    for level, width in enumerate(shape.widths):
+        if level > 0:
+            grid = grid.down()
+            skips.append((skips[-1][0], grid))
+        skips += [(width, grid)] * shape.blocks_per_level
+    return skips
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a plan will cost.
+
+    Args:
+        network_flops: of all steps, windows and guidance branches.
+        autoencoder_flops: of the linear autoencoder; 0 for another, which is not counted.
+        weights: values of all networks.
+        activations: values alive at the peak of a forward.
+        latents: float32 values of a segment's latents in all the copies a solver holds.
+    """
+
+    network_flops: int
+    autoencoder_flops: int
+    weights: int
+    activations: int
+    latents: int
+
+    def peak_bytes(self, bytes_per_value: int) -> int:
+        """Return an estimate of the most memory held at once, by networks of 4 bytes a value or of 2."""
+        return (self.weights + self.activations) * bytes_per_value + 4 * self.latents
+
+
+def estimate_cost(
+    traits: ModelTraits,
+    *,
+    height: int,
+    width: int,
+    segments: Iterable[tuple[range, tuple[range, ...]]],
+    evaluations: int,
+    is_guided: bool,
+) -> Estimate:
+    """Return what enhancing will cost.
+
+    Args:
+        traits: of the model.
+        height: rows of latents.
+        width: columns of latents.
+        segments: each one's context and windows, as the plan lays them out.
+        evaluations: times the solver asks for x0.
+        is_guided: whether each of them takes two prompts.
+    """
+    segments = list(segments)
+    lengths = Counter(len(window) for _, windows in segments for window in windows)
+    longest_context = max(len(context) for context, _ in segments)
+    flops = {length: network_flops(traits.network, length, height, width, traits.text_tokens) for length in lengths}
+    work = sum(
+        count * (flops[length].guided if is_guided else flops[length].total) for length, count in lengths.items()
+    )
+    pixels = height * width * traits.pixels_per_latent**2
+    coded = sum(len(context) for context, _ in segments) * pixels
+    return Estimate(
+        network_flops=evaluations * work,
+        autoencoder_flops=0 if traits.autoencoder_width else 2 * 2 * 3 * traits.latent_channels * coded,
+        weights=traits.parameters + traits.companion_parameters,
+        activations=max(
+            _network_values(traits.network, Grid(max(lengths), height, width)),
+            AUTOENCODER_COPIES * traits.autoencoder_width * pixels,
+        ),
+        latents=LATENT_COPIES * longest_context * height * width * traits.latent_channels,
+    )
+
+
+def _network_values(shape: NetworkShape, grid: Grid) -> int:
+    """Return the values alive at a forward's peak: both networks' skips and the widest feed-forward beside them."""
+    skips = sum(channels * level.tokens for channels, level in _skips(shape, grid))
+    inner = max(shape.entry_width, shape.base_channels)
+    return 2 * skips + (FEED_FORWARD_WIDTHS * inner + BESIDE_FEED_FORWARD * shape.base_channels) * grid.tokens

@@ -1,0 +1,94 @@
+import pytest
+
+from venhancer.estimate import estimate_cost, network_flops
+from venhancer.traits import NetworkShape, load_traits
+
+PUBLISHED = NetworkShape()
+
+
+def test_parts_of_the_published_forward():
+    flops = network_flops(PUBLISHED, 32, 90, 160, 77)
+    shares = {part: round(count / 1e12, 1) for part, count in flops.by_part.items()}
+    assert shares == {"control": 72.2, "encoder": 71.4, "decoder": 114.4}
+    assert round(flops.total / 1e12, 1) == 258.0
+    assert sum(flops.by_kind.values()) == flops.total
+
+
+@pytest.mark.parametrize(
+    ("latents", "key_frames", "tera_flops", "digits"),
+    [
+        ((1, 90, 160), 1, 8.045, 3),
+        ((16, 90, 160), 16, 128.86, 2),
+        ((48, 90, 160), 48, 387.5, 1),
+        ((46, 90, 160), 16, 371.3, 1),
+        ((31, 130, 200), 11, 543.5, 1),
+        ((32, 146, 264), 11, 989.0, 1),
+        ((32, 162, 264), 11, 1155.3, 1),
+        ((5, 18, 16), 2, 0.703, 3),
+        ((8, 18, 32), 3, 2.219, 3),
+        ((16, 18, 32), 6, 4.441, 3),
+        ((8, 34, 64), 3, 7.979, 3),
+        ((16, 34, 64), 6, 15.97, 2),
+    ],
+)
+def test_published_totals_to_the_printed_digit(latents, key_frames, tera_flops, digits):
+    flops = network_flops(PUBLISHED, *latents, 77, key_frames=key_frames)
+    assert round(flops.total / 1e12, digits) == tera_flops
+
+
+def test_published_kinds_to_the_printed_digit():
+    flops = network_flops(PUBLISHED, 32, 90, 160, 77)
+    assert {kind: round(count / 1e12, 2) for kind, count in flops.by_kind.items() if kind != "embeddings"} == {
+        "spatial self-attention": 68.30,
+        "spatial convolutions": 61.18,
+        "temporal feed-forward": 30.94,
+        "temporal convolutions": 28.09,
+        "spatial feed-forward": 25.14,
+        "temporal attention linears": 20.63,
+        "spatial self-attention linears": 8.38,
+        "temporal projections": 4.79,
+        "cross-attention linears": 4.37,
+        "spatial projections": 4.19,
+        "control convolutions": 0.85,
+        "temporal attention": 0.60,
+        "cross-attention": 0.57,
+    }
+    assert 0.002 < flops.by_kind["embeddings"] / 1e12 < 0.003
+
+
+def test_what_comes_before_the_text_is_shared_by_both_branches():
+    flops = network_flops(PUBLISHED, 32, 90, 160, 77)
+    assert round(100 * flops.before_text / flops.total, 1) == 13.2
+    assert flops.guided == 2 * flops.total - flops.before_text
+
+
+def test_a_job_is_its_windows_times_its_evaluations():
+    traits = load_traits("v1")
+    whole = range(32)
+    one, twenty = (
+        estimate_cost(
+            traits, height=90, width=160, segments=[(whole, (whole,))], evaluations=evaluations, is_guided=False
+        )
+        for evaluations in (1, 20)
+    )
+    assert one.network_flops == network_flops(PUBLISHED, 32, 90, 160, 77).total
+    assert twenty.network_flops == 20 * one.network_flops
+    assert twenty.peak_bytes(4) == one.peak_bytes(4)
+
+
+def test_memory_holds_all_weights_and_grows_with_the_window():
+    traits = load_traits("v2")
+    small, large = (
+        estimate_cost(
+            traits,
+            height=90,
+            width=160,
+            segments=[(range(frames), (range(frames),))],
+            evaluations=1,
+            is_guided=True,
+        )
+        for frames in (8, 32)
+    )
+    assert small.weights == 2_044_809_796 + 97_742_847 + 340_387_840
+    assert 4 * small.weights < small.peak_bytes(4) < large.peak_bytes(4)
+    assert large.peak_bytes(2) < 0.6 * large.peak_bytes(4)
