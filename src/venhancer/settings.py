@@ -18,6 +18,7 @@ from venhancer.errors import SettingsError
 DEFAULT_SCALE = 4.0
 SMALLEST_SIDE = 16
 LARGEST_SIDE = 16384
+LARGEST_RATE = 480
 
 Solver = Literal["dpmpp_2m_sde", "heun", "ddim"]
 Timetable = Literal["trailing", "fast"]
@@ -66,7 +67,7 @@ def parse_size(value: object) -> tuple[int, int]:
     return width, height
 
 
-Rate = Annotated[Fraction, Field(gt=0, le=480), BeforeValidator(parse_ratio)]
+Rate = Annotated[Fraction, Field(gt=0, le=LARGEST_RATE), BeforeValidator(parse_ratio)]
 Slowness = Annotated[Fraction, Field(ge=1, le=64), BeforeValidator(parse_ratio)]
 Size = Annotated[tuple[int, int], BeforeValidator(parse_size)]
 
@@ -100,7 +101,7 @@ class EnhanceSettings(BaseModel):
     steps: int | None = Field(None, ge=1, le=100, description="Solver steps; more is slower and finer.")
     solver: Solver | None = Field(None, description="How the steps are taken.")
     timetable: Timetable | None = Field(
-        None, description="Where the steps lie: evenly, or the authors' fixed 14 with most of them late."
+        None, description="Where the steps lie: evenly, or most of them late as in the authors' fast mode of 14 steps."
     )
     guidance_scale: float | None = Field(
         None, ge=1, le=15, description="How strongly the prompts steer; 1 ignores them and halves the work."

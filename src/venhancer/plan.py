@@ -1,0 +1,267 @@
+"""From a clip, settings and a model's traits to everything needed to do the work: sizes, times, key frames, windows.
+
+Pure arithmetic, exact in fractions, and the one place where a request is either met to the pixel and the frame or
+refused in one line. The plan is printed before the work begins, and the work follows it without deciding anything.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from venhancer.errors import SettingsError
+from venhancer.estimate import Estimate, estimate_cost
+from venhancer.layout import (
+    Padding,
+    Segment,
+    divide,
+    format_number,
+    key_layout,
+    output_size,
+    pad_to_grid,
+    temporal_factor,
+)
+from venhancer.media.probe import ClipInfo
+from venhancer.settings import EnhanceSettings
+from venhancer.traits import ModelTraits, SamplingDefaults
+
+FAST_EARLIEST_START = 530  # the fast timetable strides down to t = 500 and needs room above
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling(SamplingDefaults):
+    """A model's sampling defaults with the settings laid over them.
+
+    Args:
+        prompt: the prompt with its suffix.
+        seed: of all noise.
+        downscale_factor: the downscaling that the network is told of.
+    """
+
+    prompt: str
+    seed: int
+    downscale_factor: float
+
+    @property
+    def evaluations(self) -> int:
+        """How often the solver asks for x0."""
+        return 2 * self.steps - 1 if self.solver == "heun" else self.steps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnhancePlan:
+    """Everything needed to enhance one clip.
+
+    Args:
+        clip: the input.
+        settings: what was asked for.
+        traits: what is known of the model.
+        width: of the output, in pixels, even.
+        height: of the output, in pixels, even.
+        padding: to the network's grid.
+        rate: of the output, in frames a second.
+        temporal_factor: output frames per input frame.
+        source: for each output frame, the input frame it starts from: its own, or that of the key frame before it.
+        is_key: for each output frame, whether `source` is its own, so that it is a key frame.
+        sampling: how it is sampled.
+        segments: how the output is divided.
+        estimate: what it will cost.
+    """
+
+    clip: ClipInfo
+    settings: EnhanceSettings
+    traits: ModelTraits
+    width: int
+    height: int
+    padding: Padding
+    rate: Fraction
+    temporal_factor: Fraction
+    source: tuple[int, ...]
+    is_key: tuple[bool, ...]
+    sampling: Sampling
+    segments: tuple[Segment, ...]
+    estimate: Estimate
+
+    @property
+    def frames(self) -> int:
+        """Output frames."""
+        return len(self.source)
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds of output: the input's, slowed down, to within one output frame."""
+        return self.frames / self.rate
+
+    @property
+    def key_frames(self) -> tuple[int, ...]:
+        """Numbers of the output frames that are key frames; the i-th has input frame i behind it."""
+        return tuple(index for index, is_key in enumerate(self.is_key) if is_key)
+
+    @property
+    def padded_width(self) -> int:
+        """Width the network works at, in pixels."""
+        return self.width + self.padding.left + self.padding.right
+
+    @property
+    def padded_height(self) -> int:
+        """Height the network works at, in pixels."""
+        return self.height + self.padding.top + self.padding.bottom
+
+    @property
+    def latent_width(self) -> int:
+        """Columns of latents."""
+        return self.padded_width // self.traits.pixels_per_latent
+
+    @property
+    def latent_height(self) -> int:
+        """Rows of latents."""
+        return self.padded_height // self.traits.pixels_per_latent
+
+    def frame_time(self, index: int) -> Fraction:
+        """Return when an output frame is shown, in seconds from the first."""
+        return index / self.rate
+
+    def describe(self) -> list[tuple[str, str]]:
+        """Return the plan as rows of a label and a value, for printing."""
+        return list(_describe(self))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON values: fractions as "24000/1001", ranges as [start, stop].
+
+        The two tables of one entry a frame are left out; they follow from the factor and the number of frames.
+        """
+        names = [field.name for field in fields(self) if field.name not in {"source", "is_key", "settings", "estimate"}]
+        content = {name: _jsonable(getattr(self, name)) for name in names}
+        return content | {
+            "settings": self.settings.model_dump(mode="json"),
+            "frames": self.frames,
+            "duration": _jsonable(self.duration),
+            "estimate": asdict(self.estimate),
+        }
+
+
+def make_plan(clip: ClipInfo, settings: EnhanceSettings, traits: ModelTraits) -> EnhancePlan:
+    """Return the plan that enhances `clip` exactly as the settings ask, or refuse.
+
+    Raises:
+        InputError: the clip is too small.
+        SettingsError: the settings cannot be met for this clip and model.
+    """
+    width, height = output_size(clip, settings)
+    padding = pad_to_grid(width, height, traits)
+    factor = temporal_factor(clip, settings)
+    source, is_key = key_layout(clip.frames, factor)
+    key_frames = [index for index, key in enumerate(is_key) if key]
+    sampling = _resolve_sampling(settings, traits, math.sqrt(width * height / (clip.width * clip.height)))
+    segments = divide(
+        len(source), key_frames, window_frames=sampling.window_frames, window_overlap=sampling.window_overlap
+    )
+    estimate = estimate_cost(
+        traits,
+        height=(height + padding.top + padding.bottom) // traits.pixels_per_latent,
+        width=(width + padding.left + padding.right) // traits.pixels_per_latent,
+        segments=[(segment.context, segment.windows) for segment in segments],
+        evaluations=sampling.evaluations,
+        is_guided=sampling.guidance_scale != 1,
+    )
+    return EnhancePlan(
+        clip=clip,
+        settings=settings,
+        traits=traits,
+        width=width,
+        height=height,
+        padding=padding,
+        rate=settings.fps or clip.rate,
+        temporal_factor=factor,
+        source=source,
+        is_key=is_key,
+        sampling=sampling,
+        segments=segments,
+        estimate=estimate,
+    )
+
+
+def _resolve_sampling(settings: EnhanceSettings, traits: ModelTraits, true_factor: float) -> Sampling:
+    """Return the model's sampling defaults with the settings laid over them."""
+    names = [field.name for field in fields(SamplingDefaults)]
+    given = {name: value for name in names if (value := getattr(settings, name)) is not None}
+    defaults = replace(traits.defaults, **given)
+    if settings.window_overlap is None:
+        defaults = replace(defaults, window_overlap=min(defaults.window_overlap, defaults.window_frames // 2))
+    if defaults.window_overlap >= defaults.window_frames:
+        raise SettingsError(
+            f"window_overlap {defaults.window_overlap} is not below the {defaults.window_frames} frames of a window; "
+            f"pass --window-overlap 0 to {defaults.window_frames - 1}"
+        )
+    if defaults.timetable == "fast" and defaults.start_timestep < FAST_EARLIEST_START:
+        raise SettingsError(
+            f"start_timestep {defaults.start_timestep} is too late for the fast timetable; "
+            f"pass --start-timestep {FAST_EARLIEST_START} to 999, or --timetable trailing"
+        )
+    return Sampling(
+        **{name: getattr(defaults, name) for name in names},
+        prompt=join_prompt(settings.prompt, defaults.prompt_suffix),
+        seed=settings.seed,
+        downscale_factor=settings.downscale_factor or true_factor,
+    )
+
+
+def join_prompt(prompt: str, suffix: str) -> str:
+    """Return the prompt and its suffix as one sentence, so that their words never run together."""
+    prompt = prompt.strip()
+    if not prompt or not suffix:
+        return prompt or suffix
+    return f"{prompt} {suffix}" if prompt[-1] in ".,;:!?" else f"{prompt}, {suffix}"
+
+
+def _describe(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
+    clip, settings, sampling = plan.clip, plan.settings, plan.sampling
+    across, down = Fraction(plan.width, clip.width), Fraction(plan.height, clip.height)
+    yield "input", f"{clip.path}: {_extent(clip)}, {clip.codec}"
+    yield "output", f"{_extent(plan)}, {settings.codec}" + (f" crf {settings.crf}" if settings.codec == "h264" else "")
+    told = f"the network is told {format_number(sampling.downscale_factor)}"
+    yield "scale", f"{format_number(across)} across, {format_number(down)} down; {told}"
+    pad = plan.padding
+    sides = f"{pad.left} left, {pad.right} right, {pad.top} above, {pad.bottom} below"
+    yield "padding", f"{sides}, to {plan.padded_width}x{plan.padded_height}; cropped off again"
+    yield "frames", f"{clip.frames} key frames and {plan.frames - clip.frames} made between and after them"
+    yield "model", f"{plan.traits.name}, {plan.traits.parameters / 1e6:,.1f} M parameters"
+    yield "prompt", sampling.prompt or "none"
+    yield "negative prompt", sampling.negative_prompt or "none"
+    steps = f"{sampling.steps} {sampling.timetable} steps of {sampling.solver}"
+    yield "sampling", f"{steps} from timestep {sampling.start_timestep}, seed {sampling.seed}"
+    guidance = f"{format_number(sampling.guidance_scale)}, rescaled by {format_number(sampling.guidance_rescale)}"
+    yield "guidance", guidance if sampling.guidance_scale != 1 else "none"
+    yield "noise augmentation", f"{sampling.noise_augmentation} of 300"
+    windows = [window for segment in plan.segments for window in segment.windows]
+    longest = max(len(window) for window in windows)
+    shared = f", sharing about {sampling.window_overlap}" if len(windows) > 1 else ""
+    yield "windows", f"{len(windows)} of up to {longest} frames{shared}; segments: {len(plan.segments)}"
+    yield "work", f"{plan.estimate.network_flops / 1e12:,.1f} TFLOP in the networks"
+    full, half = (f"{plan.estimate.peak_bytes(size) / 1e9:,.1f} GB" for size in (4, 2))
+    yield "memory", f"about {full} in 32 bits, {half} in 16 bits (an estimate)"
+    if abs(across / down - 1) > Fraction(1, 50):
+        yield (
+            "warning",
+            f"the picture is stretched: {format_number(across)} times across, {format_number(down)} times down",
+        )
+    if clip.not_kept:
+        yield "not kept", ", ".join(clip.not_kept)
+
+
+def _extent(video: ClipInfo | EnhancePlan) -> str:
+    rate, seconds = format_number(video.rate), format_number(video.duration)
+    return f"{video.width}x{video.height}, {rate} fps, {video.frames} frames, {seconds} s"
+
+
+def _jsonable(value: object) -> object:
+    """Return a value of the plan in JSON's types."""
+    if is_dataclass(value):
+        return {field.name: _jsonable(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, range):
+        return [value.start, value.stop]
+    if isinstance(value, tuple):
+        return [_jsonable(part) for part in value]
+    return str(value) if isinstance(value, Fraction | Path) else value
