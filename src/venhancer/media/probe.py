@@ -15,7 +15,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 from av.video.stream import VideoStream
 
 from venhancer.errors import InputError
-from venhancer.media.source import decode, open_source, read_stamps, video_stream
+from venhancer.media.source import Packets, decode, open_source, read_packets, video_stream
 from venhancer.media.timing import find_rate
 
 MAX_SIDE = 16384
@@ -79,7 +79,9 @@ def probe(path: Path) -> ClipInfo:
             frame = next(decode(again, video_stream(again, path), path), None)
         if frame is None:
             raise InputError(f"{path} holds no frame that can be decoded; give a clip of one frame or more")
-        shown = _shown_frames(container, stream, path)
+        packets = read_packets(container, stream, path)
+        shown = _shown_frames(packets, path)
+        lost = sum(stamp.is_shown for stamp in packets.stamps) - len(shown) if packets.hold_frames else 0
         time_base = stream.time_base or Fraction(1)
         declared = [rate for rate in (stream.average_rate, stream.base_rate, stream.guessed_rate) if rate]
         found = find_rate([time for time, _ in shown], time_base, shown[-1][1], declared)
@@ -100,20 +102,23 @@ def probe(path: Path) -> ClipInfo:
             full_range=_is_full_range(frame),
             sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
             has_audio=audio is not None,
-            not_kept=(*_tracks_not_kept(container), *_pictures_not_kept(stream, frame, matrix, found.is_constant)),
+            not_kept=(
+                *_tracks_not_kept(container),
+                *([f"frames that do not decode ({lost})"] if lost > 0 else []),
+                *_pictures_not_kept(stream, frame, matrix, found.is_constant),
+            ),
             start=shown[0][0] * time_base,
             rotation=frame.rotation,
             audio_codec=audio.codec_context.codec.canonical_name if audio else "",
         )
 
 
-def _shown_frames(container: InputContainer, stream: VideoStream, path: Path) -> list[tuple[int, int]]:
+def _shown_frames(packets: Packets, path: Path) -> list[tuple[int, int]]:
     """Return time and duration of every frame in order of showing, from the packets if they tell, else by decoding."""
-    stamps = read_stamps(container, stream, path)
-    if stamps is not None:
-        return sorted((stamp.time, stamp.duration) for stamp in stamps if stamp.is_shown)
-    with open_source(path) as again:
-        frames = [(frame.pts, frame.duration) for frame in decode(again, video_stream(again, path), path)]
+    if packets.are_frames:
+        return sorted((stamp.time, stamp.duration) for stamp in packets.stamps if stamp.is_shown)
+    with open_source(path) as container:
+        frames = [(frame.pts, frame.duration) for frame in decode(container, video_stream(container, path), path)]
     if any(time is None for time, _ in frames):
         raise InputError(f"{path} has frames without a time; convert it to mp4 first")
     return sorted((time, duration) for time, duration in frames if time is not None)

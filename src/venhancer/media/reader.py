@@ -4,7 +4,7 @@
 raises.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 import numpy as np
@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from venhancer.errors import InputError
 from venhancer.media.probe import ClipInfo
-from venhancer.media.source import decode, open_source, read_stamps, video_stream
+from venhancer.media.source import Stamp, decode, open_source, read_packets, video_stream
 
 COLORSPACES = {"bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709, "bt2020": Colorspace.BT2020}
 EXACT = (
@@ -38,17 +38,20 @@ def read_frames(clip: ClipInfo, start: int = 0, stop: int | None = None) -> Iter
 
 
 def _read(clip: ClipInfo, start: int, stop: int) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    skip, number = _entry(clip, start) if start else (0, 0)
+    with open_source(clip.path) as container:
+        packets = read_packets(container, video_stream(container, clip.path), clip.path)
+    times = sorted(stamp.time for stamp in packets.stamps if stamp.is_shown) if packets.are_frames else None
+    skip, number = _entry(packets.stamps, start) if packets.are_frames else (0, 0)
     reformatter = VideoReformatter()
     with open_source(clip.path) as container:
         for frame in decode(container, video_stream(container, clip.path), clip.path, skip=skip, first=number):
             if number >= stop:
                 return
+            if times is not None and frame.pts != times[number]:
+                raise InputError(f"{clip.path}: frame {number} is missing; copy the file again or cut it before there")
             if (frame.width, frame.height) != (clip.width, clip.height):
                 size = f"{frame.width}x{frame.height} after {clip.width}x{clip.height}"
-                raise InputError(
-                    f"{clip.path}: frame {number} changes size to {size}; convert the clip to one size first"
-                )
+                raise InputError(f"{clip.path}: frame {number} changes size to {size}; convert the clip to one size")
             if number >= start:
                 rgb = reformatter.reformat(
                     frame,
@@ -63,16 +66,12 @@ def _read(clip: ClipInfo, start: int, stop: int) -> Iterator[UInt8[np.ndarray, "
             number += 1
     if number < stop:
         raise InputError(
-            f"{clip.path} gives frame {number - 1} and no more, {clip.frames} were counted; probe it again"
+            f"{clip.path} ends before frame {number} of {clip.frames}; it changed or broke: probe it again"
         )
 
 
-def _entry(clip: ClipInfo, start: int) -> tuple[int, int]:
+def _entry(stamps: Sequence[Stamp], start: int) -> tuple[int, int]:
     """Return how many packets may be skipped before `start`, and the number of the frame that follows them."""
-    with open_source(clip.path) as container:
-        stamps = read_stamps(container, video_stream(container, clip.path), clip.path)
-    if stamps is None:
-        return 0, 0
     times = [stamp.time for stamp in stamps]
     latest = list(accumulate(times, max))  # up to each packet
     earliest = list(accumulate(reversed(times), min))[::-1]  # from each packet on

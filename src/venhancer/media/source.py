@@ -35,6 +35,14 @@ class Stamp(NamedTuple):
     is_shown: bool
 
 
+class Packets(NamedTuple):
+    """The packets of a stream in file order: meant as one frame each, and certain to give one frame each."""
+
+    stamps: list[Stamp]
+    hold_frames: bool
+    are_frames: bool
+
+
 @contextmanager
 def failures_as(error: type[VEnhancerError], what: str) -> Iterator[None]:
     """Turn what the libraries and the system raise inside the block into one line of `error`."""
@@ -78,35 +86,37 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     return streams[0]
 
 
-def read_stamps(container: InputContainer, stream: VideoStream, path: Path) -> list[Stamp] | None:
-    """Return the packets of `stream` in file order, or None if only decoding tells which frames there are.
+def read_packets(container: InputContainer, stream: VideoStream, path: Path) -> Packets:
+    """Return the packets of `stream`, without decoding any.
 
     Raises:
         InputError: the file ends before the packets it announces.
     """
     context = stream.codec_context
-    is_avc = container.format.name in (MOV, MATROSKA) and context.codec.canonical_name == "h264"
+    codec = context.codec.canonical_name
+    is_indexed = container.format.name in (MOV, MATROSKA)
+    is_timed, is_reordered = True, False
     stamps: list[Stamp] = []
-    packets = 0
     with failures_as(InputError, f"{path} is damaged; copy or download it again"):
         for packet in container.demux(stream):
             if packet.is_corrupt:
-                raise InputError(f"{path} is damaged or cut short after {packets} frames; copy or download it again")
-            is_flush = packet.pts is None and not packet.size
-            packets += not is_flush
-            if packet.pts is not None and packet.size:
-                is_key = packet.is_keyframe and (not is_avc or _starts_anew(bytes(packet), context.extradata or b""))
-                stamps.append(Stamp(packet.pts, packet.duration or 0, is_key, not packet.is_discard))
-    if _is_cut_short(container, stream, path, packets):
-        raise InputError(f"{path} is cut short after {packets} frames; copy or download it again")
-    if (
-        container.format.name not in (MOV, MATROSKA)
-        or context.codec.canonical_name not in ONE_FRAME_A_PACKET
-        or len({stamp.time for stamp in stamps}) < max(packets, 1)
-    ):
-        return None
-    starts_clean = stamps[0].is_key and all(stamp.time >= stamps[0].time for stamp in stamps)
-    return stamps if starts_clean else None
+                raise InputError(f"{path} is damaged or cut short after {len(stamps)} frames; download it again")
+            if packet.pts is None and not packet.size:
+                continue  # the last one, which only asks the decoder for the frames it still holds
+            is_timed &= packet.pts is not None
+            is_reordered |= packet.pts != packet.dts
+            is_key = packet.is_keyframe
+            if is_key and is_indexed and codec == "h264":
+                is_key = _starts_anew(bytes(packet), context.extradata or b"")
+            is_shown = packet.size > 0 and not packet.is_discard
+            stamps.append(Stamp(packet.pts or 0, packet.duration or 0, is_key, is_shown))
+    if _is_cut_short(container, stream, path, len(stamps)):
+        raise InputError(f"{path} is cut short after {len(stamps)} frames; copy or download it again")
+    times = [stamp.time for stamp in stamps]
+    is_timed &= len(set(times)) == len(times) and (is_reordered or not context.has_b_frames)
+    starts_clean = bool(stamps) and stamps[0].is_key and times[0] == min(times)
+    holds_frames = codec in ONE_FRAME_A_PACKET
+    return Packets(stamps, holds_frames, is_indexed and holds_frames and is_timed and starts_clean)
 
 
 def decode(
@@ -151,12 +161,12 @@ def _is_cut_short(container: InputContainer, stream: VideoStream, path: Path, pa
         return packets < len(stream.index_entries)
     with path.open("rb") as file:
         head = file.read(4096)
-        file.seek(-1, os.SEEK_END)
-        tail = file.read()
+        file.seek(-min(size, 64), os.SEEK_END)
+        tail = file.read().rstrip(b"\0\r\n")  # padding that some programs add
     if name == "avi":
         return size < int.from_bytes(head[4:8], "little")
     if name == "gif":
-        return tail != b";"
+        return not tail.endswith(b";")
     segment = head.find(MATROSKA_SEGMENT)
     if name != MATROSKA or segment < 0:
         return False

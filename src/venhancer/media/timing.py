@@ -41,7 +41,8 @@ def find_rate(
     mean = ((len(times) - 1) / span).limit_denominator(LARGEST_DENOMINATOR)
     usual = _usual_rates(mean)
     for rate in (*declared, *usual, mean):
-        if _fits(times, rate * time_base, jitter=min(rate * time_base, Fraction(1, 2))):  # rounding to whole ticks
+        tick = rate * time_base  # in frames; times rounded to ticks are off by one at most
+        if _fits(times, tick, jitter=tick if tick < Fraction(1, 3) else Fraction(0)):
             return FrameRate(rate, is_constant=True)
     for rate in (*usual, *declared, mean):
         if _fits(times, rate * time_base, jitter=JITTER):

@@ -42,7 +42,7 @@ class Writing:
     Attributes:
         rate: frames per second, kept exactly (Matroska rounds times to milliseconds).
         crf: H.264 quality, 0 (lossless) to 51; FFV1 is always lossless.
-        codec: h264 (8-bit 4:2:0) or ffv1 (RGB as given, .mkv only).
+        codec: h264 (8-bit 4:2:0) or ffv1 (RGB as given, .mkv only, without pixel shape).
         color_matrix: bt601, bt709 or bt2020: of the conversion to limited range, and of all colour tags.
         metadata: tags added to those of the source, or put in their place.
         with_sound: False leaves the source's sound out, as slow motion must.
