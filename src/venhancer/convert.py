@@ -11,13 +11,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any, Literal
 
 from venhancer.checkpoints.autoencoder import image_autoencoder, video_autoencoder
 from venhancer.checkpoints.component import Component
-from venhancer.checkpoints.defaults import Version, published_defaults
 from venhancer.checkpoints.network import network_components
 from venhancer.checkpoints.reading import TensorFile, open_tensors
 from venhancer.checkpoints.text import text_encoder
@@ -25,7 +25,9 @@ from venhancer.checkpoints.tokenizer import clip_tokenizer, find_merges
 from venhancer.checkpoints.writing import stored_bytes
 from venhancer.errors import WeightsError
 from venhancer.progress import SILENT, Progress, track
+from venhancer.traits import load_traits
 
+Version = Literal["v1", "v2"]
 StoredDtype = Literal["fp16", "fp32"]
 
 
@@ -103,7 +105,7 @@ def _model_index(components: list[Component], tokenizer_class: str, version: Ver
         "tokenizer": ("transformers", tokenizer_class),
         "residual_scale": None,
         "between": "repeat",
-        "defaults": published_defaults(version),
+        "defaults": asdict(load_traits(version).defaults),
     }
 
 

@@ -36,6 +36,8 @@ def network_components(source: TensorFile) -> list[Component]:
 def _build(source: TensorFile) -> tuple[VideoUNet, VideoControlNet]:
     try:
         config = config_of(source.shapes)
+        if not all([*config.values(), *config["channel_mults"]]):
+            raise ValueError("a width is 0")
         with torch.device("meta"):
             unet = VideoUNet(**config)
             config.pop("out_channels")
@@ -47,7 +49,10 @@ def _build(source: TensorFile) -> tuple[VideoUNet, VideoControlNet]:
             "the names of one; give venhancer_paper.pt or venhancer_v2.pt"
         ) from error
     except (ValueError, ZeroDivisionError) as error:
-        raise WeightsError(f"{source.path} is not {WHAT}: its shapes make no network ({error})") from error
+        raise WeightsError(
+            f"{source.path} is not {WHAT}: its shapes make no network ({error}); "
+            "give venhancer_paper.pt or venhancer_v2.pt"
+        ) from error
 
 
 def _published_shapes(network: ModelMixin, names: dict[str, str]) -> dict[str, Shape]:

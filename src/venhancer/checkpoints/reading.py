@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,6 +29,8 @@ _FILES_IN_FOLDERS = (
     "open_clip_pytorch_model.bin",
     "pytorch_model.bin",
 )
+_DAMAGED = (RuntimeError, ValueError, LookupError, EOFError, TypeError, AttributeError, OSError, zipfile.BadZipFile)
+"""What reading a damaged PyTorch file was seen to raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +89,12 @@ def open_tensors(path: Path) -> TensorFile:
         WeightsError: there is no such file, it is damaged, it is no weight file, or it holds more than tensors.
     """
     path = path if path.is_file() else _file_in_folder(path)
-    if zipfile.is_zipfile(path):
-        return _open_torch(path)
     if path.suffix == ".safetensors":
         return _open_safetensors(path)
+    with path.open("rb") as file:
+        is_zip = file.read(4) == b"PK\x03\x04"
+    if is_zip:
+        return _open_torch(path)
     raise WeightsError(
         f"{path} is no PyTorch or safetensors file, or only the beginning of one; "
         "check its name and size, or fetch it again"
@@ -113,11 +118,15 @@ def _open_torch(path: Path) -> TensorFile:
             f"{path} holds more than tensors and was not loaded, because such files can run programs; "
             "use one with tensors only, if possible .safetensors"
         ) from error
-    except (RuntimeError, ValueError, KeyError, EOFError) as error:
+    except _DAMAGED as error:
         raise WeightsError(f"{path} is damaged, or no PyTorch weight file; fetch it again") from error
-    nested = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
-    values = {key: value for key, value in nested.items() if isinstance(value, Tensor)}
+    named = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
+    values = _tensors_in(named) if isinstance(named, dict) else {}
     return TensorFile(path, {key: tuple(value.shape) for key, value in values.items()}, values.__getitem__)
+
+
+def _tensors_in(loaded: dict[Any, Any]) -> dict[str, Tensor]:
+    return {key: value for key, value in loaded.items() if isinstance(key, str) and isinstance(value, Tensor)}
 
 
 def _open_safetensors(path: Path) -> TensorFile:

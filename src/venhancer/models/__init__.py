@@ -1,4 +1,9 @@
-"""The networks. Saved pipelines name their classes by this module, so these names never move."""
+"""The networks. Saved pipelines name their classes by this module, so these names never move.
+
+`ModelMixin` is here because diffusers loads a component only if the module that it is named in has that class too.
+"""
+
+from diffusers.models.modeling_utils import ModelMixin
 
 from venhancer.models.autoencoder import ImageAutoencoder, LinearAutoencoder, VideoAutoencoder
 from venhancer.models.controlnet import KeyFrames, VideoControlNet
@@ -8,6 +13,7 @@ __all__ = [
     "ImageAutoencoder",
     "KeyFrames",
     "LinearAutoencoder",
+    "ModelMixin",
     "VideoAutoencoder",
     "VideoControlNet",
     "VideoUNet",
