@@ -1,7 +1,8 @@
 import pytest
 
 from venhancer.estimate import estimate_cost, network_flops
-from venhancer.traits import NetworkShape, load_traits
+from venhancer.network_shape import NetworkShape
+from venhancer.traits import load_traits
 
 PUBLISHED = NetworkShape()
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from venhancer.errors import InputError, SettingsError
 from venhancer.layout import key_layout
 from venhancer.media.probe import ClipInfo
+from venhancer.network_shape import NetworkShape
 from venhancer.plan import join_prompt, make_plan
 from venhancer.settings import parse_settings
-from venhancer.traits import ModelTraits, NetworkShape, SamplingDefaults, load_traits
+from venhancer.traits import ModelTraits, SamplingDefaults, load_traits
 from venhancer.windows import blend_weights
 
 NANO = ModelTraits(

@@ -19,6 +19,8 @@ def folder(tmp_path):
             "base_channels": 48,
             "channel_mults": [1, 2, 2],
             "attention_levels": [False, False, True],
+            "head_dim": 16,
+            "norm_groups": 16,
         },
         "vae/config.json": {"_class_name": "LinearAutoencoder", "patch": 4, "latent_channels": 24},
         "text_encoder/config.json": {"max_position_embeddings": 64},
@@ -49,7 +51,7 @@ def test_a_folder_tells_its_traits(folder):
     traits = load_traits(str(folder))
     assert (traits.pixels_per_latent, traits.downsamplings, traits.latent_channels) == (4, 2, 24)
     assert traits.network.widths == (48, 96, 96)
-    assert traits.network.head_dim == 64
+    assert (traits.network.head_dim, traits.network.text_dim) == (16, 1024)
     assert (traits.parameters, traits.companion_parameters) == (22, 10)
     assert (traits.text_tokens, traits.autoencoder_width) == (64, 0)
     assert traits.defaults == SamplingDefaults(steps=4, window_frames=17, solver="ddim")
@@ -70,6 +72,12 @@ def test_unknown_models_are_refused_in_one_line(name):
     assert repr(name) in str(raised.value)
     assert "pass --model nano, v1, v2 or a folder with a model_index.json" in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_shape_that_no_network_has_is_refused(folder):
+    rewrite(folder / "unet" / "config.json", norm_groups=32)
+    with pytest.raises(WeightsError, match="width 48 must be a multiple of norm_groups 32 and of head_dim 16; copy or"):
+        load_traits(str(folder))
 
 
 def test_damaged_folders_are_refused_in_one_line(folder):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import chain, takewhile
 from typing import NamedTuple
 
-from venhancer.traits import ModelTraits, NetworkShape
+from venhancer.network_shape import NetworkShape
+from venhancer.traits import ModelTraits
 
 CONTROL, ENCODER, DECODER = "control", "encoder", "decoder"
 LATENT_COPIES = 8  # noisy, start, key frames, x0 now and before, noise, blend, window
@@ -195,13 +196,10 @@ class _Layers(NamedTuple):
 
 def _skips(shape: NetworkShape, grid: Grid) -> list[tuple[int, Grid]]:
     """Return channels and grid of every skip, first to last."""
-    skips = [(shape.base_channels, grid)]
-    for level, width in enumerate(shape.widths):
-        if level > 0:
-            grid = grid.down()
-            skips.append((skips[-1][0], grid))
-        skips += [(width, grid)] * shape.blocks_per_level
-    return skips
+    grids = [grid]
+    while len(grids) <= shape.downsamplings:
+        grids.append(grids[-1].down())
+    return [(skip.channels, grids[skip.level]) for skip in shape.skips]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from the JSON files and the safetensors headers of its folder. No torch.
 
 import json
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from venhancer.errors import SettingsError, WeightsError
 from venhancer.model_folders import EMBEDDED, INDEX_FILE, PUBLISHED, find_model
+from venhancer.network_shape import NetworkShape
 from venhancer.settings import Solver, Timetable, parse_settings
 
 NETWORKS = ("unet", "controlnet")
@@ -29,55 +30,6 @@ NEGATIVE_PROMPT = (
     "unreal engine, blurring, dirty, messy, worst quality, low quality, frames, watermark, signature, jpeg artifacts, "
     "deformed, lowres, over-smooth"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkShape:
-    """Widths and levels of both networks; the defaults are the published ones.
-
-    Args:
-        in_channels: channels of the latents.
-        out_channels: channels of the base network's prediction.
-        base_channels: width of the first level; embeddings are four times as wide.
-        channel_mults: width of each level over `base_channels`.
-        blocks_per_level: ResBlocks on each level of the way down; the way up has one more.
-        attention_levels: which levels carry the two transformers; the middle always does.
-        head_dim: width of an attention head.
-        text_dim: width of the text embeddings.
-        entry_heads: heads of the temporal transformer that follows the first convolution.
-        norm_groups: groups of every group normalisation.
-    """
-
-    in_channels: int = 4
-    out_channels: int = 4
-    base_channels: int = 320
-    channel_mults: tuple[int, ...] = (1, 2, 4, 4)
-    blocks_per_level: int = 2
-    attention_levels: tuple[bool, ...] = (True, True, True, False)
-    head_dim: int = 64
-    text_dim: int = 1024
-    entry_heads: int = 8
-    norm_groups: int = 32
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Channels of each level."""
-        return tuple(self.base_channels * mult for mult in self.channel_mults)
-
-    @property
-    def embed_dim(self) -> int:
-        """Width of the time embedding."""
-        return 4 * self.base_channels
-
-    @property
-    def entry_width(self) -> int:
-        """Inner width of the first temporal transformer."""
-        return self.entry_heads * self.head_dim
-
-    @property
-    def downsamplings(self) -> int:
-        """How many times the way down halves rows and columns."""
-        return len(self.channel_mults) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +68,7 @@ class ModelTraits:
     name: str
     pixels_per_latent: int = 8
     latent_channels: int = 4
-    network: NetworkShape = NetworkShape()
+    network: NetworkShape = field(default_factory=NetworkShape)
     parameters: int
     companion_parameters: int
     text_tokens: int = 77
@@ -178,6 +130,8 @@ def load_traits(model: str) -> ModelTraits:
         )
     except (KeyError, IndexError) as error:
         raise WeightsError(f"model folder {folder} does not say {error}; copy or convert the model again") from error
+    except ValueError as error:
+        raise WeightsError(f"{folder / 'unet' / 'config.json'}: {error}; copy or convert the model again") from error
 
 
 def _known_fields(kind: type, config: dict[str, Any]) -> dict[str, Any]:

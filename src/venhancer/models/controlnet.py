@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from venhancer.models.attention import KeysValues
 from venhancer.models.blocks import sinusoid, zeroed
 from venhancer.models.encoder import BlockFactory, VideoEncoder
-from venhancer.models.shape import NetworkShape
 from venhancer.models.unet import VideoNetwork, VideoUNet
+from venhancer.network_shape import NetworkShape
 
 
 class KeyFrames(NamedTuple):
@@ -101,8 +101,8 @@ class VideoControlNet(VideoNetwork):
         Args:
             noisy_latents: the same latents that the base network gets.
             timesteps: 0 (clean) to 999 (noise), one a clip.
-            text: this network's `project_text` of the prompt; of p prompts for every clip, to share what does not depend
-                on the prompt (the batch of the result is then p b, all clips for the first prompt first).
+            text: this network's `project_text` of the prompt; of p prompts for every clip, to share what does not
+                depend on the prompt (the batch of the result is then p b, all clips for the first prompt first).
             key_frames: the low-quality input; None leaves the network without any condition.
             max_tokens: see `BlockContext`.
         """

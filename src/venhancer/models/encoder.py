@@ -22,7 +22,7 @@ from venhancer.models.blocks import (
     repeat_rows,
     sinusoid,
 )
-from venhancer.models.shape import NetworkShape
+from venhancer.network_shape import NetworkShape
 
 Run = Callable[[nn.Module, Tensor, BlockContext], Tensor]
 

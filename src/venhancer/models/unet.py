@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from venhancer.models.attention import KeysValues
 from venhancer.models.blocks import BlockContext, SpatialTransformer, Upsample, zeroed
 from venhancer.models.encoder import BlockFactory, VideoEncoder, run_directly
-from venhancer.models.shape import NetworkShape
+from venhancer.network_shape import NetworkShape
 
 
 class VideoNetwork(ModelMixin, ConfigMixin):
@@ -103,8 +103,8 @@ class VideoUNet(VideoNetwork):
         Args:
             noisy_latents: latents at `timesteps`.
             timesteps: 0 (clean) to 999 (noise), one a clip.
-            text: this network's `project_text` of the prompt; of p prompts for every clip, to share what does not depend
-                on the prompt (the batch of the result is then p b, all clips for the first prompt first).
+            text: this network's `project_text` of the prompt; of p prompts for every clip, to share what does not
+                depend on the prompt (the batch of the result is then p b, all clips for the first prompt first).
             control_residuals: outputs of the ControlNet, one a skip and the middle's last. They are consumed: their
                 memory becomes that of the skips.
             max_tokens: see `BlockContext`.
