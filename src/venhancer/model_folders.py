@@ -1,8 +1,10 @@
-"""Where models are: names to folders, without torch, so that plans and help texts stay fast."""
+"""Where models are and what their folders say: names to folders and JSON, without torch, so that plans stay fast."""
 
+import json
 import os
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from venhancer.errors import WeightsError
 
@@ -33,3 +35,29 @@ def find_model(model: str | Path) -> Path:
     if not (folder / INDEX_FILE).is_file():
         raise WeightsError(f"model {name}: {folder} holds no {INDEX_FILE}; {remedy}")
     return folder
+
+
+def is_component(value: object) -> bool:
+    """Tell whether an entry of `model_index.json` names a component's module and class."""
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(part, str) for part in value)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file of a model folder.
+
+    Raises:
+        WeightsError: the file is missing, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from error
+    if not isinstance(content, dict):
+        raise damaged(path, ValueError("not an object"))
+    return content
+
+
+def damaged(path: Path, error: Exception) -> WeightsError:
+    """Return the error to raise for a file of a model folder that cannot be used; the reason stays within a line."""
+    reason = " ".join(str(error).split())[:200]
+    return WeightsError(f"{path} is damaged or incomplete ({reason}); copy, download or convert the model again")
