@@ -12,16 +12,19 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from venhancer.media.probe import probe
 from venhancer.media.reader import read_frames
 from venhancer.media.sound import audio_plan
 from venhancer.media.writer import Writing, check_target, write_video
-from venhancer.pipeline import VEnhancerPipeline
 from venhancer.plan import EnhancePlan, make_plan
 from venhancer.progress import SILENT, Progress
 from venhancer.settings import EnhanceSettings
 from venhancer.traits import load_traits
+
+if TYPE_CHECKING:
+    import venhancer.pipeline  # named, not loaded: planning must not wait for torch
 
 PACKAGES = ("venhancer", "torch", "diffusers", "transformers", "av")
 
@@ -76,7 +79,7 @@ def plan_video(source: Path, settings: EnhanceSettings) -> EnhancePlan:
 def enhance_video(
     source: Path,
     target: Path,
-    pipeline: VEnhancerPipeline,
+    pipeline: "venhancer.pipeline.VEnhancerPipeline",
     settings: EnhanceSettings,
     *,
     overwrite: bool = False,
@@ -97,10 +100,19 @@ def enhance_video(
         SettingsError: the settings cannot be met for this clip and model.
         JobFailed: writing failed half-way; nothing is left.
     """
-    started = time.monotonic()
-    check_target(target, source, overwrite=overwrite)
-    plan = plan_video(source, settings)
+    check_target(target, source, codec=settings.codec, overwrite=overwrite)
+    return enhance_as_planned(plan_video(source, settings), target, pipeline, progress=progress)
 
+
+def enhance_as_planned(
+    plan: EnhancePlan,
+    target: Path,
+    pipeline: "venhancer.pipeline.VEnhancerPipeline",
+    *,
+    progress: Progress = SILENT,
+) -> EnhanceReport:
+    """Carry out a plan and write the result to `target`, replacing it; see `enhance_video`."""
+    started = time.monotonic()
     read = partial(read_frames, plan.clip)  # file   -> frames
     frames = pipeline.enhance(plan, read, progress=progress)  # frames -> latents -> denoised -> frames
     write_video(target, frames, writing_of(plan), sound_from=plan.clip)  # frames -> file

@@ -277,6 +277,8 @@ def test_targets_that_must_not_be_written_are_refused(tmp_path):
         assert "--overwrite" in refusal(tmp_path / name, source, overwrite=False)
     check_target(tmp_path / "old.mp4", source, overwrite=True)
     check_target(tmp_path / "NEW.MKV", source, overwrite=False)
+    with pytest.raises(InputError, match=r"cannot hold ffv1; use \.mkv"):
+        check_target(tmp_path / "new.mp4", source, overwrite=False, codec="ffv1")
 
 
 def test_folder_without_permission_is_refused(tmp_path):

@@ -68,14 +68,16 @@ class Writing:
             )
 
 
-def check_target(target: Path, source: Path, *, overwrite: bool) -> None:
+def check_target(target: Path, source: Path, *, overwrite: bool, codec: str = "h264") -> None:
     """Raise if `target` cannot or must not be written, before any work is done.
 
     Raises:
-        InputError: unknown extension, no such folder, no permission, the source itself, or there already.
+        InputError: extension unknown or not for this codec, no such folder, no permission, the source itself, or there
+            already.
     """
     if target.suffix.lower() not in FORMATS:
         raise InputError(f"{target} must end in {', '.join(FORMATS)}; rename it")
+    _check_container(target, codec)
     with failures_as(InputError, f"{target} cannot be written; choose another path"):
         if not target.parent.is_dir():
             raise InputError(f"{target.parent} is no folder; make it first")
@@ -105,11 +107,8 @@ def write_video(
         InputError: the target's extension cannot hold the codec, or the source's sound is damaged.
         JobFailed: the disk is full, or the file cannot be written for another reason.
     """
-    suffix = target.suffix.lower()
-    if suffix not in FORMATS or (writing.codec == "ffv1" and suffix != ".mkv"):
-        allowed = ".mkv" if writing.codec == "ffv1" else ", ".join(FORMATS)
-        raise InputError(f"{target} cannot hold {writing.codec}; use {allowed}")
-    part = target.with_name(f".{secrets.token_hex(8)}.part{suffix}")
+    _check_container(target, writing.codec)
+    part = target.with_name(f".{secrets.token_hex(8)}.part{target.suffix.lower()}")
     try:
         _write(part, target, frames, writing, sound_from)
         with _failing(target):
@@ -121,6 +120,12 @@ def write_video(
             part.unlink(missing_ok=True)
         raise
     return target
+
+
+def _check_container(target: Path, codec: str) -> None:
+    allowed = [".mkv"] if codec == "ffv1" else list(FORMATS)
+    if target.suffix.lower() not in allowed:
+        raise InputError(f"{target} cannot hold {codec}; use {', '.join(allowed)}")
 
 
 def _write(
