@@ -58,7 +58,7 @@ def make_example(
         small = blur_and_noise(small, generator)
     small = eight_bits(small)
     if _happens(settings.codec_share, generator):
-        small = through_codec(small, draw_integer(*settings.codec_crf, generator))
+        small = through_codec(small, draw_integer(*settings.codec_quantiser, generator))
     key_frames = F.interpolate(small, size=frames.shape[-2:], mode="bilinear", align_corners=False)
 
     clean = _happens(settings.clean_key_frames, generator) or settings.noise_augmentation_max == 0
@@ -110,7 +110,7 @@ def blur_and_noise(frames: Float[Tensor, "f c h w"], generator: Generator) -> Fl
 def low_quality(frames: Float[Tensor, "f c h w"], generator: Generator) -> Float[Tensor, "f c h w"]:
     """Return what nobody wants: the frames blurred and compressed hard."""
     blurred = gaussian_blur(frames, 1.0 + 1.5 * draw_uniform(generator))
-    return through_codec(eight_bits(blurred), draw_integer(33, 40, generator))
+    return through_codec(eight_bits(blurred), draw_integer(12, 24, generator))
 
 
 def gaussian_blur(frames: Float[Tensor, "f c h w"], deviation: float) -> Float[Tensor, "f c h w"]:
@@ -129,16 +129,23 @@ def eight_bits(frames: Float[Tensor, "f c h w"]) -> Float[Tensor, "f c h w"]:
     return (frames * 255).round().clamp(0, 255) / 255
 
 
-def through_codec(frames: Float[Tensor, "f c h w"], crf: int) -> Float[Tensor, "f c h w"]:
-    """Return eight-bit frames after H.264 at a constant rate factor: blocks, ringing and lost chroma included."""
+def through_codec(frames: Float[Tensor, "f c h w"], quantiser: int) -> Float[Tensor, "f c h w"]:
+    """Return eight-bit frames after MPEG-4 at a fixed quantiser: blocks, ringing and lost chroma included.
+
+    This codec, because H.264's usual encoder does not give the same bytes twice for pictures this small.
+
+    Args:
+        frames: pictures in [0, 1].
+        quantiser: 1 (fine) to 31 (coarse).
+    """
     height, width = frames.shape[-2:]
     even = F.pad(frames, (0, width % 2, 0, height % 2), mode="replicate")
     pictures = (even * 255).round().to(torch.uint8).movedim(1, -1).contiguous().numpy()
-    encoder = av.CodecContext.create("libx264", "w")
+    encoder = av.CodecContext.create("mpeg4", "w")
     encoder.width, encoder.height = pictures.shape[2], pictures.shape[1]
     encoder.pix_fmt, encoder.time_base = "yuv420p", Fraction(1, 24)
-    encoder.options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
-    decoder = av.CodecContext.create("h264", "r")
+    encoder.options = {"qmin": str(quantiser), "qmax": str(quantiser), "flags": "+bitexact", "threads": "1"}
+    decoder = av.CodecContext.create("mpeg4", "r")
     decoder.thread_count = 1
     packets = []
     for index, picture in enumerate(pictures):

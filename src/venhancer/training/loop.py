@@ -126,6 +126,7 @@ def log(folder: Path, step: int, terms: dict[str, torch.Tensor], norm: float, ra
 
 def export(pipeline: VEnhancerPipeline, folder: Path) -> Path:
     """Write the pipeline's folder, half precision, and return it."""
-    pipeline.to(dtype=torch.float16)
+    for network in (pipeline.vae, pipeline.unet, pipeline.controlnet, pipeline.text_encoder):
+        network.half()
     pipeline.save_pretrained(folder)
     return folder

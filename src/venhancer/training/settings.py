@@ -17,7 +17,7 @@ class Frozen(BaseModel):
 
 
 class NetworkSettings(Frozen):
-    """Widths of a model made from nothing; see `venhancer.traits.NetworkShape`."""
+    """Widths of a model made from nothing; see `venhancer.network_shape.NetworkShape`."""
 
     latent_channels: int = Field(24, ge=1, description="Channels of the linear autoencoder.")
     patch: int = Field(4, ge=1, description="Pixels per latent, a side.")
@@ -36,14 +36,14 @@ class AugmentSettings(Frozen):
     """Space-time augmentation of high-quality clips into training pairs (VEnhancer, sec. 3.3)."""
 
     temporal_factors: tuple[int, ...] = Field((1, 2, 3, 4, 5, 6, 7, 8), description="Key frames every m-th frame.")
-    temporal_weights: tuple[float, ...] = Field((1,) * 8, description="How often each temporal factor is drawn.")
+    temporal_weights: tuple[float, ...] = Field((1.0,) * 8, description="How often each temporal factor is drawn.")
     downscale_range: tuple[float, float] = Field((1.0, 8.0), description="Range of the downscale factor.")
     downscale_focus: float = Field(0.0, ge=0, le=1, description="Share of clips that use downscale_focus_at.")
     downscale_focus_at: float = Field(4.0, ge=1, le=8, description="The factor most clips are wanted at.")
     noise_augmentation_max: int = Field(300, ge=0, le=300, description="Largest noise put on key frames.")
     clean_key_frames: float = Field(0.0, ge=0, le=1, description="Share of clips whose key frames get no noise.")
     codec_share: float = Field(0.0, ge=0, le=1, description="Share of inputs that pass through a video codec.")
-    codec_crf: tuple[int, int] = Field((18, 30), description="Range of that codec's rate factor.")
+    codec_quantiser: tuple[int, int] = Field((2, 8), description="Range of that codec's quantiser, 1 to 31.")
     blur_noise_share: float = Field(0.0, ge=0, le=1, description="Share of inputs with blur and sensor noise.")
     low_quality_share: float = Field(0.0, ge=0, le=1, description="Share of targets degraded and captioned so.")
     low_quality_caption: str = Field("blurry, low quality, jpeg artifacts", description="Caption of those targets.")

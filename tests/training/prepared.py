@@ -1,0 +1,61 @@
+"""A tiny folder of prepared clips and the settings of a run over it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from venhancer.training.settings import TrainSettings
+
+
+def make_clips(folder: Path, count: int = 3, frames: int = 12, side: int = 48) -> Path:
+    """Write smooth moving clips with an index, the last of them held out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for number in range(count):
+        file = f"clip_{number}.npy"
+        np.save(folder / file, moving_pattern(frames, side, number))
+        split = "held_out" if number == count - 1 else "train"
+        entry = {"file": file, "frames": frames, "height": side, "width": side, "caption": "waves", "split": split}
+        lines.append(json.dumps(entry))
+    (folder / "index.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+def moving_pattern(frames: int, side: int, phase: int) -> NDArray[np.uint8]:
+    """Return waves that travel."""
+    f, y, x, c = np.meshgrid(np.arange(frames), np.arange(side), np.arange(side), np.arange(3), indexing="ij")
+    return (127 + 90 * np.sin((x + 2 * f + phase * 5) / 4 + c) * np.cos((y - f) / 6)).astype(np.uint8)
+
+
+def tiny_settings(folder: Path, **changes: object) -> TrainSettings:
+    """Return settings whose run takes seconds."""
+    fields = {
+        "output": folder / "run",
+        "data": folder / "clips",
+        "train": "all",
+        "relative_to_start": True,
+        "between": "blend",
+        "network": {
+            "latent_channels": 8,
+            "base_channels": 16,
+            "channel_mults": (1, 2),
+            "attention_levels": (False, True),
+            "head_dim": 8,
+            "text_dim": 16,
+            "text_layers": 1,
+            "entry_heads": 1,
+            "norm_groups": 8,
+        },
+        "augment": {"codec_share": 0.5, "low_quality_share": 0.3},
+        "objective": {"one_step_share": 0.5, "frame_difference_weight": 0.5},
+        "crop": (40, 32),
+        "frames": 5,
+        "steps": 6,
+        "learning_rate": 1e-3,
+        "workers": 0,
+        "checkpoint_every": 2,
+        "log_every": 1,
+    }
+    return TrainSettings.model_validate(fields | changes)

@@ -1,0 +1,41 @@
+"""Recipes are read strictly."""
+
+from pathlib import Path
+
+import pytest
+
+from venhancer.errors import SettingsError
+from venhancer.training.settings import TrainSettings
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_parses(recipe):
+    TrainSettings.from_file(recipe)
+
+
+def test_there_is_a_recipe_for_the_embedded_model():
+    assert "nano" in {recipe.stem for recipe in RECIPES}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("output: a\ndata: b\ncrop: [8, 8]\nsteps: 1\nlearning_rte: 1", "learning_rte is not a setting; did you mean learning_rate"),
+        ("output: a\ndata: b\ncrop: [8, 8]\nsteps: 0", "steps is 0: input should be greater than or equal to 1"),
+        ("output: a\ndata: b\ncrop: [8, 8]\nsteps: 1\naugment: {prompt_dropot: 1}", "did you mean prompt_dropout"),
+        ("steps: [", "cannot be read"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line(tmp_path, text, message):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(text)
+    with pytest.raises(SettingsError, match=message) as raised:
+        TrainSettings.from_file(recipe)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_missing_recipe_is_one_line(tmp_path):
+    with pytest.raises(SettingsError, match="cannot be read"):
+        TrainSettings.from_file(tmp_path / "none.yaml")
