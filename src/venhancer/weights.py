@@ -57,7 +57,7 @@ def load_pipeline(model: str | Path = EMBEDDED, *, device: str = "auto", dtype: 
         pipeline = VEnhancerPipeline(**loaded)
     except TypeError as error:
         raise WeightsError(f"{folder / INDEX_FILE} does not describe a VEnhancer pipeline: {error}") from error
-    return pipeline.to(on)
+    return pipeline if on.type == "cpu" else pipeline.to(on)
 
 
 def _load_component(folder: Path, name: str, class_path: list[str], dtype: torch.dtype) -> object:

@@ -32,6 +32,8 @@ _FROM_OPEN_CLIP = (
     (r"\.mlp\.c_fc\.", ".mlp.fc1."),
     (r"\.mlp\.c_proj\.", ".mlp.fc2."),
 )
+_LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
+_USED = re.compile(r"(embeddings\.(token|position)_embedding|encoder\.layers\.\d+|final_layer_norm)\.")
 _WHAT = "CLIP's text encoder"
 
 
@@ -49,7 +51,7 @@ def text_encoder(source: TensorFile, *, text_dim: int, head_dim: int = HEAD_DIM)
     tower = source.below("cond_stage_model.model.", "text_model.", "")
     is_open_clip = any(key.startswith(_OPEN_CLIP_BLOCKS) for key in tower.shapes)
     tensors = _from_open_clip(tower) if is_open_clip else tower
-    depth = 1 + max((int(found[1]) for key in tensors.shapes if (found := _LAYER.match(key))), default=-1)
+    depth = len({found[1] for key in tensors.shapes if (found := _LAYER.match(key))})
     layers = depth - 1 if is_open_clip else min(depth, LAYERS)
     tensors = tensors.renamed({key: key for key in tensors.shapes if _is_used(key, layers)})
     with torch.device("meta"):
@@ -57,10 +59,6 @@ def text_encoder(source: TensorFile, *, text_dim: int, head_dim: int = HEAD_DIM)
     shapes = {key.removeprefix("text_model."): tuple(value.shape) for key, value in model.state_dict().items()}
     tensors.require(shapes, _WHAT)
     return Component("text_encoder", model, lambda key: tensors.read(key.removeprefix("text_model.")))
-
-
-_LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
-_USED = re.compile(r"(embeddings\.(token|position)_embedding|encoder\.layers\.\d+|final_layer_norm)\.")
 
 
 def _is_used(key: str, layers: int) -> bool:
