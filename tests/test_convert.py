@@ -330,7 +330,7 @@ def test_bytes_gone_wrong_never_give_anything_but_one_line(published: dict[str, 
     source = random.Random(0)
     torch.save(filled({f"layer.{number}.weight": (3, 4) for number in range(20)}), tmp_path / "good.pt")
     content = (tmp_path / "good.pt").read_bytes()
-    for _ in range(300):
+    for _ in range(100):
         damaged = bytearray(content)
         for _ in range(source.choice([1, 3, 20])):
             damaged[source.randrange(len(damaged))] = source.randrange(256)
@@ -377,6 +377,12 @@ def test_full_disk_is_foreseen(published: dict[str, Inputs], tmp_path: Path):
     torch.save({key: torch.zeros(1).expand(shape) for key, shape in shapes.items()}, tmp_path / "wide.pt")
     message = refusal(published["v1"], tmp_path / "out" / "model", checkpoint=tmp_path / "wide.pt")
     assert re.search(r"the converted weights take \d{4}\.\d GB and .* has \d+\.\d GB free; make room", message)
+
+
+def test_target_below_a_file_is_refused(published: dict[str, Inputs], tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WeightsError, match=r"file/model cannot be written \(.*\); choose another target"):
+        convert(**published["v1"], target=tmp_path / "file" / "model", version="v1")
 
 
 def test_interrupted_conversion_leaves_nothing(published: dict[str, Inputs], tmp_path: Path):

@@ -70,8 +70,7 @@ def convert(
     config = components[0].model.config
     clip = clip_tokenizer(merges, vocabulary=config.vocab_size, length=config.max_position_embeddings)
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _require_space(target.parent, sum(stored_bytes(component.shapes, dtype) for component in components))
+    _require_space(target, sum(stored_bytes(component.shapes, dtype) for component in components))
     with _complete_or_nothing(target) as folder:
         record = {
             "version": version,
@@ -123,11 +122,12 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _require_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
+def _require_space(target: Path, needed: int) -> None:
+    existing = next(folder for folder in target.absolute().parents if folder.exists())
+    free = shutil.disk_usage(existing).free
     if free < needed:
         raise WeightsError(
-            f"the converted weights take {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB free; "
+            f"the converted weights take {needed / 1e9:.1f} GB and {existing} has {free / 1e9:.1f} GB free; "
             "make room, choose another target, or convert to fp16"
         )
 
@@ -135,11 +135,15 @@ def _require_space(folder: Path, needed: int) -> None:
 @contextmanager
 def _complete_or_nothing(target: Path) -> Iterator[Path]:
     """Give a hidden folder beside `target` that takes its name at the end, or is removed when anything fails."""
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-        folder = Path(scratch) / target.name
-        folder.mkdir()
-        yield folder
-        folder.rename(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+            folder = Path(scratch) / target.name
+            folder.mkdir()
+            yield folder
+            folder.rename(target)
+    except OSError as error:
+        raise WeightsError(f"{target} cannot be written ({error.strerror}); choose another target") from error
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
