@@ -1,0 +1,258 @@
+"""The command line: flags into settings, one call of the library, a few lines of output; no logic.
+
+Whatever is cheap to check is checked first: settings, target, clip and plan come before torch is loaded, so that a
+mistake is answered in a second and `--help` and `plan` never wait. Modules are therefore imported where they are used.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from venhancer.errors import InputError, JobFailed, SettingsError, VEnhancerError
+from venhancer.flags import OneLineParser, add_settings, read_settings
+
+if TYPE_CHECKING:
+    from venhancer.model_description import ModelDescription
+
+Command = Callable[[argparse.Namespace], None]
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run one command.
+
+    Args:
+        words: arguments; those of the process if left out.
+
+    Raises:
+        SystemExit: 2 after an error for something outside the program, told in one line, 130 after Ctrl-C.
+    """
+    try:
+        arguments = _parse(sys.argv[1:] if words is None else words)
+    except SettingsError as error:
+        _end(str(error), 2)
+    try:
+        arguments.run(arguments)
+    except VEnhancerError as error:
+        if arguments.debug:
+            traceback.print_exception(error)
+        _end(str(error), 2)
+    except KeyboardInterrupt:
+        _end(f"stopped; {arguments.when_stopped}", 130)
+
+
+def _end(line: str, code: int) -> NoReturn:
+    from venhancer.terminal import Terminal
+
+    Terminal().warn(line)
+    sys.exit(code)
+
+
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    arguments, unknown = make_parser().parse_known_args(words)
+    if unknown:
+        arguments.parser.refuse(unknown)
+    if arguments.run is None:
+        arguments.parser.error("give a command")
+    return arguments
+
+
+def make_parser() -> OneLineParser:
+    """Return the parser of all commands; each leaves its function in `run` and itself in `parser`."""
+    parser = OneLineParser(
+        prog="venhancer", description="Enhance video in space and time.", usage="venhancer COMMAND ...", epilog=_EXAMPLE
+    )
+    parser.add_argument("--version", action="version", version=f"venhancer {version('venhancer')}")
+    parser.set_defaults(parser=parser, run=None, when_stopped="nothing was written")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", prog=parser.prog)
+
+    enhance = _add_command(commands, "enhance", _enhance, "SOURCE TARGET", "Enhance a video file.")
+    enhance.add_argument("source", metavar="SOURCE", type=Path, help="Any video file.")
+    enhance.add_argument("target", metavar="TARGET", type=Path, help="File to write: .mp4, .mov or .mkv.")
+    add_settings(enhance)
+    enhance.add_argument("--overwrite", action="store_true", help="Replace the target if it is there.")
+    enhance.add_argument("--dry-run", action="store_true", help="Check everything, show the plan and stop.")
+    enhance.add_argument("--json", metavar="FILE", type=Path, help="Also write a report: plan, time, versions.")
+    enhance.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:1, mps; default auto.")
+    enhance.add_argument("--dtype", metavar="NAME", default="auto", help="auto, bf16, fp16, fp32; default auto.")
+    enhance.add_argument("--quiet", action="store_true", help="Show errors only.")
+
+    plan = _add_command(commands, "plan", _plan, "SOURCE", "Show what enhance would do; loads no model.")
+    plan.add_argument("source", metavar="SOURCE", type=Path, help="Any video file.")
+    add_settings(plan)
+    plan.add_argument("--json", action="store_true", help="Show it as JSON.")
+
+    weights = commands.add_parser("weights", help="Fetch, convert and show models.", usage="venhancer weights COMMAND")
+    weights.set_defaults(parser=weights)
+    _add_weights(weights)
+
+    train = _add_command(commands, "train", _train, "RECIPE", "Train a model, or go on where training stopped.")
+    train.set_defaults(when_stopped="the same command goes on from the last checkpoint")
+    train.add_argument("recipe", metavar="RECIPE", type=Path, help="YAML file of training settings.")
+    train.add_argument("--quiet", action="store_true", help="Show the result only.")
+    return parser
+
+
+def _add_weights(weights: OneLineParser) -> None:
+    from venhancer.model_folders import PUBLISHED
+
+    commands = weights.add_subparsers(title="commands", metavar="COMMAND", prog=weights.prog)
+    releases = " or ".join(PUBLISHED)
+
+    download = _add_command(commands, "download", _download, "RELEASE", "Fetch a published release and convert it.")
+    download.set_defaults(when_stopped="the same command goes on")
+    convert = _add_command(commands, "convert", _convert, "RELEASE CHECKPOINT", "Convert published files you have.")
+    for command in (download, convert):
+        command.add_argument("release", metavar="RELEASE", choices=PUBLISHED, help=f"{releases}.")
+        command.add_argument(
+            "--dtype", metavar="NAME", choices=("fp16", "fp32"), default="fp16", help="fp16 or fp32; default fp16."
+        )
+    convert.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="venhancer_paper.pt or venhancer_v2.pt.")
+    convert.add_argument("--vae", metavar="PATH", type=Path, required=True, help="The autoencoder: a file or folder.")
+    convert.add_argument("--text", metavar="PATH", type=Path, required=True, help="OpenCLIP ViT-H/14: file or folder.")
+    convert.add_argument("--tokenizer", metavar="PATH", type=Path, help="CLIP's merges; looked for beside --text.")
+    convert.add_argument("--target", metavar="FOLDER", type=Path, help="New folder; else where --model RELEASE looks.")
+
+    show = _add_command(commands, "show", _show, "[MODEL]", "Show what a model holds.")
+    show.add_argument("model", metavar="MODEL", nargs="?", default="nano", help=f"nano, {releases} or a model folder.")
+
+
+def _add_command(commands: argparse._SubParsersAction, name: str, run: Command, takes: str, what: str) -> OneLineParser:
+    parser: OneLineParser = commands.add_parser(name, help=what, description=what, usage=f"%(prog)s {takes} [flags]")
+    parser.add_argument("--debug", action="store_true", help="Show where an error comes from.")
+    parser.set_defaults(run=run, parser=parser)
+    return parser
+
+
+def _enhance(arguments: argparse.Namespace) -> None:
+    from venhancer.enhance import enhance_as_planned, losses, plan_video
+    from venhancer.layout import format_number
+    from venhancer.media.writer import check_target
+    from venhancer.terminal import Terminal
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end, it clears up as after Ctrl-C
+    source, target, report_to = arguments.source, arguments.target, arguments.json
+    settings = read_settings(arguments)
+    check_target(target, source, overwrite=arguments.overwrite, codec=settings.codec)
+    if report_to is not None:
+        _check_report(arguments)
+    plan = plan_video(source, settings)
+
+    terminal = Terminal(quiet=arguments.quiet)
+    if terminal.is_watched or arguments.dry_run:
+        terminal.show_rows(row for row in plan.describe() if row[0] != "not kept")
+    if lost := losses(plan, target):
+        terminal.warn(f"the output will not keep: {', '.join(lost)}")
+    if arguments.dry_run:
+        return
+
+    with terminal.busy(f"loading {settings.model}"):
+        from venhancer.weights import load_pipeline
+
+        pipeline = load_pipeline(settings.model, device=arguments.device, dtype=arguments.dtype)
+    with terminal.progress() as progress:
+        report = enhance_as_planned(plan, target, pipeline, progress=progress)
+    if report_to is not None:
+        try:
+            report.save(report_to)
+        except OSError as error:
+            raise JobFailed(f"{target} is written, but {report_to} is not ({error.strerror}); make room") from error
+    extent = f"{plan.width}x{plan.height}, {format_number(plan.rate)} fps, {plan.frames} frames"
+    terminal.show_line(f"wrote {target} ({extent}) in {report.seconds:.1f} s")
+
+
+def _check_report(arguments: argparse.Namespace) -> None:
+    """Raise if the report cannot or must not be written, before any work is done."""
+    report = arguments.json
+    if arguments.dry_run:
+        raise SettingsError("--dry-run writes no report; leave --json out, or use `venhancer plan --json`")
+    if not os.access(report.parent, os.W_OK) or report.is_dir() or not report.parent.is_dir():
+        raise InputError(f"--json {report} cannot be written; name a file in a folder that is there")
+    if report.resolve() in (arguments.target.resolve(), arguments.source.resolve()):
+        raise InputError(f"--json {report} is the source or the target; choose another name")
+    if report.exists() and not arguments.overwrite:
+        raise InputError(f"--json {report} exists; pass --overwrite or choose another name")
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    from venhancer.enhance import plan_video
+    from venhancer.terminal import Terminal
+
+    plan = plan_video(arguments.source, read_settings(arguments))
+    if arguments.json:
+        Terminal().show_json(plan.to_json())
+    else:
+        Terminal().show_rows(plan.describe())
+
+
+def _download(arguments: argparse.Namespace) -> None:
+    from venhancer.download import download
+    from venhancer.terminal import Terminal
+
+    terminal = Terminal()
+    with terminal.progress() as progress:
+        folder = download(arguments.release, dtype=arguments.dtype, progress=progress)
+    terminal.show_line(f"wrote {folder}; use it with --model {arguments.release}")
+
+
+def _convert(arguments: argparse.Namespace) -> None:
+    from venhancer.convert import convert
+    from venhancer.model_folders import cache_folder
+    from venhancer.terminal import Terminal
+
+    terminal = Terminal()
+    with terminal.progress() as progress:
+        folder = convert(
+            arguments.checkpoint,
+            vae=arguments.vae,
+            text=arguments.text,
+            tokenizer=arguments.tokenizer,
+            target=arguments.target or cache_folder() / arguments.release,
+            version=arguments.release,
+            dtype=arguments.dtype,
+            progress=progress,
+        )
+    terminal.show_line(f"wrote {folder}; use it with --model {folder if arguments.target else arguments.release}")
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    from venhancer.model_description import describe_model
+    from venhancer.terminal import Terminal
+
+    Terminal().show_rows(_model_rows(describe_model(arguments.model)))
+
+
+def _model_rows(model: "ModelDescription") -> Iterator[tuple[str, str]]:
+    yield "folder", str(model.folder)
+    for part in model.components:
+        size = f"{part.parameters / 1e6:,.2f} M parameters, {part.bytes / 1e6:,.1f} MB {' and '.join(part.dtypes)}"
+        yield part.name, f"{part.class_name}, {size}"
+    for name, value in model.settings.items():
+        yield name, json.dumps(value)
+    if model.conversion is not None:
+        yield "converted from", json.dumps(model.conversion)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from venhancer.terminal import Terminal
+
+    terminal = Terminal()
+    try:
+        from venhancer.training.settings import TrainSettings
+
+        settings = TrainSettings.from_file(arguments.recipe)
+        from venhancer.training.loop import train
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"training needs {error.name}; run pip install 'venhancer[train]'") from error
+    if not arguments.quiet:
+        terminal.show_log()
+    terminal.show_line(f"wrote {train(settings)}; use it with --model")
+
+
+_EXAMPLE = "Try: venhancer enhance in.mp4 out.mp4 --scale 4 --fps 24"
