@@ -126,11 +126,20 @@ BUNNY_HELD_OUT = ((480.0, 540.0), (580.5, 600.0))
 BUNNY_WRITING = ((0.0, 2.0), (20.4, 23.8), (25.0, 30.4), (489.8, 580.5))
 """Fade-in, titles and credits, in seconds."""
 
-GENERATED_BORDER = 12
+GENERATED_BORDER, GENERATED_BADGE = 12, 48
+"""Pixels cut off at every side, and at the top, where the makers put their names."""
+
+GENERATED_STILL_SHARE = 0.3
+"""A clip of whose pixels a larger share never changes is a moving picture pasted on a page, and left out."""
 GENERATED_LEFT_OUT = re.compile(
     "edit|remove|replace|enhance|upscale|restor|depth|pose|canny|mask|segment|interpol|compare|3d|meshy|tripo|rodin"
 )
 """Kinds whose pictures are side-by-sides, low-quality inputs, edge maps or turntables."""
+
+CAPTION_LENGTH = 300
+NO_DESCRIPTION = re.compile(
+    r"watermark|subtitles|worst quality|low quality|\bimage \d|reference|[#@\[]|https?:", re.IGNORECASE
+)
 
 PHOTOGRAPH_CLIPS, PHOTOGRAPH_RATE = 4, 24
 
@@ -226,7 +235,7 @@ def generated(packages: Path) -> Iterator[Clip]:
             if getattr(picture, "n_frames", 1) < SHORTEST or GENERATED_LEFT_OUT.search(path.stem.lower()):
                 continue
             border = GENERATED_BORDER
-            box = (border, border, picture.width - border, picture.height - border)
+            box = (border, GENERATED_BADGE, picture.width - border, picture.height - border)
             frames = np.stack([np.asarray(frame.convert("RGB").crop(box)) for frame in ImageSequence.Iterator(picture)])
             luma = np.stack(
                 [
@@ -234,13 +243,14 @@ def generated(packages: Path) -> Iterator[Clip]:
                     for frame in frames
                 ]
             )
-            if find_cuts(luma) or not is_moving(luma):
+            still = np.ptp(luma, axis=0) <= 4
+            if find_cuts(luma) or not is_moving(luma) or still.mean() > GENERATED_STILL_SHARE:
                 continue
             caption = read_prompt(packages / "prompts", path.stem)
-            fps = 1000 / picture.info["duration"]
+            fps = round(1000 / picture.info["duration"])
             for first, last in split_evenly(0, len(frames)):
                 part = frames[first:last]
-                yield Clip(source=path.stem, licence=package.licence, fps=round(fps, 3), frames=part, caption=caption)
+                yield Clip(source=path.stem, licence=package.licence, fps=fps, frames=part, caption=caption)
 
 
 def photographs(packages: Path) -> Iterator[Clip]:
@@ -306,15 +316,22 @@ def overlap(a: tuple[float, float], b: tuple[float, float]) -> bool:
 
 
 def read_prompt(folder: Path, stem: str) -> str:
-    """Return the longest prompt of the workflow a clip illustrates, or nothing where there is none in English."""
+    """Return the beginning of the longest prompt of the workflow a clip illustrates, or nothing if it has none."""
     workflows = list(folder.rglob(re.sub(r"-\d+$", "", stem) + ".json"))
     if not workflows:
         return ""
     workflow = json.loads(workflows[0].read_text())
     groups = [workflow, *workflow.get("definitions", {}).get("subgraphs", [])]
-    texts = [text for group in groups for node in group["nodes"] for text in texts_of(node)]
-    prompts = [" ".join(text.split()) for text in texts if len(text) > 40 and text.isascii() and text.count(" ") > 6]
-    return max(prompts, key=len, default="")
+    texts = [" ".join(text.split()) for group in groups for node in group["nodes"] for text in texts_of(node)]
+    prompt = max(filter(is_description, texts), key=len, default="")
+    whole_sentences = prompt[:CAPTION_LENGTH].rpartition(". ")[0]
+    return prompt if len(prompt) <= CAPTION_LENGTH else f"{whole_sentences}." if whole_sentences else ""
+
+
+def is_description(text: str) -> bool:
+    """Return whether a text reads as a picture described in English, not a list of faults, an order or a table."""
+    letters = sum(character.isalpha() or character == " " for character in text)
+    return text.isascii() and text.count(" ") > 6 and letters > 0.9 * len(text) and not NO_DESCRIPTION.search(text)
 
 
 def texts_of(node: dict) -> Sequence[str]:

@@ -1,0 +1,1 @@
+"""How good a result is: metrics, degraded inputs, the programs it is compared with."""

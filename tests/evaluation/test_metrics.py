@@ -1,0 +1,88 @@
+"""Metrics of clips whose answer is known."""
+
+import numpy as np
+import pytest
+
+from venhancer.evaluation.metrics import METRICS, psnr, score, sharpness, ssim, st_lpips, temporal_difference_error
+
+
+@pytest.fixture
+def clip() -> np.ndarray:
+    """Smooth noise, so that blurring it matters."""
+    noise = np.random.default_rng(0).integers(0, 256, (4, 24, 32, 3))
+    return ((noise + np.roll(noise, 1, axis=1) + np.roll(noise, 1, axis=2)) // 3).astype(np.uint8)
+
+
+@pytest.mark.parametrize("error", [1, 5, 51])
+def test_psnr_of_a_constant_error_is_its_decibels(error):
+    reference = np.full((3, 8, 8, 3), 100, np.uint8)
+    assert psnr(reference + np.uint8(error), reference) == pytest.approx(20 * np.log10(255 / error))
+
+
+def test_psnr_is_the_mean_over_frames_not_of_the_pooled_error():
+    reference = np.full((2, 8, 8, 3), 100, np.uint8)
+    result = reference + np.array([1, 10], np.uint8)[:, None, None, None]
+    assert psnr(result, reference) == pytest.approx(20 * np.log10(255) - 10)
+
+
+def test_psnr_of_identical_frames_is_finite(clip):
+    assert psnr(clip, clip) == 100
+
+
+def test_ssim_of_itself_is_one(clip):
+    assert ssim(clip, clip) == pytest.approx(1)
+
+
+def test_ssim_of_constants_follows_its_formula():
+    """Without contrast only the term of the means is left: (2ab + c) / (a^2 + b^2 + c)."""
+    a, b, c = 60, 120, (0.01 * 255) ** 2
+    result, reference = (np.full((1, 16, 16, 3), value, np.uint8) for value in (a, b))
+    assert ssim(result, reference) == pytest.approx((2 * a * b + c) / (a**2 + b**2 + c))
+
+
+def test_ssim_of_the_negative_is_below_zero(clip):
+    assert ssim(255 - clip, clip) < 0
+
+
+def test_temporal_difference_error_ignores_a_constant_offset(clip):
+    reference = clip // 2
+    assert temporal_difference_error(reference + np.uint8(20), reference) == 0
+
+
+def test_temporal_difference_error_of_a_frozen_result_is_the_motion_missed():
+    reference = np.zeros((3, 8, 8, 3), np.uint8) + np.array([0, 10, 40], np.uint8)[:, None, None, None]
+    assert temporal_difference_error(np.zeros_like(reference), reference) == pytest.approx(20)
+
+
+def test_sharpness_is_one_for_the_reference_and_less_for_a_blur(clip):
+    blurred = ((clip.astype(int) + np.roll(clip, 1, axis=2)) // 2).astype(np.uint8)
+    assert sharpness(clip, clip) == 1
+    assert sharpness(blurred, clip) < 0.95
+
+
+def test_score_takes_names_and_refuses_others(clip):
+    assert set(score(clip, clip, ("psnr", "ssim"))) == {"psnr", "ssim"}
+    with pytest.raises(ValueError, match="vmaf"):
+        score(clip, clip, ("vmaf",))
+
+
+def test_score_refuses_clips_of_different_length(clip):
+    with pytest.raises(ValueError, match="shape"):
+        score(clip[:2], clip)
+
+
+@pytest.mark.parametrize("name", ["psnr", "ssim", "temporal_difference_error", "sharpness"])
+def test_direction_of_each_metric_is_true(name, clip):
+    """A blurred clip that stands still is worse than the reference itself by all of them."""
+    worse = np.repeat(((clip.astype(int) + np.roll(clip, 2, axis=1)) // 2).astype(np.uint8)[:1], len(clip), axis=0)
+    metric = METRICS[name]
+    gain = metric.measure(clip, clip) - metric.measure(worse, clip)
+    assert (gain > 0) == metric.higher_is_better
+
+
+def test_st_lpips_is_zero_for_itself_and_grows_with_blur():
+    pytest.importorskip("stlpips_pytorch")
+    clip = np.random.default_rng(1).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    blurred = ((clip.astype(int) + np.roll(clip, 1, axis=2)) // 2).astype(np.uint8)
+    assert st_lpips(clip, clip) == 0
+    assert st_lpips(blurred, clip) > 0.001
