@@ -90,7 +90,7 @@ def enhance_video(
     Args:
         source: any video file.
         target: .mp4, .mov or .mkv.
-        pipeline: the model that `settings` names, loaded.
+        pipeline: the model, loaded; `settings.model` is not looked at.
         settings: what is asked for.
         overwrite: replace `target` if it is there.
         progress: told of every evaluation of the networks.
@@ -101,7 +101,8 @@ def enhance_video(
         JobFailed: writing failed half-way; nothing is left.
     """
     check_target(target, source, codec=settings.codec, overwrite=overwrite)
-    return enhance_as_planned(plan_video(source, settings), target, pipeline, progress=progress)
+    plan = make_plan(probe(source), settings, pipeline.traits)
+    return enhance_as_planned(plan, target, pipeline, progress=progress)
 
 
 def enhance_as_planned(

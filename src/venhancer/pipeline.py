@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
 from functools import partial
 from typing import NamedTuple
 
@@ -21,10 +22,15 @@ from venhancer.diffusion.samplers import SOLVERS
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
 from venhancer.models import ImageAutoencoder, LinearAutoencoder, VideoAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.attention import KeysValues
+from venhancer.models.controlnet import KeyFrames
 from venhancer.models.text import encode_prompts
-from venhancer.plan import EnhancePlan, Segment
+from venhancer.layout import Segment
+from venhancer.media.probe import describe_frames
+from venhancer.plan import EnhancePlan, make_plan
 from venhancer.progress import SILENT, Progress
 from venhancer.runtime import frame_noise
+from venhancer.settings import parse_ratio, parse_settings
+from venhancer.traits import ModelTraits, load_traits
 from venhancer.windows import blend_weights
 
 ReadFrames = Callable[[int, int], Iterable[UInt8[np.ndarray, "h w 3"]]]
@@ -81,6 +87,42 @@ class VEnhancerPipeline(DiffusionPipeline):
         """Where this model diffuses."""
         scale = self.config.residual_scale
         return LatentSpace(None if scale is None else tuple(scale))
+
+    @property
+    def traits(self) -> ModelTraits:
+        """What plans must know of this model.
+
+        Raises:
+            ValueError: the pipeline was put together by hand; save it and load the folder.
+        """
+        loaded_from = self.config.get("_name_or_path")
+        if loaded_from is None:
+            raise ValueError("this pipeline was not loaded: save it with save_pretrained and load the folder")
+        return load_traits(str(loaded_from))
+
+    def __call__(
+        self,
+        frames: UInt8[np.ndarray, "f h w 3"],
+        *,
+        source_fps: Fraction | float | str,
+        progress: Progress = SILENT,
+        **settings: object,
+    ) -> UInt8[np.ndarray, "f2 h2 w2 3"]:
+        """Return enhanced frames, all in memory.
+
+        Args:
+            frames: RGB.
+            source_fps: their rate, in frames a second.
+            progress: told of every evaluation of a window.
+            settings: fields of `EnhanceSettings`, such as scale=4, fps=24, prompt="...".
+
+        Raises:
+            SettingsError: the settings cannot be met for these frames and this model.
+        """
+        count, height, width, _ = frames.shape
+        clip = describe_frames(count, height, width, parse_ratio(source_fps))
+        plan = make_plan(clip, parse_settings(**settings), self.traits)
+        return np.stack(list(self.enhance(plan, lambda start, stop: frames[start:stop], progress=progress)))
 
     def enhance(
         self, plan: EnhancePlan, read: ReadFrames, *, progress: Progress = SILENT
@@ -167,16 +209,17 @@ class VEnhancerPipeline(DiffusionPipeline):
         )
         return self.space.leave(denoised, conditions)
 
-    @torch.inference_mode()
     def decode(
         self, latents: Float[Tensor, "1 c f h w"], plan: EnhancePlan, segment: Segment
     ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         """Yield the frames of a segment that are written, cropped to the output size."""
         rows = slice(plan.padding.top, plan.padding.top + plan.height)
         columns = slice(plan.padding.left, plan.padding.left + plan.width)
-        for index, frame in zip(segment.context, self.vae.decode_each(latents), strict=True):
+        decoded = self.vae.decode_each(latents)
+        for index in segment.context:
+            with torch.inference_mode():  # entered anew for each frame: the caller's code runs between two of them
+                picture = (next(decoded)[:, rows, columns].clamp(-1, 1) + 1) * 127.5
             if index in segment.frames:
-                picture = (frame[:, rows, columns].clamp(-1, 1) + 1) * 127.5
                 yield picture.round().to(torch.uint8).movedim(0, -1).cpu().numpy()
 
     def _encode_frame(self, frame: UInt8[np.ndarray, "h w 3"], plan: EnhancePlan) -> Float[Tensor, "1 c 1 h2 w2"]:
@@ -198,7 +241,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         joined = ProjectedText(*(_join(texts) for texts in zip(*prompts, strict=True)))
         return self._predict_one(joined, noisy_latents, timesteps, key_frames).chunk(len(prompts))
 
-    def _predict_one(self, text: ProjectedText, noisy_latents: Tensor, timesteps: Tensor, key_frames) -> Tensor:
+    def _predict_one(self, text: ProjectedText, noisy_latents: Tensor, timesteps: Tensor, key_frames: KeyFrames) -> Tensor:
         residuals = self.controlnet(noisy_latents, timesteps, text.controlnet, key_frames)
         return self.unet(noisy_latents, timesteps, text.unet, residuals)
 

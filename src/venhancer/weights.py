@@ -57,6 +57,7 @@ def load_pipeline(model: str | Path = EMBEDDED, *, device: str = "auto", dtype: 
         pipeline = VEnhancerPipeline(**loaded)
     except TypeError as error:
         raise WeightsError(f"{folder / INDEX_FILE} does not describe a VEnhancer pipeline: {error}") from error
+    pipeline.register_to_config(_name_or_path=str(model))
     return pipeline if on.type == "cpu" else pipeline.to(on)
 
 

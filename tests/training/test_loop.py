@@ -16,7 +16,7 @@ from venhancer.errors import JobFailed
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.training.data import Batches, generator_for
 from venhancer.training.loop import begin, learning_rate, make_objective, train
-from venhancer.training.start import make_pipeline
+from venhancer.training.start import start_pipeline
 from venhancer.training.state import checkpoints
 
 PROGRAM = """
@@ -80,7 +80,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, one_thread):
 def test_steps_lower_the_loss_on_one_batch(tmp_path):
     make_clips(tmp_path / "clips")
     settings = tiny_settings(tmp_path, learning_rate=3e-3)
-    pipeline = make_pipeline(settings)
+    pipeline = start_pipeline(settings)
     state, objective = begin(settings, pipeline), make_objective(settings, pipeline)
     batch = Batches(settings, 0).batch(0)
     losses = []
@@ -129,3 +129,11 @@ def test_learning_rate_warms_up_and_falls(tmp_path):
     assert learning_rate(settings, 60) == pytest.approx(0.5)
     assert learning_rate(settings, 109) < 0.01
     assert learning_rate(tiny_settings(tmp_path, learning_rate=1.0), 5) == 1.0
+
+
+def test_a_run_keeps_its_autoencoder_when_the_data_grow(tmp_path):
+    make_clips(tmp_path / "clips")
+    first = weights_of(train(tiny_settings(tmp_path, steps=2)))
+    make_clips(tmp_path / "clips", count=6)
+    second = weights_of(train(tiny_settings(tmp_path, steps=4)))
+    assert torch.equal(first["vae.basis"], second["vae.basis"])

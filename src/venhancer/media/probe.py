@@ -62,6 +62,25 @@ class ClipInfo:
     audio_codec: str = ""
 
 
+def describe_frames(frames: int, height: int, width: int, rate: Fraction) -> ClipInfo:
+    """Return the description of frames that are in memory: RGB, square pixels, no sound."""
+    return ClipInfo(
+        path=Path("frames in memory"),
+        width=width,
+        height=height,
+        frames=frames,
+        rate=rate,
+        duration=frames / rate,
+        codec="none",
+        pixel_format="rgb24",
+        color_matrix="bt709",
+        full_range=True,
+        sample_aspect_ratio=Fraction(1),
+        has_audio=False,
+        not_kept=(),
+    )
+
+
 def probe(path: Path) -> ClipInfo:
     """Return what the clip at `path` is.
 

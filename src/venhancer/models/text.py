@@ -27,7 +27,7 @@ def encode_prompts(
 def token_windows(prompt: str, tokenizer: PreTrainedTokenizerBase, length: int) -> Int[Tensor, "k n"]:
     """Return a prompt's token ids in as many windows of `length` as it needs, each begun, ended and padded."""
     begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    ids = tokenizer.encode(prompt, add_special_tokens=False)
+    ids = tokenizer.encode(prompt, add_special_tokens=False, verbose=False)
     room = length - len(begin) - 1
     parts = [ids[start : start + room] for start in range(0, max(len(ids), 1), room)]
     windows = [[*begin, *part, tokenizer.eos_token_id] for part in parts]

@@ -20,7 +20,7 @@ from venhancer.training.data import generator_for, load_batches
 from venhancer.training.objective import Objective
 from venhancer.training.perceptual import PerceptualDistance, find_weights
 from venhancer.training.settings import TrainSettings
-from venhancer.training.start import make_pipeline
+from venhancer.training.start import start_pipeline
 from venhancer.training.state import TrainState
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def train(settings: TrainSettings) -> Path:
         InputError: the data cannot be used.
     """
     accelerator = Accelerator(mixed_precision=settings.precision)
-    pipeline = make_pipeline(settings).to(accelerator.device)
+    pipeline = start_pipeline(settings).to(accelerator.device)
     objective = make_objective(settings, pipeline)
     state = begin(settings, pipeline)
     checkpoints = settings.output / "checkpoints"

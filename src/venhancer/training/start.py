@@ -1,5 +1,7 @@
 """The pipeline that a training run begins with: made from nothing, or loaded."""
 
+import shutil
+
 import torch
 from transformers import ByT5Tokenizer, CLIPTextConfig, CLIPTextModel
 
@@ -13,8 +15,19 @@ TEXT_WINDOW = 77
 _BATCHES_TO_FIT_ON = 48
 
 
+def start_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
+    """Return the pipeline that a run began with, in float32: kept in the run's folder, so that data may grow later."""
+    kept = settings.output / "start"
+    if not kept.exists():
+        partial = kept.with_name(".start.part")
+        shutil.rmtree(partial, ignore_errors=True)
+        make_pipeline(settings).save_pretrained(partial)
+        partial.rename(kept)
+    return VEnhancerPipeline.from_pretrained(kept, torch_dtype=torch.float32)
+
+
 def make_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
-    """Return the pipeline to train, in float32; the same one for the same settings."""
+    """Return the pipeline to train; the same one for the same settings and data."""
     if settings.start_from is not None:
         return VEnhancerPipeline.from_pretrained(settings.start_from, torch_dtype=torch.float32)
     with torch.random.fork_rng():

@@ -1,0 +1,130 @@
+"""Frames in memory to enhanced frames in memory, with real networks at tiny size."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from venhancer.errors import SettingsError
+from venhancer.layout import Segment
+from venhancer.media.probe import describe_frames
+from venhancer.pipeline import VEnhancerPipeline
+from venhancer.plan import make_plan
+from venhancer.settings import parse_settings
+from venhancer.weights import load_pipeline
+
+
+def moving_frames(count: int = 5, height: int = 20, width: int = 24) -> np.ndarray:
+    f, y, x, c = np.meshgrid(np.arange(count), np.arange(height), np.arange(width), np.arange(3), indexing="ij")
+    return (127 + 100 * np.sin((x + 2 * f) / 4 + c) * np.cos(y / 5)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def pipeline(tiny_model) -> VEnhancerPipeline:
+    return load_pipeline(tiny_model)
+
+
+def plan_for(pipeline, frames, **settings):
+    clip = describe_frames(*frames.shape[:3], Fraction(8))
+    return make_plan(clip, parse_settings(**settings), pipeline.traits)
+
+
+def run(pipeline, frames, plan) -> np.ndarray:
+    return np.stack(list(pipeline.enhance(plan, lambda start, stop: frames[start:stop])))
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape"),
+    [
+        ({"scale": 2, "fps": 16}, (10, 40, 48, 3)),
+        ({"scale": 1}, (5, 20, 24, 3)),
+        ({"scale": 2.5, "fps": 20}, (13, 50, 60, 3)),
+        ({"size": "50x44", "slow": 3}, (15, 44, 50, 3)),
+    ],
+)
+def test_output_has_the_size_and_number_asked_for(pipeline, settings, shape):
+    result = pipeline(moving_frames(), source_fps=8, **settings)
+    assert result.shape == shape
+    assert result.dtype == np.uint8
+
+
+def test_one_frame_is_a_clip(pipeline):
+    assert pipeline(moving_frames(1), source_fps=8, scale=2).shape == (1, 40, 48, 3)
+
+
+def test_same_seed_same_frames(pipeline):
+    frames = moving_frames()
+    first, again, other = (pipeline(frames, source_fps=8, scale=2, seed=seed, steps=2) for seed in (3, 3, 4))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("solver", ["dpmpp_2m_sde", "heun", "ddim"])
+def test_every_solver_and_guidance_runs(pipeline, solver):
+    result = pipeline(moving_frames(3), source_fps=8, scale=2, solver=solver, steps=3, guidance_scale=4, prompt="waves")
+    assert result.std() > 0
+
+
+def test_prompt_longer_than_the_text_window_is_not_cut(pipeline):
+    frames = moving_frames(2)
+    long = "waves " * 40
+    same, changed = (
+        pipeline(frames, source_fps=8, scale=2, guidance_scale=4, prompt=prompt, steps=1)
+        for prompt in (long, long + "and a ship")
+    )
+    assert not np.array_equal(same, changed)
+
+
+def test_guidance_branches_together_equal_one_after_the_other(pipeline, monkeypatch):
+    frames = moving_frames(3)
+    settings = {"source_fps": 8, "scale": 2, "guidance_scale": 4, "prompt": "waves", "steps": 2}
+    together = pipeline(frames, **settings)
+    monkeypatch.setattr("venhancer.pipeline.BATCHED_TOKENS", 0)
+    apart = pipeline(frames, **settings)
+    assert np.abs(together.astype(int) - apart).max() <= 1
+
+
+def test_noise_depends_on_the_frame_and_not_on_the_segment(pipeline):
+    """The same output frame starts from the same noise wherever segments begin."""
+    frames = moving_frames()
+    plan = plan_for(pipeline, frames, scale=2)
+    like = torch.zeros(1, 4, 1, 3, 3)
+    whole = pipeline._noise(plan, range(6), like, 0)
+    assert torch.equal(pipeline._noise(plan, range(2, 5), like, 0), whole[:, :, 2:5])
+    assert not torch.equal(pipeline._noise(plan, range(6), like, 1), whole)
+
+
+def test_segments_write_every_frame_once(pipeline):
+    frames = moving_frames(30)
+    plan = plan_for(pipeline, frames, scale=1, window_frames=4, window_overlap=2)
+    assert len(plan.segments) > 1
+    assert len(run(pipeline, frames, plan)) == 30
+
+
+def test_segments_change_little(pipeline):
+    """Cut into segments or not, the frames are nearly the same: noise is shared and contexts overlap."""
+    frames = moving_frames(30)
+    plan = plan_for(pipeline, frames, scale=1, window_frames=4, window_overlap=2)
+    windows = tuple(dict.fromkeys(window for segment in plan.segments for window in segment.windows))
+    joined = Segment(frames=range(30), context=range(30), windows=windows)
+    whole = make_plan_with(plan, joined)
+    difference = np.abs(run(pipeline, frames, plan).astype(int) - run(pipeline, frames, whole)).mean()
+    assert difference < 2.0
+
+
+def make_plan_with(plan, segment: Segment):
+    from dataclasses import replace
+
+    return replace(plan, segments=(segment,))
+
+
+def test_a_rate_that_cannot_be_met_is_refused(pipeline):
+    with pytest.raises(SettingsError, match="fps"):
+        pipeline(moving_frames(), source_fps=8, fps=100)
+
+
+def test_a_pipeline_put_together_by_hand_has_no_traits(pipeline):
+    parts = {name: getattr(pipeline, name) for name in ("vae", "unet", "controlnet", "text_encoder", "tokenizer")}
+    with pytest.raises(ValueError, match="save it with save_pretrained"):
+        _ = VEnhancerPipeline(**parts).traits
