@@ -1,0 +1,107 @@
+"""The full-size network on this machine: FLOPs, their rate against a matrix product's, and memory beside the weights.
+
+Latents 1 x 4 x 8 x 18 x 32 in float32, all weights random; both rates are measured in turn in the same process, since
+machines drift. Needs about 9 GB. Run: python benchmarks/network.py
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from venhancer.estimate import network_flops
+from venhancer.models import KeyFrames, VideoControlNet, VideoUNet
+from venhancer.network_shape import NetworkShape
+
+FRAMES, HEIGHT, WIDTH = 8, 18, 32
+SIDE = 2048
+RESULTS = Path(__file__).parent / "results" / "network.json"
+
+
+def main() -> None:
+    """Measure and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=3)
+    arguments = parser.parse_args()
+    forward = full_size_forward()
+    weights = resident_bytes()
+    with FlopCounterMode(display=False) as counter:
+        forward()
+    flops = counter.get_total_flops()
+    left, right = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)
+    product_flops = 2 * SIDE**3
+    pairs = []
+    for _ in range(arguments.runs):
+        product = product_flops / best_seconds(lambda: left @ right, 20)
+        pairs.append((flops / best_seconds(forward, 1), product))
+    result = {
+        "latents": [1, 4, FRAMES, HEIGHT, WIDTH],
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "tflop_counted": round(flops / 1e12, 3),
+        "tflop_planned": round(network_flops(NetworkShape(), FRAMES, HEIGHT, WIDTH, 77, key_frames=3).total / 1e12, 3),
+        "gflops": [round(rate / 1e9, 1) for rate, _ in pairs],
+        "matrix_product_gflops": [round(product / 1e9, 1) for _, product in pairs],
+        "share_of_matrix_product": round(statistics.median(rate / product for rate, product in pairs), 3),
+        "weights_gib": round(weights / 2**30, 2),
+        "peak_above_weights_gib": round((peak_bytes() - weights) / 2**30, 2),
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+@torch.inference_mode()
+def full_size_forward() -> Callable[[], torch.Tensor]:
+    """Return one call of both networks, with control and without guidance."""
+    with torch.device("meta"):
+        unet, controlnet = VideoUNet(), VideoControlNet()
+    for network in (unet, controlnet):
+        network.to_empty(device="cpu")
+        for parameter in network.parameters():
+            parameter.normal_(std=0.02)
+        network.eval()
+    latents, timesteps = torch.randn(1, 4, FRAMES, HEIGHT, WIDTH), torch.tensor([500])
+    embeds = torch.randn(1, 77, 1024)
+    texts = unet.project_text(embeds), controlnet.project_text(embeds)
+    mask = torch.tensor([[index % 3 == 0 for index in range(FRAMES)]])
+    key_frames = KeyFrames(
+        torch.randn(1, 4, int(mask.sum()), HEIGHT, WIDTH), mask, torch.tensor([199]), torch.tensor([4.0])
+    )
+
+    @torch.inference_mode()
+    def forward() -> torch.Tensor:
+        return unet(latents, timesteps, texts[0], controlnet(latents, timesteps, texts[1], key_frames))
+
+    return forward
+
+
+def best_seconds(work: Callable[[], object], repeats: int) -> float:
+    """Return the shortest of some runs."""
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def resident_bytes() -> int:
+    """Return what this process holds now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+def peak_bytes() -> int:
+    """Return the most this process ever held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    main()
