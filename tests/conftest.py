@@ -4,30 +4,13 @@ from jaxtyping import install_import_hook
 
 install_import_hook("venhancer", "typechecking.check")
 
-import pytest  # noqa: E402 - the hook must come before anything that imports the package
+from pathlib import Path  # noqa: E402 - the hook must come before anything that imports the package
+
+import pytest  # noqa: E402
 import torch  # noqa: E402
 
+from tiny_model import TINY, make_tiny_model, randomised  # noqa: E402
 from venhancer.models import KeyFrames, VideoControlNet, VideoUNet  # noqa: E402
-
-TINY = {
-    "base_channels": 16,
-    "channel_mults": (1, 2),
-    "blocks_per_level": 1,
-    "attention_levels": (True, False),
-    "head_dim": 8,
-    "text_dim": 12,
-    "entry_heads": 2,
-    "norm_groups": 8,
-}
-
-
-def randomised(network: torch.nn.Module) -> torch.nn.Module:
-    """Give every parameter a value, so that no branch is silent."""
-    generator = torch.Generator().manual_seed(0)
-    for parameter in network.parameters():
-        spread = 0.3 if parameter.dim() == 1 else parameter[0].numel() ** -0.5
-        parameter.data = torch.randn(parameter.shape, generator=generator) * spread + (parameter.dim() == 1) * 0.5
-    return network.eval()
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +21,12 @@ def tiny_unet() -> VideoUNet:
 @pytest.fixture(scope="session")
 def tiny_controlnet() -> VideoControlNet:
     return randomised(VideoControlNet(**TINY))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """The folder of a real model that enhances a clip in seconds."""
+    return make_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
 
 
 @pytest.fixture
