@@ -1,0 +1,41 @@
+"""The pages hold: the settings page is what the code says, links lead somewhere, the file map names every file."""
+
+import re
+import runpy
+import shlex
+
+import pytest
+
+from contracts.written import PAGES, ROOT, commands, named_files
+from venhancer.cli import make_parser
+
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+
+
+def test_settings_page_is_up_to_date():
+    page = runpy.run_path(str(ROOT / "docs" / "settings_page.py"))
+    assert page["PAGE"].read_text() == page["render"](), "run python docs/settings_page.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_everything_a_page_names_is_there(page):
+    assert [name for name, path in named_files(page) if not path.exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_a_page_parses(page):
+    for command in commands(page, "venhancer"):
+        arguments, unknown = make_parser().parse_known_args(shlex.split(command)[1:])
+        assert (unknown, arguments.run is None) == ([], False), command
+
+
+def test_index_links_every_page():
+    linked = {path.resolve() for _, path in named_files(ROOT / "docs" / "index.md")}
+    assert {page for page in PAGES if page.name not in {"index.md", "README.md"}} <= linked
+
+
+def test_file_map_names_every_source_file():
+    mapped = set(re.findall(r"^- `([\w/]+\.py)`: ", CONTRIBUTING.read_text(), re.MULTILINE))
+    package = ROOT / "src" / "venhancer"
+    files = {str(path.relative_to(package)) for path in package.rglob("*.py") if path.name != "__init__.py"}
+    assert mapped == files, "every file has one line in CONTRIBUTING.md"
