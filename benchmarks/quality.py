@@ -2,9 +2,10 @@
 
     python benchmarks/quality.py [--quick] [--contenders ...] [--models nano runs/nano/...]
 
-Every clip of `cases.py` is degraded exactly (bicubic, every third frame) and given to every contender in memory; all
-are scored on all frames, key frames and frames between alike. Outputs and scores of the fixed contenders are kept in
-`data/quality_cache`, ours are made anew. Prints Markdown tables, writes `benchmarks/results/quality.json`.
+Every clip of `cases.py` is degraded exactly (every third frame, made smaller with a bicubic kernel or by the mean of
+each square: a network trained on one kernel alone can lose two decibels on the other) and given to every contender in
+memory; all are scored on all frames, key frames and frames between alike. Outputs and scores of the fixed contenders
+are kept in `data/quality_cache`, ours are made anew. Prints Markdown tables, writes `benchmarks/results/quality.json`.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -29,7 +31,7 @@ from venhancer.evaluation.baselines import (
     load_span,
     upscale_then_interpolate,
 )
-from venhancer.evaluation.degrade import degrade
+from venhancer.evaluation.degrade import Kernel, degrade
 from venhancer.evaluation.metrics import METRICS, score
 from venhancer.evaluation.packages import fetch_python, unpack
 
@@ -50,9 +52,10 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=["nano"], help="ours: embedded models or folders")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="clips")
     parser.add_argument("--frames", type=int, default=25, help="frames of a reference: one more than a multiple of 3")
+    parser.add_argument("--kernel", choices=get_args(Kernel), default="bicubic", help="how the inputs are made smaller")
     parser.add_argument("--quick", action="store_true", help="three clips of 13 frames")
     parser.add_argument("--data", type=Path, default=Path("data"), help="where packages and kept outputs are")
-    parser.add_argument("--results", type=Path, help="default: benchmarks/results/quality.json or quality_quick.json")
+    parser.add_argument("--results", type=Path, help="default: benchmarks/results/quality[_quick][_area].json")
     parser.add_argument("--save-frames", type=Path, help="also keep the frames of our models in this folder")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     arguments = parser.parse_args()
@@ -62,13 +65,14 @@ def main() -> None:
     ours = {model: enhance_with(model) for model in arguments.models}
     results: dict[str, dict[str, Scores]] = {}
     for name in names:
-        kept = arguments.data / "quality_cache" / f"{name}-{frames}"
+        kept = arguments.data / "quality_cache" / f"{name}-{frames}-{arguments.kernel}"
         reference, rate = load_kept_reference(name, frames, kept, packages)
+        key_frames = degrade(reference, scale=SCALE, keep_every=FACTOR, kernel=arguments.kernel)
         results[name] = {}
         for contender in arguments.contenders:
-            results[name][contender] = measure_fixed(contender, reference, kept / contender, packages)
+            results[name][contender] = measure_fixed(contender, key_frames, reference, kept / contender, packages)
         for model, enhance in ours.items():
-            result = enhance(degrade(reference, scale=SCALE, keep_every=FACTOR), rate / FACTOR)
+            result = enhance(key_frames, rate / FACTOR)
             if arguments.save_frames is not None:
                 arguments.save_frames.mkdir(parents=True, exist_ok=True)
                 np.save(arguments.save_frames / f"{name}-{Path(model).name}.npy", result)
@@ -76,9 +80,10 @@ def main() -> None:
         print(f"{name} done, {time.strftime('%H:%M:%S')}", flush=True)
     means = mean_over_cases(results)
     print(make_tables(results, means))
-    file = arguments.results or RESULTS / ("quality_quick.json" if arguments.quick else "quality.json")
+    suffix = "_quick" * arguments.quick + "_area" * (arguments.kernel == "area")
+    file = arguments.results or RESULTS / f"quality{suffix}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    setting = {"scale": SCALE, "factor": FACTOR, "frames": frames, "kernel": "bicubic"}
+    setting = {"scale": SCALE, "factor": FACTOR, "frames": frames, "kernel": arguments.kernel}
     file.write_text(json.dumps({"setting": setting, "means": means, "cases": results}, indent=1) + "\n")
 
 
@@ -93,14 +98,13 @@ def load_kept_reference(name: str, frames: int, kept: Path, packages: Path) -> t
     return np.load(file), Fraction(rate_file.read_text())
 
 
-def measure_fixed(contender: str, reference: Clip, kept: Path, packages: Path) -> Scores:
+def measure_fixed(contender: str, key_frames: Clip, reference: Clip, kept: Path, packages: Path) -> Scores:
     """Return the scores of a fixed contender, from earlier runs as far as they are there."""
     frames_file, scores_file = kept.with_suffix(".npy"), kept.with_suffix(".json")
     scores: Scores = json.loads(scores_file.read_text()) if scores_file.exists() else {}
     missing = tuple(metric for metric in METRICS if metric not in scores)
     if missing:
         if not frames_file.exists():
-            key_frames = degrade(reference, scale=SCALE, keep_every=FACTOR)
             enhance = FIXED[contender](packages)
             np.save(frames_file, enhance(key_frames, SCALE, FACTOR))
         scores |= score(np.load(frames_file), reference, missing)
