@@ -46,9 +46,7 @@ def test_frames_between_start_as_a_blend_of_both_neighbours():
 def test_masks_of_a_batch_differ():
     keys = torch.tensor([[1.0, 3.0], [5.0, 9.0]])[:, None, :, None, None]
     mask = torch.tensor([[True, False, True], [True, True, False]])
-    assert_close(
-        spread_key_frames(keys, mask, "blend").flatten(1), torch.tensor([[1.0, 2.0, 3.0], [5.0, 9.0, 9.0]])
-    )
+    assert_close(spread_key_frames(keys, mask, "blend").flatten(1), torch.tensor([[1.0, 2.0, 3.0], [5.0, 9.0, 9.0]]))
 
 
 def conditions(level: int = 0, between="repeat"):

@@ -129,7 +129,9 @@ def enhance_as_planned(
 def writing_of(plan: EnhancePlan) -> Writing:
     """Return how a plan's output is written: its size and rate, the input's colours, and what made it."""
     sampling = plan.sampling
-    made_by = f"venhancer {version('venhancer')}, model {plan.traits.name}, seed {sampling.seed}, {sampling.steps} steps"
+    made_by = (
+        f"venhancer {version('venhancer')}, model {plan.traits.name}, seed {sampling.seed}, {sampling.steps} steps"
+    )
     return Writing(
         width=plan.width,
         height=plan.height,

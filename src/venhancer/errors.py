@@ -17,5 +17,5 @@ class WeightsError(VEnhancerError):
     """Model weights are missing, damaged or not what they claim to be."""
 
 
-class JobFailed(VEnhancerError):
+class JobFailed(VEnhancerError):  # noqa: N818 - it names what happened, not what is wrong
     """Work that began correctly could not be finished."""

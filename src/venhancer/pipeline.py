@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import DiffusionPipeline
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from jaxtyping import Float, UInt8
 from torch import Tensor
 from transformers import CLIPTextModel, PreTrainedTokenizerBase
@@ -20,12 +20,12 @@ from venhancer.conditioning import Between, Conditions, LatentSpace, make_condit
 from venhancer.diffusion.denoiser import Denoiser, Guided, Windowed
 from venhancer.diffusion.samplers import SOLVERS
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
+from venhancer.layout import Segment
+from venhancer.media.probe import describe_frames
 from venhancer.models import ImageAutoencoder, LinearAutoencoder, VideoAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.attention import KeysValues
 from venhancer.models.controlnet import KeyFrames
 from venhancer.models.text import encode_prompts
-from venhancer.layout import Segment
-from venhancer.media.probe import describe_frames
 from venhancer.plan import EnhancePlan, make_plan
 from venhancer.progress import SILENT, Progress
 from venhancer.runtime import frame_noise
@@ -40,7 +40,7 @@ ReadFrames = Callable[[int, int], Iterable[UInt8[np.ndarray, "h w 3"]]]
 START_NOISE, KEY_FRAME_NOISE, STEP_NOISE = 0, 1, 2
 
 BATCHED_TOKENS = 32_768
-"""Guidance branches run as one batch while a window has at most this many latents: faster, but twice the activations."""
+"""Guidance branches run as one batch while a window has at most this many latents: faster, twice the activations."""
 
 
 class ProjectedText(NamedTuple):
@@ -71,21 +71,20 @@ class VEnhancerPipeline(DiffusionPipeline):
         controlnet: VideoControlNet,
         text_encoder: CLIPTextModel,
         tokenizer: PreTrainedTokenizerBase,
+        *,
         residual_scale: Sequence[float] | None = None,
         between: Between = "repeat",
         defaults: dict[str, float | int | str] | None = None,
     ) -> None:
         super().__init__()
-        self.register_modules(
-            vae=vae, unet=unet, controlnet=controlnet, text_encoder=text_encoder, tokenizer=tokenizer
-        )
+        self.register_modules(vae=vae, unet=unet, controlnet=controlnet, text_encoder=text_encoder, tokenizer=tokenizer)
         self.register_to_config(residual_scale=residual_scale, between=between, defaults=defaults or {})
         self.schedule = Schedule()
 
     @property
     def space(self) -> LatentSpace:
         """Where this model diffuses."""
-        scale = self.config.residual_scale
+        scale = self.config["residual_scale"]
         return LatentSpace(None if scale is None else tuple(scale))
 
     @property
@@ -152,9 +151,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         ]
 
     @torch.inference_mode()
-    def encode(
-        self, frames: Iterable[UInt8[np.ndarray, "h w 3"]], plan: EnhancePlan, segment: Segment
-    ) -> Conditions:
+    def encode(self, frames: Iterable[UInt8[np.ndarray, "h w 3"]], plan: EnhancePlan, segment: Segment) -> Conditions:
         """Return the conditions of a segment from the input frames behind its key frames."""
         key_frame_latents = torch.cat([self._encode_frame(frame, plan) for frame in frames], dim=2)
         is_key = torch.tensor([plan.is_key[index] for index in segment.context], device=self.device)
@@ -167,7 +164,7 @@ class VEnhancerPipeline(DiffusionPipeline):
             noise_augmentation=torch.tensor([sampling.noise_augmentation], device=self.device),
             downscale_factor=torch.tensor([sampling.downscale_factor], device=self.device),
             schedule=self.schedule,
-            between=self.config.between,
+            between=self.config["between"],
         )
 
     @torch.inference_mode()
@@ -197,9 +194,7 @@ class VEnhancerPipeline(DiffusionPipeline):
 
         windows = segment.local_windows
         denoise = Windowed(denoise_window, windows, blend_weights(windows))
-        timesteps = schedule.timesteps(
-            sampling.steps, sampling.start_timestep, timetable=sampling.timetable
-        )
+        timesteps = schedule.timesteps(sampling.steps, sampling.start_timestep, timetable=sampling.timetable)
         sigmas = schedule.sigmas(timesteps)
         start = self.space.enter(conditions.start_latents, conditions)
         noise = partial(self._noise, plan, segment.context, start)
@@ -241,7 +236,9 @@ class VEnhancerPipeline(DiffusionPipeline):
         joined = ProjectedText(*(_join(texts) for texts in zip(*prompts, strict=True)))
         return self._predict_one(joined, noisy_latents, timesteps, key_frames).chunk(len(prompts))
 
-    def _predict_one(self, text: ProjectedText, noisy_latents: Tensor, timesteps: Tensor, key_frames: KeyFrames) -> Tensor:
+    def _predict_one(
+        self, text: ProjectedText, noisy_latents: Tensor, timesteps: Tensor, key_frames: KeyFrames
+    ) -> Tensor:
         residuals = self.controlnet(noisy_latents, timesteps, text.controlnet, key_frames)
         return self.unet(noisy_latents, timesteps, text.unet, residuals)
 
@@ -261,4 +258,6 @@ def _input_frames(plan: EnhancePlan, segment: Segment) -> tuple[int, int]:
 
 def _join(texts: Sequence[tuple[KeysValues, ...]]) -> tuple[KeysValues, ...]:
     """Return the keys and values of several prompts as one batch."""
-    return tuple(KeysValues(*(torch.cat(parts) for parts in zip(*layer, strict=True))) for layer in zip(*texts, strict=True))
+    return tuple(
+        KeysValues(*(torch.cat(parts) for parts in zip(*layer, strict=True))) for layer in zip(*texts, strict=True)
+    )

@@ -47,7 +47,9 @@ def test_linear_latents_have_unit_variance():
 
 
 def test_image_autoencoder_encodes_the_scaled_mode_frame_by_frame():
-    vae = ImageAutoencoder(**SMALL, down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2)
+    vae = ImageAutoencoder(
+        **SMALL, down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2
+    )
     clip = frames()
     with torch.no_grad():
         latents = vae.encode_frames(clip)
@@ -57,9 +59,14 @@ def test_image_autoencoder_encodes_the_scaled_mode_frame_by_frame():
         assert_close(decoded[0, :, 1], vae.decode(latents[0, :, 1][None] / vae.config.scaling_factor).sample[0])
 
 
+def temporal_autoencoder() -> VideoAutoencoder:
+    return VideoAutoencoder(
+        block_out_channels=(32, 32), layers_per_block=1, latent_channels=4, down_block_types=("DownEncoderBlock2D",) * 2
+    )
+
+
 def test_video_autoencoder_decodes_any_number_of_frames():
-    vae = VideoAutoencoder(**{key: value for key, value in SMALL.items() if key != "norm_num_groups"}
-                           | {"block_out_channels": (32, 32)}, down_block_types=("DownEncoderBlock2D",) * 2)  # fmt: skip
+    vae = temporal_autoencoder()
     with torch.no_grad():
         for count in (1, 4, 5, 6, 9):
             clip = frames(count)
@@ -67,11 +74,9 @@ def test_video_autoencoder_decodes_any_number_of_frames():
 
 
 def test_video_autoencoder_within_one_window_decodes_as_the_library_does():
-    vae = VideoAutoencoder(
-        block_out_channels=(32, 32), layers_per_block=1, latent_channels=4, down_block_types=("DownEncoderBlock2D",) * 2
-    )
+    vae = temporal_autoencoder()
     clip = frames(4)
     with torch.no_grad():
         latents = vae.encode_frames(clip)
         direct = vae.decode(latents[0].movedim(1, 0) / vae.config.scaling_factor, num_frames=4).sample
-    assert_close(vae.decode_frames(latents)[0].movedim(1, 0), direct)
+        assert_close(vae.decode_frames(latents)[0].movedim(1, 0), direct)

@@ -2,10 +2,10 @@
 
 import torch
 from safetensors.torch import load_file
-from stand_ins import GOLDEN, filled, network_shapes, reference_input
 from test_networks import TINY, converted, key_frames_of
 from torch import Tensor
 
+from stand_ins import GOLDEN, filled, network_shapes, reference_input
 from venhancer.diffusion.denoiser import Denoiser, Guided
 from venhancer.diffusion.samplers import sample_dpmpp_2m_sde
 from venhancer.diffusion.schedule import Schedule

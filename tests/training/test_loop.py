@@ -97,9 +97,7 @@ def test_steps_lower_the_loss_on_one_batch(tmp_path):
 def test_frozen_base_stays_as_it_was(tmp_path):
     make_clips(tmp_path / "clips")
     first = train(tiny_settings(tmp_path, steps=2))
-    second = train(
-        tiny_settings(tmp_path, output=tmp_path / "second", start_from=first, train="controlnet", steps=2)
-    )
+    second = train(tiny_settings(tmp_path, output=tmp_path / "second", start_from=first, train="controlnet", steps=2))
     before, after = weights_of(first), weights_of(second)
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"controlnet"}

@@ -22,12 +22,12 @@ def test_there_is_a_recipe_for_the_embedded_model():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("output: a\ndata: b\ncrop: [8, 8]\nsteps: 1\nlearning_rte: 1", "learning_rte is not a setting; did you mean learning_rate"),
+        ("output: a\ndata: b\ncrop: [8, 8]\nsteps: 1\nlearning_rte: 1", "did you mean learning_rate"),
         ("output: a\ndata: b\ncrop: [8, 8]\nsteps: 0", "steps is 0: input should be greater than or equal to 1"),
         ("output: a\ndata: b\ncrop: [8, 8]\nsteps: 1\naugment: {prompt_dropot: 1}", "did you mean prompt_dropout"),
         ("steps: [", "cannot be read"),
     ],
-)  # fmt: skip
+)
 def test_mistakes_are_one_line(tmp_path, text, message):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(text)

@@ -11,8 +11,9 @@ from typing import Self
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, AutoencoderKLTemporalDecoder
 from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl_temporal_decoder import AutoencoderKLTemporalDecoder
 from diffusers.models.modeling_utils import ModelMixin
 from einops import rearrange
 from jaxtyping import Float
@@ -66,13 +67,13 @@ class LinearAutoencoder(OneByOne, ModelMixin, ConfigMixin):
     def encode_frames(self, frames: Float[Tensor, "b 3 f h w"]) -> Float[Tensor, "b c f h2 w2"]:
         """Return the latents of frames in [-1, 1]."""
         pictures = rearrange(frames, "b c f h w -> (b f) c h w").to(self.dtype)
-        latents = F.conv2d(pictures, self.basis, stride=self.config.patch) * self.gain[:, None, None]
+        latents = F.conv2d(pictures, self.basis, stride=self.config["patch"]) * self.gain[:, None, None]
         return rearrange(latents.float(), "(b f) c h w -> b c f h w", b=frames.shape[0])
 
     def decode_frames(self, latents: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b 3 f h2 w2"]:
         """Return the frames of latents, about in [-1, 1]."""
         components = rearrange(latents, "b c f h w -> (b f) c h w").to(self.dtype) / self.gain[:, None, None]
-        frames = F.conv_transpose2d(components, self.basis, stride=self.config.patch)
+        frames = F.conv_transpose2d(components, self.basis, stride=self.config["patch"])
         return rearrange(frames.float(), "(b f) c h w -> b c f h w", b=latents.shape[0])
 
 
@@ -85,8 +86,8 @@ class ImageAutoencoder(OneByOne, AutoencoderKL):
 
     def decode_frames(self, latents: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b 3 f h2 w2"]:
         """Return the frames of latents, about in [-1, 1]."""
-        scaled = rearrange(latents, "b c f h w -> (b f) c h w").to(self.dtype) / self.config.scaling_factor
-        frames = torch.cat([self.decode(one).sample.float() for one in scaled.split(1)])
+        scaled = rearrange(latents, "b c f h w -> (b f) c h w").to(self.dtype) / self.config["scaling_factor"]
+        frames = torch.cat([self.decode(one, return_dict=False)[0].float() for one in scaled.split(1)])
         return rearrange(frames, "(b f) c h w -> b c f h w", b=latents.shape[0])
 
 
@@ -114,12 +115,12 @@ class VideoAutoencoder(AutoencoderKLTemporalDecoder):
 
     def decode_each(self, latents: Float[Tensor, "1 c f h w"]) -> Iterator[Float[Tensor, "3 h2 w2"]]:
         """Yield the frames of one clip as their windows are done."""
-        pictures = rearrange(latents[0], "c f h w -> f c h w").to(self.dtype) / self.config.scaling_factor
+        pictures = rearrange(latents[0], "c f h w -> f c h w").to(self.dtype) / self.config["scaling_factor"]
         last = max(len(pictures) - self.decode_overlap, 1)
         held: Tensor | None = None
         for start in range(0, last, self.decode_window - self.decode_overlap):
             window = pictures[start : start + self.decode_window]
-            frames = self.decode(window, num_frames=len(window)).sample.float()
+            frames = self.decode(window, num_frames=len(window), return_dict=False)[0].float()
             if held is not None:
                 weight = torch.linspace(0, 1, len(held) + 2, device=frames.device)[1:-1, None, None, None]
                 frames = torch.cat([torch.lerp(held, frames[: len(held)], weight), frames[len(held) :]])
@@ -134,5 +135,5 @@ def encode_one_by_one(
 ) -> Float[Tensor, "b c f h2 w2"]:
     """Return the mode of every frame's posterior, scaled; one frame is held at a time."""
     pictures = rearrange(frames, "b c f h w -> (b f) c h w").to(vae.dtype)
-    modes = torch.cat([vae.encode(one).latent_dist.mode().float() for one in pictures.split(1)])
-    return rearrange(modes * vae.config.scaling_factor, "(b f) c h w -> b c f h w", b=frames.shape[0])
+    modes = torch.cat([vae.encode(one, return_dict=False)[0].mode().float() for one in pictures.split(1)])
+    return rearrange(modes * vae.config["scaling_factor"], "(b f) c h w -> b c f h w", b=frames.shape[0])

@@ -52,10 +52,10 @@ class BlockSequence(nn.ModuleList):
 class TemporalGroupNorm(nn.GroupNorm):
     """Group normalisation whose statistics run over all frames of a clip."""
 
-    def forward(self, x: Float[Tensor, "bf c h w"], num_frames: int) -> Float[Tensor, "bf c h w"]:
+    def over_frames(self, x: Float[Tensor, "bf c h w"], num_frames: int) -> Float[Tensor, "bf c h w"]:
         """Normalise each clip's groups over frames, rows and columns."""
         frames_in_rows = rearrange(x, "(b f) c h w -> b c (f h) w", f=num_frames)
-        return rearrange(super().forward(frames_in_rows), "b c (f h) w -> (b f) c h w", f=num_frames)
+        return rearrange(self(frames_in_rows), "b c (f h) w -> (b f) c h w", f=num_frames)
 
 
 class TemporalConv(nn.Module):
@@ -72,7 +72,7 @@ class TemporalConv(nn.Module):
 
     def forward(self, x: Float[Tensor, "bf c h w"], num_frames: int) -> Float[Tensor, "bf c h w"]:
         """Mix each pixel with the same pixel one frame before and after."""
-        activated = F.silu(self.norm(x, num_frames))
+        activated = F.silu(self.norm.over_frames(x, num_frames))
         over_frames = rearrange(activated, "(b f) c h w -> b c f (h w)", f=num_frames)
         mixed = F.conv2d(over_frames, self.conv.weight.squeeze(-1), self.conv.bias, padding=(1, 0))
         return rearrange(mixed, "b c f (h w) -> (b f) c h w", h=x.shape[2])
@@ -89,8 +89,9 @@ class ResBlock(nn.Module):
         self.norm_out = nn.GroupNorm(groups, channels, eps=1e-5)
         self.conv_out = zeroed(nn.Conv2d(channels, channels, 3, padding=1))
         self.skip = nn.Conv2d(channels_in, channels, 1) if channels_in != channels else nn.Identity()
-        self.temporal = nn.ModuleList(TemporalConv(channels, groups=groups) for _ in range(4))
-        zeroed(self.temporal[-1].conv)
+        temporal = [TemporalConv(channels, groups=groups) for _ in range(4)]
+        zeroed(temporal[-1].conv)
+        self.temporal = nn.ModuleList(temporal)
 
     def forward(self, x: Float[Tensor, "bf c h w"], context: BlockContext) -> Float[Tensor, "bf c2 h w"]:
         """Return the block's output; a fresh block is its skip connection."""
@@ -160,7 +161,7 @@ class TemporalTransformer(nn.Module):
         num_frames = context.num_frames
         pixels = context.slice_rows(num_frames)
         frames = context.slice_rows(x.shape[2] * x.shape[3])
-        tokens = self.proj_in(rearrange(self.norm(x, num_frames), "s c h w -> s (h w) c"))
+        tokens = self.proj_in(rearrange(self.norm.over_frames(x, num_frames), "s c h w -> s (h w) c"))
         tokens = tokens + self.first_attention.over_frames(self.norm_first(tokens), num_frames, pixels)
         tokens = tokens + self.second_attention.over_frames(self.norm_second(tokens), num_frames, pixels)
         tokens = tokens + self.feed_forward(self.norm_feed_forward(tokens), frames)

@@ -86,7 +86,7 @@ class VideoControlNet(VideoNetwork):
         config.pop("out_channels")
         controlnet = cls(**config)
         controlnet.encoder.load_state_dict(unet.encoder.state_dict())
-        return controlnet.to(unet.device, unet.dtype)
+        return nn.Module.to(controlnet, unet.device, unet.dtype)
 
     def forward(
         self,
@@ -123,10 +123,9 @@ class VideoControlNet(VideoNetwork):
 
     def _embed_conditions(self, key_frames: KeyFrames) -> Float[Tensor, "b d"]:
         """Return what noise level and downscale factor add to the embedding of a key frame."""
-        first = self.downscale_embed[0]
         noise = self.noise_embed(self.encoder.embed_number(key_frames.noise_timesteps))
-        factor = sinusoid(key_frames.downscale_factor, first.in_features)
-        return noise + self.downscale_embed(factor.to(first.weight.dtype))
+        factor = sinusoid(key_frames.downscale_factor, self.encoder.conv_in.out_channels)
+        return noise + self.downscale_embed(factor.to(noise.dtype))
 
     def _features_at_key_frames(self, key_frames: KeyFrames) -> Float[Tensor, "bf c h w"]:
         """Return the key frames' features in their places and zeros between."""

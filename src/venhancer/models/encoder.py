@@ -94,9 +94,8 @@ class VideoEncoder(nn.Module):
 
     def embed_number(self, values: Tensor) -> Float[Tensor, "b d"]:
         """Embed one number a clip (timestep, noise level) through this network's time embedding."""
-        first = self.time_embed[0]
-        embeds = sinusoid(values.float(), first.in_features)
-        return self.time_embed(embeds.to(first.weight.dtype))
+        embeds = sinusoid(values.float(), self.conv_in.out_channels)
+        return self.time_embed(embeds.to(self.conv_in.weight.dtype))
 
     def context(
         self, embeds: Float[Tensor, "bf d"], text: tuple[KeysValues, ...], num_frames: int, max_tokens: int | None
@@ -116,6 +115,8 @@ class VideoEncoder(nn.Module):
         """Return the middle's output and the skips, first to last, each repeated for every prompt.
 
         Args:
+            latents: noisy latents, frames in the batch.
+            context: what every block may look at.
             added: what the key frames add to the first features, before any frame sees another.
             run: how a stage is called; gradient checkpointing passes its own.
         """

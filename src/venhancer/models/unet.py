@@ -1,6 +1,7 @@
 """The base network: predicts v for all frames of a clip from noisy latents, the timestep and the prompt."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,7 @@ class VideoNetwork(ModelMixin, ConfigMixin):
     """What `VideoUNet` and `VideoControlNet` have in common beside their layers."""
 
     _supports_gradient_checkpointing = True
-    _repeated_blocks = ["ResBlock", "SpatialTransformer", "TemporalTransformer"]
+    _repeated_blocks: ClassVar = ["ResBlock", "SpatialTransformer", "TemporalTransformer"]
 
     gradient_checkpointing = False
 
@@ -32,7 +33,7 @@ class VideoNetwork(ModelMixin, ConfigMixin):
 
     def run_stage(self, stage: nn.Module, x: Tensor, context: BlockContext) -> Tensor:
         """Call a stage; while training with gradient checkpointing, recompute it in the backward pass."""
-        if self.gradient_checkpointing and torch.is_grad_enabled():
+        if self.gradient_checkpointing and torch.is_grad_enabled() and self._gradient_checkpointing_func is not None:
             return self._gradient_checkpointing_func(stage, x, context)
         return run_directly(stage, x, context)
 

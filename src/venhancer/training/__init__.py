@@ -1,0 +1,1 @@
+"""Training: clips to examples, examples to losses, losses to a model folder."""

@@ -53,7 +53,7 @@ def train(settings: TrainSettings) -> Path:
         if not torch.isfinite(loss):
             raise JobFailed(f"the loss is {loss.item()} at step {state.step}; go on from {checkpoints} more slowly")
         accelerator.backward(loss)
-        norm = accelerator.clip_grad_norm_(trained_parameters(pipeline), settings.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(trained_parameters(pipeline), settings.clip_norm)
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         state.step += 1
@@ -61,7 +61,7 @@ def train(settings: TrainSettings) -> Path:
 
         if state.step % settings.log_every == 0:
             rate = (state.step - started_at) / (time.monotonic() - started)
-            log(settings.output, state.step, terms, norm.item(), rate)
+            log(settings.output, state.step, terms, float(norm), rate)
         if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
             state.save(checkpoints, settings.keep_checkpoints)
 

@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
 from venhancer.conditioning import Between, Conditions, LatentSpace, make_conditions
+from venhancer.diffusion.denoiser import PredictV
 from venhancer.diffusion.schedule import Schedule
 from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.autoencoder import ImageAutoencoder, VideoAutoencoder
@@ -82,7 +83,9 @@ class Objective:
             between=self.between,
         )
 
-    def _denoising(self, predict, batch: Example, conditions: Conditions, generator: Generator) -> dict[str, Tensor]:
+    def _denoising(
+        self, predict: PredictV, batch: Example, conditions: Conditions, generator: Generator
+    ) -> dict[str, Tensor]:
         with torch.no_grad():
             clean = self.space.enter(self.vae.encode_frames(batch.target), conditions)
         clips = clean.shape[0]
@@ -91,7 +94,9 @@ class Objective:
         predicted = predict(self.schedule.add_noise(clean, noise, timesteps), timesteps)
         return {"denoising": F.mse_loss(predicted, self.schedule.velocity(clean, noise, timesteps))}
 
-    def _one_step(self, predict, batch: Example, conditions: Conditions, generator: Generator) -> dict[str, Tensor]:
+    def _one_step(
+        self, predict: PredictV, batch: Example, conditions: Conditions, generator: Generator
+    ) -> dict[str, Tensor]:
         settings = self.settings
         start = self.space.enter(conditions.start_latents, conditions)
         timesteps = torch.full((start.shape[0],), settings.one_step_timestep, device=start.device)

@@ -32,13 +32,13 @@ class PerceptualDistance(nn.Module):
         self.stages = nn.ModuleList()
         self.channel_weights = nn.ParameterList()
         for number, places in enumerate(_STAGES):
-            convs = nn.ModuleList()
+            convs: list[nn.Module] = []
             for place in places:
                 weight = state[f"net.slice{number + 1}.{place}.weight"]
                 conv = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1)
-                conv.weight.data, conv.bias.data = weight, state[f"net.slice{number + 1}.{place}.bias"]
-                convs.append(conv)
-            self.stages.append(convs)
+                conv.load_state_dict({"weight": weight, "bias": state[f"net.slice{number + 1}.{place}.bias"]})
+                convs += [conv, nn.ReLU()]
+            self.stages.append(nn.Sequential(*convs))
             self.channel_weights.append(nn.Parameter(state[f"lin{number}.model.1.weight"]))
         self.requires_grad_(requires_grad=False)
 
@@ -46,13 +46,12 @@ class PerceptualDistance(nn.Module):
         """Return the mean distance between pictures in [-1, 1]."""
         distance = frames.new_zeros((), dtype=torch.float32)
         x, y = ((pictures - self.shift) / self.scale for pictures in (frames, targets))
-        for number, (convs, weight) in enumerate(zip(self.stages, self.channel_weights, strict=True)):
+        for number, (stage, weight) in enumerate(zip(self.stages, self.channel_weights, strict=True)):
             if number > 0:
                 x, y = _pool(x), _pool(y)
-            for conv in convs:
-                x = F.relu(conv(x))
-                with torch.no_grad():
-                    y = F.relu(conv(y))
+            x = stage(x)
+            with torch.no_grad():
+                y = stage(y)
             difference = (F.normalize(x.float(), dim=1) - F.normalize(y.float(), dim=1)) ** 2
             distance = distance + (difference * weight).sum(dim=1).mean()
         return distance

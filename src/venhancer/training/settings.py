@@ -19,47 +19,61 @@ class Frozen(BaseModel):
 class NetworkSettings(Frozen):
     """Widths of a model made from nothing; see `venhancer.network_shape.NetworkShape`."""
 
-    latent_channels: int = Field(24, ge=1, description="Channels of the linear autoencoder.")
-    patch: int = Field(4, ge=1, description="Pixels per latent, a side.")
-    base_channels: int = Field(48, ge=8, description="Width of the first level.")
-    channel_mults: tuple[int, ...] = Field((1, 2, 2), description="Width of each level over base_channels.")
-    blocks_per_level: int = Field(1, ge=1, description="ResBlocks on each level of the way down.")
-    attention_levels: tuple[bool, ...] = Field((False, False, True), description="Levels with transformers.")
-    head_dim: int = Field(16, ge=1, description="Width of an attention head.")
-    text_dim: int = Field(64, ge=8, description="Width of the text embeddings.")
-    text_layers: int = Field(2, ge=1, description="Layers of the text encoder.")
-    entry_heads: int = Field(3, ge=1, description="Heads of the first temporal transformer.")
-    norm_groups: int = Field(16, ge=1, description="Groups of the group normalisations.")
+    latent_channels: int = Field(default=24, ge=1, description="Channels of the linear autoencoder.")
+    patch: int = Field(default=4, ge=1, description="Pixels per latent, a side.")
+    base_channels: int = Field(default=48, ge=8, description="Width of the first level.")
+    channel_mults: tuple[int, ...] = Field(default=(1, 2, 2), description="Width of each level over base_channels.")
+    blocks_per_level: int = Field(default=1, ge=1, description="ResBlocks on each level of the way down.")
+    attention_levels: tuple[bool, ...] = Field(default=(False, False, True), description="Levels with transformers.")
+    head_dim: int = Field(default=16, ge=1, description="Width of an attention head.")
+    text_dim: int = Field(default=64, ge=8, description="Width of the text embeddings.")
+    text_layers: int = Field(default=2, ge=1, description="Layers of the text encoder.")
+    entry_heads: int = Field(default=3, ge=1, description="Heads of the first temporal transformer.")
+    norm_groups: int = Field(default=16, ge=1, description="Groups of the group normalisations.")
 
 
 class AugmentSettings(Frozen):
     """Space-time augmentation of high-quality clips into training pairs (VEnhancer, sec. 3.3)."""
 
-    temporal_factors: tuple[int, ...] = Field((1, 2, 3, 4, 5, 6, 7, 8), description="Key frames every m-th frame.")
-    temporal_weights: tuple[float, ...] = Field((1.0,) * 8, description="How often each temporal factor is drawn.")
-    downscale_range: tuple[float, float] = Field((1.0, 8.0), description="Range of the downscale factor.")
-    downscale_focus: float = Field(0.0, ge=0, le=1, description="Share of clips that use downscale_focus_at.")
-    downscale_focus_at: float = Field(4.0, ge=1, le=8, description="The factor most clips are wanted at.")
-    noise_augmentation_max: int = Field(300, ge=0, le=300, description="Largest noise put on key frames.")
-    clean_key_frames: float = Field(0.0, ge=0, le=1, description="Share of clips whose key frames get no noise.")
-    codec_share: float = Field(0.0, ge=0, le=1, description="Share of inputs that pass through a video codec.")
-    codec_quantiser: tuple[int, int] = Field((2, 8), description="Range of that codec's quantiser, 1 to 31.")
-    blur_noise_share: float = Field(0.0, ge=0, le=1, description="Share of inputs with blur and sensor noise.")
-    low_quality_share: float = Field(0.0, ge=0, le=1, description="Share of targets degraded and captioned so.")
-    low_quality_caption: str = Field("blurry, low quality, jpeg artifacts", description="Caption of those targets.")
-    high_quality_suffix: str = Field("", description="Added to the captions of the others.")
-    prompt_dropout: float = Field(0.1, ge=0, le=1, description="Share of prompts replaced by the empty one.")
+    temporal_factors: tuple[int, ...] = Field(
+        default=(1, 2, 3, 4, 5, 6, 7, 8), description="Key frames every m-th frame."
+    )
+    temporal_weights: tuple[float, ...] = Field(
+        default=(1.0,) * 8, description="How often each temporal factor is drawn."
+    )
+    downscale_range: tuple[float, float] = Field(default=(1.0, 8.0), description="Range of the downscale factor.")
+    downscale_focus: float = Field(default=0.0, ge=0, le=1, description="Share of clips that use downscale_focus_at.")
+    downscale_focus_at: float = Field(default=4.0, ge=1, le=8, description="The factor most clips are wanted at.")
+    noise_augmentation_max: int = Field(default=300, ge=0, le=300, description="Largest noise put on key frames.")
+    clean_key_frames: float = Field(
+        default=0.0, ge=0, le=1, description="Share of clips whose key frames get no noise."
+    )
+    codec_share: float = Field(default=0.0, ge=0, le=1, description="Share of inputs that pass through a video codec.")
+    codec_quantiser: tuple[int, int] = Field(default=(2, 8), description="Range of that codec's quantiser, 1 to 31.")
+    blur_noise_share: float = Field(default=0.0, ge=0, le=1, description="Share of inputs with blur and sensor noise.")
+    low_quality_share: float = Field(default=0.0, ge=0, le=1, description="Share of targets degraded and captioned so.")
+    low_quality_caption: str = Field(
+        default="blurry, low quality, jpeg artifacts", description="Caption of those targets."
+    )
+    high_quality_suffix: str = Field(default="", description="Added to the captions of the others.")
+    prompt_dropout: float = Field(default=0.1, ge=0, le=1, description="Share of prompts replaced by the empty one.")
 
 
 class ObjectiveSettings(Frozen):
     """What the networks learn: v-prediction, and optionally the result of their own first step in pixels."""
 
-    one_step_share: float = Field(0.0, ge=0, le=1, description="Share of steps on the one-step objective.")
-    one_step_timestep: int = Field(899, ge=1, le=999, description="Where one-step sampling starts.")
-    pixel_weight: float = Field(1.0, ge=0, description="Weight of the absolute pixel difference, one-step objective.")
-    perceptual_weight: float = Field(0.0, ge=0, description="Weight of the VGG feature distance, one-step objective.")
-    perceptual_frames: int = Field(3, ge=1, description="Frames a clip that the feature distance looks at.")
-    frame_difference_weight: float = Field(0.0, ge=0, description="Weight of errors in motion, one-step objective.")
+    one_step_share: float = Field(default=0.0, ge=0, le=1, description="Share of steps on the one-step objective.")
+    one_step_timestep: int = Field(default=899, ge=1, le=999, description="Where one-step sampling starts.")
+    pixel_weight: float = Field(
+        default=1.0, ge=0, description="Weight of the absolute pixel difference, one-step objective."
+    )
+    perceptual_weight: float = Field(
+        default=0.0, ge=0, description="Weight of the VGG feature distance, one-step objective."
+    )
+    perceptual_frames: int = Field(default=3, ge=1, description="Frames a clip that the feature distance looks at.")
+    frame_difference_weight: float = Field(
+        default=0.0, ge=0, description="Weight of errors in motion, one-step objective."
+    )
 
 
 class TrainSettings(Frozen):
@@ -67,30 +81,34 @@ class TrainSettings(Frozen):
 
     output: Path = Field(description="Folder for checkpoints, logs and the trained pipeline.")
     data: Path = Field(description="Folder of prepared clips with an index.jsonl.")
-    start_from: Path | None = Field(None, description="Pipeline folder to go on from; None starts from nothing.")
-    train: Literal["controlnet", "unet", "all"] = Field("controlnet", description="Which networks learn.")
+    start_from: Path | None = Field(
+        default=None, description="Pipeline folder to go on from; None starts from nothing."
+    )
+    train: Literal["controlnet", "unet", "all"] = Field(default="controlnet", description="Which networks learn.")
     network: NetworkSettings = NetworkSettings()
     augment: AugmentSettings = AugmentSettings()
     objective: ObjectiveSettings = ObjectiveSettings()
-    relative_to_start: bool = Field(False, description="Predict what to add to the resized input.")
-    between: Literal["repeat", "blend"] = Field("repeat", description="How frames between key frames start.")
-    defaults: dict[str, float | int | str] = Field({}, description="Sampling defaults written into the pipeline.")
+    relative_to_start: bool = Field(default=False, description="Predict what to add to the resized input.")
+    between: Literal["repeat", "blend"] = Field(default="repeat", description="How frames between key frames start.")
+    defaults: dict[str, float | int | str] = Field(
+        default={}, description="Sampling defaults written into the pipeline."
+    )
     crop: tuple[int, int] = Field(description="Height and width of a training crop, in pixels.")
-    frames: int = Field(17, ge=1, description="Most frames in a training clip.")
-    batch_size: int = Field(1, ge=1, description="Clips a step.")
+    frames: int = Field(default=17, ge=1, description="Most frames in a training clip.")
+    batch_size: int = Field(default=1, ge=1, description="Clips a step.")
     steps: int = Field(ge=1, description="Optimiser steps in all.")
-    learning_rate: float = Field(1e-5, gt=0, description="Peak learning rate.")
-    warmup: int = Field(0, ge=0, description="Steps of linear warm-up.")
-    cosine_decay: bool = Field(False, description="Let the learning rate fall to zero along a cosine.")
-    weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay.")
-    clip_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
-    ema_decay: float = Field(0.999, ge=0, lt=1, description="Decay of the averaged weights that are shipped.")
-    precision: Literal["no", "bf16"] = Field("no", description="Mixed precision of the networks.")
-    seed: int = Field(0, ge=0, description="Seed of everything random.")
-    workers: int = Field(1, ge=0, description="Processes that prepare clips; results do not depend on it.")
-    checkpoint_every: int = Field(500, ge=1, description="Steps between checkpoints.")
-    keep_checkpoints: int = Field(2, ge=1, description="Checkpoints kept.")
-    log_every: int = Field(20, ge=1, description="Steps between log lines.")
+    learning_rate: float = Field(default=1e-5, gt=0, description="Peak learning rate.")
+    warmup: int = Field(default=0, ge=0, description="Steps of linear warm-up.")
+    cosine_decay: bool = Field(default=False, description="Let the learning rate fall to zero along a cosine.")
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay.")
+    clip_norm: float = Field(default=1.0, gt=0, description="Gradients are clipped to this norm.")
+    ema_decay: float = Field(default=0.999, ge=0, lt=1, description="Decay of the averaged weights that are shipped.")
+    precision: Literal["no", "bf16"] = Field(default="no", description="Mixed precision of the networks.")
+    seed: int = Field(default=0, ge=0, description="Seed of everything random.")
+    workers: int = Field(default=1, ge=0, description="Processes that prepare clips; results do not depend on it.")
+    checkpoint_every: int = Field(default=500, ge=1, description="Steps between checkpoints.")
+    keep_checkpoints: int = Field(default=2, ge=1, description="Checkpoints kept.")
+    log_every: int = Field(default=20, ge=1, description="Steps between log lines.")
 
     @classmethod
     def from_file(cls, recipe: Path) -> Self:

@@ -12,6 +12,7 @@ from venhancer.training.data import Batches
 from venhancer.training.settings import NetworkSettings, TrainSettings
 
 TEXT_WINDOW = 77
+BYTE_PADDING, BYTE_END = 0, 1  # of the byte tokenizer
 _BATCHES_TO_FIT_ON = 48
 
 
@@ -86,7 +87,7 @@ def _byte_text_encoder(network: NetworkSettings, tokenizer: ByT5Tokenizer) -> CL
         max_position_embeddings=TEXT_WINDOW,
         hidden_act="gelu",
         bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=BYTE_END,
+        pad_token_id=BYTE_PADDING,
     )
     return CLIPTextModel(config)

@@ -43,10 +43,8 @@ class TrainState:
         """Move the averaged weights towards the current ones; young averages move faster."""
         weight = 1 - min(decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            current = dict(_trained(self.networks))
-            torch._foreach_lerp_(
-                list(self.average.values()), [current[name].detach() for name in self.average], weight
-            )
+            for name, parameter in _trained(self.networks):
+                self.average[name].lerp_(parameter, weight)
 
     def load_average(self) -> None:
         """Put the averaged weights into the networks."""
