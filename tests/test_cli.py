@@ -295,7 +295,7 @@ def test_reports_that_cannot_be_written_are_refused(folder, refusal, tiny_model)
 
 
 def test_folder_without_permission_is_refused(folder, tiny_model):
-    """An ordinary user's process; the superuser may write anywhere, and reads what is not yet imported."""
+    """An ordinary user's process; the superuser may write anywhere."""
     folder.chmod(0o555)
     ordinary = after(
         "import os, venhancer.cli, venhancer.enhance, venhancer.terminal\nif os.getuid() == 0: os.setuid(65534)"
