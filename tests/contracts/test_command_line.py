@@ -1,0 +1,66 @@
+"""Commands, flags and help stay as they are until somebody decides otherwise."""
+
+import re
+import sys
+from contextlib import redirect_stdout, suppress
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from venhancer.cli import main
+
+HELP = Path(__file__).with_name("help.txt")
+COMMANDS = ["", "enhance", "plan", "weights", "weights download", "weights convert", "weights show", "train"]
+SETTINGS = (
+    "--scale --size --fps --slow -p --prompt --negative-prompt --prompt-suffix --steps --solver --timetable "
+    "--guidance-scale --guidance-rescale --noise-aug --noise-augmentation --start-timestep --downscale-factor --seed "
+    "--window-frames --window-overlap --crf --codec --model"
+)
+FLAGS = {
+    "": "--version",
+    "enhance": f"--debug --overwrite --dry-run --json --device --dtype --quiet {SETTINGS}",
+    "plan": f"--debug --json {SETTINGS}",
+    "weights": "",
+    "weights download": "--debug --dtype",
+    "weights convert": "--debug --dtype --vae --text --tokenizer --target",
+    "weights show": "--debug",
+    "train": "--debug --quiet",
+}
+
+
+def help_of(command: str) -> str:
+    """Return what `venhancer COMMAND --help` shows."""
+    shown = StringIO()
+    with redirect_stdout(shown), suppress(SystemExit):
+        main([*command.split(), "--help"])
+    return shown.getvalue()
+
+
+def all_help() -> str:
+    return "\n".join(
+        f"$ venhancer {command} --help\n{help_of(command)}".replace("  --help", " --help") for command in COMMANDS
+    )
+
+
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def test_flags_are_frozen():
+    """A new flag is added here by hand; a flag that goes or changes its name breaks somebody's script."""
+    for command, flags in FLAGS.items():
+        invocations = re.findall(r"(?m)^  (-.*?)(?:  |$)", help_of(command))
+        found = [flag for invocation in invocations for flag in re.findall(r"--?[a-z][a-z-]*", invocation)]
+        assert found == ["-h", "--help", *flags.split()], command
+
+
+def test_help_is_as_it_was_last_read():
+    """After a change on purpose: `COLUMNS=100 python tests/contracts/test_command_line.py`, and read the diff."""
+    assert all_help() == HELP.read_text()
+
+
+if __name__ == "__main__":
+    HELP.write_text(all_help())
+    sys.stdout.write(f"wrote {HELP}\n")

@@ -1,0 +1,134 @@
+"""What others build on, and the shape of the source: public names, layers, what loads torch, sizes, names, keys."""
+
+import ast
+import hashlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import BaseModel
+
+import venhancer
+from venhancer.models import VideoControlNet, VideoUNet
+from venhancer.settings import EnhanceSettings
+from venhancer.training.settings import AugmentSettings, NetworkSettings, ObjectiveSettings, TrainSettings
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "venhancer"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+PUBLIC = [
+    "EnhanceReport",
+    "EnhanceSettings",
+    "InputError",
+    "JobFailed",
+    "SettingsError",
+    "VEnhancerError",
+    "VEnhancerPipeline",
+    "WeightsError",
+    "enhance_video",
+    "load_pipeline",
+    "plan_video",
+]
+WITHOUT_TORCH = ("venhancer", "venhancer.cli", "venhancer.enhance", "venhancer.media.writer", "venhancer.terminal")
+AT_HOME = {
+    "accelerate": "training",
+    "gradio": "ui",
+    "imageio_ffmpeg": "evaluation",
+    "ncnn": "evaluation",
+    "PIL": "evaluation",
+    "ray": "fleet",
+    "stlpips_pytorch": ("evaluation", "training"),
+    "yaml": "training",
+}
+"""Optional packages and the only folders that may import them."""
+JUNK_DRAWERS = {
+    "base",
+    "common",
+    "core",
+    "handler",
+    "handlers",
+    "helper",
+    "helpers",
+    "manager",
+    "misc",
+    "util",
+    "utils",
+}
+LONGEST = 400
+
+KEYS = {
+    ("published", "unet"): "1acd6a3589506e511e968c5f5e8af9a9518673cc03438d44642e0ce4b51da103",
+    ("published", "controlnet"): "029ba62551d2ed4203f1592bceae01751b2716cac42656d5f59669cfac2f3750",
+    ("nano", "unet"): "2cd67185ccdd0b41129d086cd80bd5b9ba81a167423203ff5ae9a79a0ad25f8d",
+    ("nano", "controlnet"): "701ace4ecf205c9a3961ff2f52e7d08f9dc57d42318caee0ed2229150147ca0a",
+}
+"""SHA-256 of the sorted names in a network's state dict, one a line."""
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+def test_public_names_are_frozen():
+    assert venhancer.__all__ == PUBLIC
+    for name in PUBLIC:
+        assert getattr(venhancer, name).__name__ == name
+
+
+def test_a_name_that_is_not_public_is_no_attribute():
+    with pytest.raises(AttributeError, match="has no attribute 'enhance_everything'"):
+        _ = venhancer.enhance_everything
+
+
+def test_layers_hold():
+    """The contracts are in pyproject.toml."""
+    program = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([program, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_planning_loads_no_torch():
+    code = f"import sys\nimport {', '.join(WITHOUT_TORCH)}\nfrom venhancer import EnhanceSettings, plan_video\n"
+    code += "print(*sorted({'torch', 'diffusers', 'transformers'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_optional_packages_are_imported_at_home(path):
+    tree = ast.parse(path.read_text())
+    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    for package in AT_HOME.keys() & {module.partition(".")[0] for module in modules}:
+        assert path.relative_to(PACKAGE).parts[0] in AT_HOME[package], package
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_files_are_short_and_named_for_what_they_hold(path):
+    assert len(path.read_text().splitlines()) <= LONGEST
+    assert JUNK_DRAWERS.isdisjoint(re.split(r"[_.]", path.name))
+
+
+@pytest.mark.parametrize("model", [EnhanceSettings, TrainSettings, NetworkSettings, AugmentSettings, ObjectiveSettings])
+def test_every_setting_is_described(model):
+    for name, field in model.model_fields.items():
+        is_group = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        assert is_group or (field.description or "").endswith("."), name
+
+
+@pytest.mark.parametrize(("size", "network"), KEYS)
+def test_names_of_weights_are_frozen(size, network):
+    """Weights that people have must go on loading."""
+    shape = (
+        {}
+        if size == "published"
+        else {**NetworkSettings().model_dump(exclude={"latent_channels", "patch", "text_layers"}), "in_channels": 24}
+    )
+    with torch.device("meta"):
+        made = {"unet": VideoUNet, "controlnet": VideoControlNet}[network](**shape)
+    names = "\n".join(sorted(made.state_dict()))
+    assert hashlib.sha256(names.encode()).hexdigest() == KEYS[size, network]
