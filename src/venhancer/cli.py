@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -250,9 +251,23 @@ def _train(arguments: argparse.Namespace) -> None:
         from venhancer.training.loop import train
     except ModuleNotFoundError as error:
         raise SettingsError(f"training needs {error.name}; run pip install 'venhancer[train]'") from error
+    if not arguments.debug:
+        _hush_libraries()
     if not arguments.quiet:
         terminal.show_log()
-    terminal.show_line(f"wrote {train(settings)}; use it with --model")
+    folder = train(settings)
+    terminal.show_line(f"wrote {folder}; use it with --model {folder}")
+
+
+def _hush_libraries() -> None:
+    """Keep the bars and remarks of other packages out of the log."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    warnings.simplefilter("ignore")
+    for logging in (diffusers_logging, transformers_logging):
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
 
 
 _EXAMPLE = "Try: venhancer enhance in.mp4 out.mp4 --scale 4 --fps 24"
