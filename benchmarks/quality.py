@@ -48,7 +48,9 @@ MULTIPLE = 2 * SCALE
 def main() -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--contenders", nargs="*", choices=[*FIXED, REFERENCE], default=USUAL, help="fixed contenders")
+    parser.add_argument(
+        "--contenders", nargs="*", choices=[*FIXED, REFERENCE], default=[*FIXED, REFERENCE], help="fixed contenders"
+    )
     parser.add_argument("--models", nargs="*", default=["nano"], help="ours: embedded models or folders")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="clips")
     parser.add_argument("--frames", type=int, default=25, help="frames of a reference: one more than a multiple of 3")
@@ -145,9 +147,6 @@ FIXED: Mapping[str, Callable[[Path], Baseline]] = {
 
 REFERENCE = "reference"
 """Scored too: what is possible. Its frames are those kept for every case."""
-
-USUAL = ["bicubic+repeat", "minterpolate+lanczos", "span+rife", REFERENCE]
-"""RIFE HDv3 knows midpoints only and halves five times for each third of an interval: ten minutes a clip."""
 
 
 def mean_over_cases(results: dict[str, dict[str, Scores]]) -> dict[str, Scores]:
