@@ -1,7 +1,7 @@
 """Enhance the clip that ships with the repository with the embedded model, and show input and output side by side.
 
-Run by `make demo`. The clip is 2 seconds of a shot of Big Buck Bunny that the model was not trained on (docs/credits.md),
-at 160x90 and 8 frames a second; the result has 640x360 and 24.
+Run by `make demo`. The clip is 2 seconds of a shot of Big Buck Bunny that the model was not trained on
+(docs/credits.md), at 160x90 and 8 frames a second; the result has 640x360 and 24.
 """
 
 import resource
@@ -35,7 +35,9 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"video:   {target}")
     print(f"picture: {picture} (left: the input, enlarged; right: the result)")
-    print(f"took:    {time.monotonic() - started:.0f} s for {report.plan.frames} frames, {peak:.1f} GB of memory at most")
+    print(
+        f"took:    {time.monotonic() - started:.0f} s for {report.plan.frames} frames, {peak:.1f} GB of memory at most"
+    )
 
 
 def side_by_side(source: Path, target: Path, shown_from: tuple[int, ...]) -> np.ndarray:

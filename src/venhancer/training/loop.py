@@ -125,8 +125,12 @@ def log(folder: Path, step: int, terms: dict[str, torch.Tensor], norm: float, ra
 
 
 def export(pipeline: VEnhancerPipeline, folder: Path) -> Path:
-    """Write the pipeline's folder, half precision, and return it."""
+    """Write the pipeline's folder, half precision and free of where it was made, and return it."""
     for network in (pipeline.vae, pipeline.unet, pipeline.controlnet, pipeline.text_encoder):
         network.half()
     pipeline.save_pretrained(folder)
+    for file in folder.rglob("*.json"):
+        content = json.loads(file.read_text())
+        content.pop("_name_or_path", None)
+        file.write_text(json.dumps(content, indent=2) + "\n")
     return folder
