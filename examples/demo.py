@@ -20,7 +20,7 @@ from venhancer.settings import parse_settings
 HERE = Path(__file__).parent
 SOURCE = HERE / "meadow_160x90_8fps.mp4"
 OUTPUT = HERE.parent / "demo"
-SHOWN = (13, 14)  # two neighbouring output frames, both made from nothing between two input frames
+SHOWN = (42, 43)  # a key frame, and the frame made after it from nothing
 
 
 def main() -> None:
