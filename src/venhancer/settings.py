@@ -104,7 +104,10 @@ class EnhanceSettings(BaseModel):
         None, description="Where the steps lie: evenly, or most of them late as in the authors' fast mode of 14 steps."
     )
     guidance_scale: float | None = Field(
-        None, ge=1, le=15, description="How strongly the prompt steers; 1 leaves out the negative prompt and halves the work."
+        None,
+        ge=1,
+        le=15,
+        description="How strongly the prompt steers; 1 leaves out the negative prompt and halves the work.",
     )
     guidance_rescale: float | None = Field(
         None, ge=0, le=1, description="How far guided contrast is brought back to the unguided."

@@ -86,7 +86,8 @@ class VideoControlNet(VideoNetwork):
         config.pop("out_channels")
         controlnet = cls(**config)
         controlnet.encoder.load_state_dict(unet.encoder.state_dict())
-        return nn.Module.to(controlnet, unet.device, unet.dtype)
+        nn.Module.to(controlnet, unet.device, unet.dtype)
+        return controlnet
 
     def forward(
         self,
