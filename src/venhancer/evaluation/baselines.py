@@ -54,7 +54,7 @@ def lanczos_minterpolate(key_frames: KeyFrames, scale: int, factor: int) -> Clip
         JobFailed: FFmpeg failed.
     """
     try:
-        from imageio_ffmpeg import get_ffmpeg_exe
+        from imageio_ffmpeg import get_ffmpeg_exe  # pyright: ignore[reportMissingImports] - of the extra eval
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("minterpolate needs imageio-ffmpeg: run pip install 'venhancer[eval]'") from error
     _, height, width, _ = key_frames.shape

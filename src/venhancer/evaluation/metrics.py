@@ -147,7 +147,7 @@ def _load_st_lpips() -> torch.nn.Module:
         sys.modules[name] = ModuleType(name)
         vars(sys.modules[name]).update(stand_ins[name])
     try:
-        from stlpips_pytorch import stlpips
+        from stlpips_pytorch import stlpips  # pyright: ignore[reportMissingImports] - of the extra eval
 
         return stlpips.LPIPS(net="alex", variant="shift_tolerant", verbose=False)
     finally:
