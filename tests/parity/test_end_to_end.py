@@ -2,7 +2,7 @@
 
 import torch
 from safetensors.torch import load_file
-from test_networks import TINY, converted, key_frames_of
+from test_network_parity import TINY, converted, key_frames_of
 from torch import Tensor
 
 from stand_ins import GOLDEN, filled, network_shapes, reference_input
