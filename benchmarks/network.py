@@ -2,6 +2,9 @@
 
 Latents 1 x 4 x 8 x 18 x 32 in float32, all weights random; both rates are measured in turn in the same process, since
 machines drift. Needs about 9 GB. Run: python benchmarks/network.py
+
+The peak depends on the allocator of the C library, which keeps freed blocks: with MALLOC_MMAP_THRESHOLD_=65536 set,
+glibc gives large ones back and the peak is what is really in use.
 """
 
 import argparse
@@ -31,6 +34,8 @@ def main() -> None:
     arguments = parser.parse_args()
     forward = full_size_forward()
     weights = resident_bytes()
+    forward()
+    above_weights = peak_bytes() - weights
     with FlopCounterMode(display=False) as counter:
         forward()
     flops = counter.get_total_flops()
@@ -50,7 +55,7 @@ def main() -> None:
         "matrix_product_gflops": [round(product / 1e9, 1) for _, product in pairs],
         "share_of_matrix_product": round(statistics.median(rate / product for rate, product in pairs), 3),
         "weights_gib": round(weights / 2**30, 2),
-        "peak_above_weights_gib": round((peak_bytes() - weights) / 2**30, 2),
+        "peak_above_weights_gib": round(above_weights / 2**30, 2),
     }
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")

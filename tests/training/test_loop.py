@@ -103,11 +103,11 @@ def test_frozen_base_stays_as_it_was(tmp_path):
     assert changed == {"controlnet"}
 
 
-def test_checkpoints_of_other_settings_are_refused(tmp_path):
+def test_going_on_with_other_settings_is_refused(tmp_path):
     make_clips(tmp_path / "clips")
     train(tiny_settings(tmp_path, steps=2))
     wider = tiny_settings(tmp_path).network.model_copy(update={"base_channels": 32})
-    with pytest.raises(JobFailed, match="was made with other settings"):
+    with pytest.raises(JobFailed, match=r"was begun with other settings \(network\)"):
         train(tiny_settings(tmp_path, network=wider))
 
 

@@ -1,29 +1,46 @@
 """The pipeline that a training run begins with: made from nothing, or loaded."""
 
+import json
 import shutil
 
 import torch
 from transformers import ByT5Tokenizer, CLIPTextConfig, CLIPTextModel
 
 from venhancer.conditioning import spread_key_frames
+from venhancer.errors import JobFailed
 from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.training.data import Batches
 from venhancer.training.settings import NetworkSettings, TrainSettings
 
 TEXT_WINDOW = 77
+SETTLED_AT_START = {"network", "start_from", "relative_to_start", "between", "seed"}
+SETTLED_FILE = "settings.json"
 BYTE_PADDING, BYTE_END = 0, 1  # of the byte tokenizer
 _BATCHES_TO_FIT_ON = 48
 
 
 def start_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
-    """Return the pipeline that a run began with, in float32: kept in the run's folder, so that data may grow later."""
+    """Return the pipeline that a run began with, in float32: kept in the run's folder, so that data may grow later.
+
+    Raises:
+        JobFailed: the run was begun with another network, or from another pipeline.
+    """
     kept = settings.output / "start"
+    begun_with = settings.model_dump(mode="json", include=SETTLED_AT_START)
     if not kept.exists():
         partial = kept.with_name(".start.part")
         shutil.rmtree(partial, ignore_errors=True)
         make_pipeline(settings).save_pretrained(partial)
+        (partial / SETTLED_FILE).write_text(json.dumps(begun_with))
         partial.rename(kept)
+    settled = json.loads((kept / SETTLED_FILE).read_text())
+    changed = [name for name, value in begun_with.items() if settled[name] != value]
+    if changed:
+        raise JobFailed(
+            f"{settings.output} was begun with other settings ({', '.join(changed)}); "
+            "restore them, or give another output"
+        )
     return VEnhancerPipeline.from_pretrained(kept, torch_dtype=torch.float32)
 
 
