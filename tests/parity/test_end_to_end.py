@@ -32,4 +32,4 @@ def test_five_guided_steps_agree():
     sigmas = schedule.sigmas(schedule.timesteps(STEPS, START, drop_penultimate=True))
     start = golden["noise"] * sigmas[0]
     result = sample_dpmpp_2m_sde(Denoiser(guided, schedule), start, sigmas, noise=lambda _: torch.zeros_like(start))
-    assert (result - golden["out"]).norm() / golden["out"].norm() < 2e-4
+    assert (result - golden["out"]).norm() / golden["out"].norm() < 1e-4
