@@ -11,13 +11,20 @@ from pydantic import BaseModel
 
 from venhancer.flags import SHORTER
 from venhancer.settings import EnhanceSettings, allowed_values
-from venhancer.training.settings import AugmentSettings, NetworkSettings, ObjectiveSettings, TrainSettings
+from venhancer.training.settings import (
+    AugmentSettings,
+    LoraSettings,
+    NetworkSettings,
+    ObjectiveSettings,
+    TrainSettings,
+)
 from venhancer.traits import SamplingDefaults, load_traits
 
 PAGE = Path(__file__).with_name("settings.md")
 MODELS = ("nano", "v1", "v2")
 GROUPS: Mapping[str, type[BaseModel]] = {
     "": TrainSettings,
+    "lora": LoraSettings,
     "network": NetworkSettings,
     "augment": AugmentSettings,
     "objective": ObjectiveSettings,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from venhancer.errors import SettingsError
 
@@ -76,15 +76,36 @@ class ObjectiveSettings(Frozen):
     )
 
 
+class LoraSettings(Frozen):
+    """Low-rank adapters, for `train: lora` (Hu et al. 2021); everything else stays frozen."""
+
+    networks: tuple[Literal["unet", "controlnet"], ...] = Field(
+        default=("controlnet",), min_length=1, description="Networks that get adapters: controlnet, unet or both."
+    )
+    rank: int = Field(default=16, ge=1, description="Rank of each adapter.")
+    alpha: float = Field(default=16.0, gt=0, description="Adapters are scaled by alpha / rank.")
+    layers: tuple[str, ...] = Field(
+        default=("to_q", "to_k", "to_v", "to_out", "to_hidden"),
+        min_length=1,
+        description="Names of the linear layers that get adapters.",
+    )
+
+
 class TrainSettings(Frozen):
     """One training run; a recipe file holds these fields."""
 
     output: Path = Field(description="Folder for checkpoints, logs and the trained pipeline.")
     data: Path = Field(description="Folder of prepared clips with an index.jsonl.")
     start_from: Path | None = Field(
-        default=None, description="Pipeline folder to go on from; None starts from nothing."
+        default=None, description="Model to go on from: nano, v1, v2 or a pipeline folder; None starts from nothing."
     )
-    train: Literal["controlnet", "unet", "all"] = Field(default="controlnet", description="Which networks learn.")
+    fresh_controlnet: bool = Field(
+        default=False, description="Begin with a new ControlNet, a copy of the base network as in the paper."
+    )
+    train: Literal["controlnet", "unet", "all", "lora"] = Field(
+        default="controlnet", description="Which networks learn; the others stay frozen. lora trains adapters only."
+    )
+    lora: LoraSettings = LoraSettings()
     network: NetworkSettings = NetworkSettings()
     augment: AugmentSettings = AugmentSettings()
     objective: ObjectiveSettings = ObjectiveSettings()
@@ -95,8 +116,16 @@ class TrainSettings(Frozen):
     )
     crop: tuple[int, int] = Field(description="Height and width of a training crop, in pixels.")
     frames: int = Field(default=17, ge=1, description="Most frames in a training clip.")
-    batch_size: int = Field(default=1, ge=1, description="Clips a step.")
+    batch_size: int = Field(default=1, ge=1, description="Clips a step, over all processes.")
+    micro_batch_size: int | None = Field(
+        default=None,
+        ge=1,
+        description="Clips computed at once: gradients of the others are added up. All of batch_size if left out.",
+    )
     steps: int = Field(ge=1, description="Optimiser steps in all.")
+    optimizer: Literal["adamw", "adamw_8bit"] = Field(
+        default="adamw", description="AdamW, or the same with moments of 8 bits (needs torchao)."
+    )
     learning_rate: float = Field(default=1e-5, gt=0, description="Peak learning rate.")
     warmup: int = Field(default=0, ge=0, description="Steps of linear warm-up.")
     cosine_decay: bool = Field(default=False, description="Let the learning rate fall to zero along a cosine.")
@@ -104,11 +133,47 @@ class TrainSettings(Frozen):
     clip_norm: float = Field(default=1.0, gt=0, description="Gradients are clipped to this norm.")
     ema_decay: float = Field(default=0.999, ge=0, lt=1, description="Decay of the averaged weights that are shipped.")
     precision: Literal["no", "bf16"] = Field(default="no", description="Mixed precision of the networks.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        default="auto", description="Where to train; with several processes each takes a GPU of its own."
+    )
+    gradient_checkpointing: bool = Field(
+        default=False, description="Recompute blocks in the backward pass: far less memory, a third more time."
+    )
+    compile_blocks: bool = Field(default=False, description="Compile the repeated blocks of the networks.")
+    shard: bool = Field(
+        default=False, description="Share weights, gradients and moments out over the processes (FSDP2)."
+    )
     seed: int = Field(default=0, ge=0, description="Seed of everything random.")
     workers: int = Field(default=1, ge=0, description="Processes that prepare clips; results do not depend on it.")
     checkpoint_every: int = Field(default=500, ge=1, description="Steps between checkpoints.")
-    keep_checkpoints: int = Field(default=2, ge=1, description="Checkpoints kept.")
+    keep_checkpoints: int = Field(default=2, ge=1, description="Newest checkpoints kept.")
+    keep_every: int | None = Field(
+        default=None, ge=1, description="Checkpoints of steps that this divides are kept for good."
+    )
     log_every: int = Field(default=20, ge=1, description="Steps between log lines.")
+
+    @property
+    def groups(self) -> int:
+        """Groups of `micro_batch_size` clips in a step."""
+        return self.batch_size // (self.micro_batch_size or self.batch_size)
+
+    @model_validator(mode="after")
+    def _batches_of_whole_groups(self) -> Self:
+        if self.batch_size % (self.micro_batch_size or 1):
+            raise ValueError(
+                f"batch_size {self.batch_size} is no multiple of micro_batch_size {self.micro_batch_size}; change one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_start_from(self) -> Self:
+        if self.start_from is None and (self.train in ("controlnet", "lora") or self.fresh_controlnet):
+            given = "fresh_controlnet" if self.fresh_controlnet else f"train: {self.train}"
+            raise ValueError(
+                f"{given} needs start_from, a model whose base network stays as it is; "
+                "name one, or train unet or all from nothing"
+            )
+        return self
 
     @classmethod
     def from_file(cls, recipe: Path) -> Self:
@@ -130,10 +195,12 @@ class TrainSettings(Frozen):
 def _first_line(error: ValidationError) -> str:
     """Say in one line what is wrong with the first wrong field, with the nearest known name for an unknown one."""
     first = error.errors()[0]
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
     name = ".".join(str(part) for part in first["loc"]) or "the recipe"
     if first["type"] != "extra_forbidden":
         return f"{name} is {first['input']!r}: {first['msg'].lower()}"
-    groups = (TrainSettings, NetworkSettings, AugmentSettings, ObjectiveSettings)
+    groups = (TrainSettings, LoraSettings, NetworkSettings, AugmentSettings, ObjectiveSettings)
     known = [field for group in groups for field in group.model_fields]
     near = get_close_matches(str(first["loc"][-1]), known, n=1)
     return f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else "")
