@@ -32,8 +32,12 @@ from venhancer.evaluation.baselines import (
     upscale_then_interpolate,
 )
 from venhancer.evaluation.degrade import Kernel, degrade
-from venhancer.evaluation.metrics import METRICS, score
+from venhancer.evaluation.metrics.metric import Subject
+from venhancer.evaluation.metrics.registry import score
 from venhancer.evaluation.packages import fetch_python, unpack
+
+METRICS = ("psnr", "ssim", "st_lpips", "warped_error", "temporal_flicker", "frame_difference_error", "sharpness")
+HIGHER_IS_BETTER = ("psnr", "ssim", "sharpness")
 
 Clip = UInt8[np.ndarray, "f h w 3"]
 Scores = dict[str, float]
@@ -78,7 +82,7 @@ def main() -> None:
             if arguments.save_frames is not None:
                 arguments.save_frames.mkdir(parents=True, exist_ok=True)
                 np.save(arguments.save_frames / f"{name}-{Path(model).name}.npy", result)
-            results[name][f"ours: {model}"] = score(result, reference)
+            results[name][f"ours: {model}"] = score(Subject(result=result, reference=reference), METRICS)
         print(f"{name} done, {time.strftime('%H:%M:%S')}", flush=True)
     means = mean_over_cases(results)
     print(make_tables(results, means))
@@ -104,12 +108,14 @@ def measure_fixed(contender: str, key_frames: Clip, reference: Clip, kept: Path,
     """Return the scores of a fixed contender, from earlier runs as far as they are there."""
     frames_file, scores_file = kept.with_suffix(".npy"), kept.with_suffix(".json")
     scores: Scores = json.loads(scores_file.read_text()) if scores_file.exists() else {}
+    if "temporal_difference_error" in scores:  # as it was called when it was kept
+        scores["frame_difference_error"] = scores.pop("temporal_difference_error")
     missing = tuple(metric for metric in METRICS if metric not in scores)
     if missing:
         if not frames_file.exists():
             enhance = FIXED[contender](packages)
             np.save(frames_file, enhance(key_frames, SCALE, FACTOR))
-        scores |= score(np.load(frames_file), reference, missing)
+        scores |= score(Subject(result=np.load(frames_file), reference=reference), missing)
         scores_file.write_text(json.dumps(scores))
     return scores
 
@@ -162,7 +168,7 @@ def mean_over_cases(results: dict[str, dict[str, Scores]]) -> dict[str, Scores]:
 
 def make_tables(results: dict[str, dict[str, Scores]], means: dict[str, Scores]) -> str:
     """Return the means and then every clip as Markdown tables."""
-    arrows = {name: "up" if metric.higher_is_better else "down" for name, metric in METRICS.items()}
+    arrows = {name: "up" if name in HIGHER_IS_BETTER else "down" for name in METRICS}
     header = " | ".join(f"{name} ({arrows[name]})" for name in METRICS)
     lines = [f"| mean of {len(results)} clips | {header} |", "|---" * (len(METRICS) + 1) + "|"]
     lines += [

@@ -54,9 +54,9 @@ def lanczos_minterpolate(key_frames: KeyFrames, scale: int, factor: int) -> Clip
         JobFailed: FFmpeg failed.
     """
     try:
-        from imageio_ffmpeg import get_ffmpeg_exe  # pyright: ignore[reportMissingImports] - of the extra eval
+        from imageio_ffmpeg import get_ffmpeg_exe  # pyright: ignore[reportMissingImports] - of the extra evaluate
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("minterpolate needs imageio-ffmpeg: run pip install 'venhancer[eval]'") from error
+        raise ModuleNotFoundError("minterpolate needs imageio-ffmpeg: run pip install 'venhancer[evaluate]'") from error
     _, height, width, _ = key_frames.shape
     size = (width * scale, height * scale)
     interpolation = f"minterpolate=fps={factor}:mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1:scd=none"
@@ -98,7 +98,7 @@ def load_span(folder: Path) -> Upscale:
     try:
         ncnn: Any = import_module("ncnn")  # its names come from a binary, unseen by type checkers
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("SPAN needs ncnn: run pip install 'venhancer[eval]'") from error
+        raise ModuleNotFoundError("SPAN needs ncnn: run pip install 'venhancer[evaluate]'") from error
     network = ncnn.Net()
     network.opt.num_threads = 1
     network.load_param(str(folder / "spanx4_ch48.param"))

@@ -49,6 +49,6 @@ def resize(
     try:
         from PIL import Image
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("resizing needs Pillow: run pip install 'venhancer[eval]'") from error
+        raise ModuleNotFoundError("resizing needs Pillow: run pip install 'venhancer[evaluate]'") from error
     resampling = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}[kernel]
     return np.stack([np.asarray(Image.fromarray(frame).resize((width, height), resampling)) for frame in frames])

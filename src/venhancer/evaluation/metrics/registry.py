@@ -1,0 +1,68 @@
+"""All metrics by name: every module of this folder that defines `METRIC` is one; a new metric is a new file."""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pkgutil import iter_modules
+
+from venhancer.errors import SettingsError
+from venhancer.evaluation import metrics
+from venhancer.evaluation.metrics.metric import Metric, Subject
+
+_FIRST = ("psnr", "ssim", "st_lpips", "vmaf", "warped_error", "temporal_flicker", "frame_difference_error")
+"""Metrics that tables begin with; the others follow by name."""
+
+
+@cache
+def all_metrics() -> Mapping[str, Metric]:
+    """Return every metric, in the order of tables; loads no optional package."""
+    modules = [import_module(f"{metrics.__name__}.{module.name}") for module in iter_modules(metrics.__path__)]
+    found = {module.METRIC.name: module.METRIC for module in modules if hasattr(module, "METRIC")}
+    return {name: found[name] for name in [*(n for n in _FIRST if n in found), *sorted(found.keys() - set(_FIRST))]}
+
+
+def metric_named(name: str) -> Metric:
+    """Return a metric.
+
+    Raises:
+        SettingsError: there is none of this name.
+    """
+    if name not in all_metrics():
+        raise SettingsError(f"unknown metric {name}; there are {', '.join(all_metrics())}")
+    return all_metrics()[name]
+
+
+def lacks(metric: Metric, subject: Subject) -> str:
+    """Return why a metric cannot be had here, as the end of a sentence; empty if it can."""
+    missing = [package for package in metric.packages if find_spec(package) is None]
+    if missing:
+        return f"it needs {', '.join(missing)}: run pip install 'venhancer[evaluate]'"
+    if metric.needs_reference and subject.reference is None:
+        return "it needs the true frames"
+    if {"source", "likeness"} & set(metric.takes) and subject.source is None and subject.reference is None:
+        return "it needs the frames the result was made from"
+    if metric.needs_weights and metric.name not in subject.weights:
+        return f"it needs weights: pass --{metric.name.replace('_', '-')}-weights PATH"
+    return ""
+
+
+def score(subject: Subject, names: Iterable[str] | None = None) -> dict[str, float]:
+    """Return metrics of a result by name; without names, all that can be had.
+
+    Raises:
+        ValueError: result and reference differ in shape.
+        SettingsError: a name is unknown, or a metric named cannot be had here.
+        WeightsError: weights that the user named cannot be used.
+    """
+    reference = subject.reference
+    if reference is not None and subject.result.shape != reference.shape:
+        raise ValueError(f"result of shape {subject.result.shape} cannot be compared with {reference.shape}")
+    if names is None:
+        chosen = [metric for metric in all_metrics().values() if not lacks(metric, subject)]
+    else:
+        chosen = [metric_named(name) for name in names]
+    for metric in chosen:
+        if reason := lacks(metric, subject):
+            raise SettingsError(f"{metric.name} cannot be measured: {reason}")
+    return {m.name: float(m.measure(*(subject.value(name, m.name) for name in m.takes))) for m in chosen}

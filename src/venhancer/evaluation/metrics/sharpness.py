@@ -1,0 +1,26 @@
+"""How much detail there is, right or wrong."""
+
+import numpy as np
+
+from venhancer.evaluation.metrics.metric import Clip, Metric
+from venhancer.evaluation.metrics.pictures import luma
+
+
+def sharpness(result: Clip, likeness: Clip) -> float:
+    """Return the mean luma gradient as a share of another clip's; over 1 is sharper than that."""
+    return _gradient(result) / max(_gradient(likeness), 1e-9)
+
+
+def _gradient(clip: Clip) -> float:
+    """Return the mean absolute difference of neighbouring luma pixels, across and down."""
+    lumas = (luma(frame) for frame in clip)
+    return float(np.mean([np.abs(np.diff(y, axis=axis)).mean() for y in lumas for axis in (0, 1)]))
+
+
+METRIC = Metric(
+    name="sharpness",
+    measure=sharpness,
+    takes=("result", "likeness"),
+    what="detail as a share of the truth's (of the enlarged input's where there is no truth), right or wrong",
+    higher_is_better=True,
+)

@@ -1,0 +1,38 @@
+"""Structural similarity (Wang et al. 2004): local means, contrasts and correlations of luma."""
+
+import numpy as np
+from jaxtyping import Float
+
+from venhancer.evaluation.metrics.metric import Clip, Metric
+from venhancer.evaluation.metrics.pictures import luma
+
+
+def ssim(result: Clip, reference: Clip) -> float:
+    """Return the structural similarity of luma, the mean over frames (11-tap Gaussian of 1.5)."""
+    return float(np.mean([_ssim_of_frame(luma(a), luma(b)) for a, b in zip(result, reference, strict=True)]))
+
+
+def _ssim_of_frame(a: Float[np.ndarray, "h w"], b: Float[np.ndarray, "h w"]) -> float:
+    stable_mean, stable_contrast = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    mean_a, mean_b = _blur(a), _blur(b)
+    variance_a, variance_b = _blur(a * a) - mean_a**2, _blur(b * b) - mean_b**2
+    covariance = _blur(a * b) - mean_a * mean_b
+    means = (2 * mean_a * mean_b + stable_mean) / (mean_a**2 + mean_b**2 + stable_mean)
+    return float((means * (2 * covariance + stable_contrast) / (variance_a + variance_b + stable_contrast)).mean())
+
+
+def _blur(picture: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h2 w2"]:
+    """Return a Gaussian blur, of pixels whose whole neighbourhood lies inside."""
+    taps = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+    taps /= taps.sum()
+    rows = np.lib.stride_tricks.sliding_window_view(picture, len(taps), axis=0) @ taps
+    return np.lib.stride_tricks.sliding_window_view(rows, len(taps), axis=1) @ taps
+
+
+METRIC = Metric(
+    name="ssim",
+    measure=ssim,
+    takes=("result", "reference"),
+    what="how alike structures are to the truth's",
+    higher_is_better=True,
+)
