@@ -13,6 +13,7 @@ from venhancer.flags import SHORTER
 from venhancer.settings import EnhanceSettings, allowed_values
 from venhancer.training.settings import (
     AugmentSettings,
+    DataSettings,
     LoraSettings,
     NetworkSettings,
     ObjectiveSettings,
@@ -24,6 +25,7 @@ PAGE = Path(__file__).with_name("settings.md")
 MODELS = ("nano", "v1", "v2")
 GROUPS: Mapping[str, type[BaseModel]] = {
     "": TrainSettings,
+    "data": DataSettings,
     "lora": LoraSettings,
     "network": NetworkSettings,
     "augment": AugmentSettings,

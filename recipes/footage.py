@@ -17,6 +17,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageSequence
 
 from venhancer.evaluation.packages import fetch_debian, fetch_python, find_file, unpack
+from venhancer.training.manifest import MANIFEST, ClipEntry, read_manifest, write_manifest
 
 Frames = UInt8[np.ndarray, "f h w 3"]
 
@@ -146,11 +148,11 @@ PHOTOGRAPH_CLIPS, PHOTOGRAPH_RATE = 4, 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """One clip to be written, with what its line of the index says."""
+    """One clip to be written, with what its line of the manifest says."""
 
     source: str
     licence: str
-    fps: float
+    rate: int | Fraction
     frames: Frames
     caption: str = ""
     split: str = "train"
@@ -173,25 +175,33 @@ def main() -> None:
 
 
 def write_clips(folder: Path, name: str, clips: Iterable[Clip]) -> None:
-    """Add the clips of a source to a folder; its lines reach the index together, when all are there."""
+    """Add the clips of a source to a folder; its lines reach the manifest together, when all are there."""
     folder.mkdir(parents=True, exist_ok=True)
-    index = folder / "index.jsonl"
-    present = [json.loads(line) for line in index.read_text().splitlines()] if index.exists() else []
-    if any(line["source"].startswith(f"{name}:") for line in present):
-        print(f"{name}: already in {index}")
+    manifest = folder / MANIFEST
+    present = read_manifest(manifest) if manifest.exists() else []
+    if any(entry.source.startswith(f"{name}:") for entry in present):
+        print(f"{name}: already in {manifest}")
         return
-    lines = []
+    added = []
     for number, clip in enumerate(clips, start=len(present)):
         file = f"clip_{number:05d}.npy"
         np.save(folder / file, clip.frames)
         frames, height, width, _ = clip.frames.shape
-        described = {"source": f"{name}:{clip.source}", "licence": clip.licence, "fps": clip.fps, "frames": frames}
-        lines.append(
-            {"file": file, **described, "width": width, "height": height, "caption": clip.caption, "split": clip.split}
+        added.append(
+            ClipEntry(
+                path=file,
+                frames=frames,
+                rate=clip.rate,
+                width=width,
+                height=height,
+                caption=clip.caption,
+                licence=clip.licence,
+                split=clip.split,
+                source=f"{name}:{clip.source}",
+            )
         )
-    with index.open("a") as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)
-    print(f"{name}: {len(lines)} clips, {sum(line['frames'] for line in lines)} frames")
+    write_manifest(manifest, [*present, *added])
+    print(f"{name}: {len(added)} clips, {sum(entry.frames for entry in added)} frames")
 
 
 def bunny(packages: Path) -> Iterator[Clip]:
@@ -221,7 +231,7 @@ def bunny(packages: Path) -> Iterator[Clip]:
             shot.append(frame.to_ndarray())
         if number == stop - 1:
             place = f"big_buck_bunny at {start / rate:.2f} s"
-            yield Clip(source=place, licence=BUNNY.licence, fps=rate, frames=np.stack(shot), split=split)
+            yield Clip(source=place, licence=BUNNY.licence, rate=rate, frames=np.stack(shot), split=split)
             shot = []
 
 
@@ -247,10 +257,10 @@ def generated(packages: Path) -> Iterator[Clip]:
             if find_cuts(luma) or not is_moving(luma) or still.mean() > GENERATED_STILL_SHARE:
                 continue
             caption = read_prompt(packages / "prompts", path.stem)
-            fps = round(1000 / picture.info["duration"])
+            rate = round(1000 / picture.info["duration"])
             for first, last in split_evenly(0, len(frames)):
                 part = frames[first:last]
-                yield Clip(source=path.stem, licence=package.licence, fps=fps, frames=part, caption=caption)
+                yield Clip(source=path.stem, licence=package.licence, rate=rate, frames=part, caption=caption)
 
 
 def photographs(packages: Path) -> Iterator[Clip]:
@@ -264,7 +274,7 @@ def photographs(packages: Path) -> Iterator[Clip]:
             for number in range(PHOTOGRAPH_CLIPS):
                 generator = np.random.default_rng([zlib.crc32(name.encode()), number])
                 frames = move_camera(picture, generator)
-                yield Clip(source=name, licence=package.licence, fps=PHOTOGRAPH_RATE, frames=frames)
+                yield Clip(source=name, licence=package.licence, rate=PHOTOGRAPH_RATE, frames=frames)
 
 
 def decode(path: Path, size: tuple[int, int], pixel_format: str) -> Iterator[av.VideoFrame]:

@@ -14,7 +14,14 @@ from pydantic import BaseModel
 import venhancer
 from venhancer.models import VideoControlNet, VideoUNet
 from venhancer.settings import EnhanceSettings
-from venhancer.training.settings import AugmentSettings, NetworkSettings, ObjectiveSettings, TrainSettings
+from venhancer.training.manifest import ClipEntry
+from venhancer.training.settings import (
+    AugmentSettings,
+    DataSettings,
+    NetworkSettings,
+    ObjectiveSettings,
+    TrainSettings,
+)
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "venhancer"
@@ -114,7 +121,18 @@ def test_files_are_short_and_named_for_what_they_hold(path):
     assert JUNK_DRAWERS.isdisjoint(re.split(r"[_.]", path.name))
 
 
-@pytest.mark.parametrize("model", [EnhanceSettings, TrainSettings, NetworkSettings, AugmentSettings, ObjectiveSettings])
+@pytest.mark.parametrize(
+    "model",
+    [
+        AugmentSettings,
+        ClipEntry,
+        DataSettings,
+        EnhanceSettings,
+        NetworkSettings,
+        ObjectiveSettings,
+        TrainSettings,
+    ],
+)
 def test_every_setting_is_described(model):
     for name, field in model.model_fields.items():
         is_group = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)

@@ -1,25 +1,26 @@
 """A tiny folder of prepared clips and the settings of a run over it."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from venhancer.training.manifest import MANIFEST, ClipEntry, write_manifest
 from venhancer.training.settings import TrainSettings
 
 
 def make_clips(folder: Path, count: int = 3, frames: int = 12, side: int = 48) -> Path:
-    """Write smooth moving clips with an index, the last of them held out."""
+    """Write smooth moving clips with a manifest, the last of them held out."""
     folder.mkdir(parents=True, exist_ok=True)
-    lines = []
+    entries = []
     for number in range(count):
         file = f"clip_{number}.npy"
         np.save(folder / file, moving_pattern(frames, side, number))
         split = "held_out" if number == count - 1 else "train"
-        entry = {"file": file, "frames": frames, "height": side, "width": side, "caption": "waves", "split": split}
-        lines.append(json.dumps(entry))
-    (folder / "index.jsonl").write_text("\n".join(lines))
+        entries.append(
+            ClipEntry(path=file, frames=frames, rate=24, height=side, width=side, caption="waves", split=split)
+        )
+    write_manifest(folder / MANIFEST, entries)
     return folder
 
 

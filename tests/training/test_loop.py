@@ -82,7 +82,7 @@ def test_steps_lower_the_loss_on_one_batch(tmp_path):
     settings = tiny_settings(tmp_path, learning_rate=3e-3)
     pipeline = start_pipeline(settings)
     state, objective = begin(settings, pipeline), make_objective(settings, pipeline)
-    batch = Batches(settings, 0).batch(0)
+    batch = Batches(settings).group(0, 0)
     losses = []
     for _ in range(12):
         terms = objective(pipeline.unet, pipeline.controlnet, pipeline.text_encoder, batch, generator_for(0, 0))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import dropwhile, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import av
 from av.container import InputContainer
@@ -64,9 +64,26 @@ def open_source(path: Path) -> InputContainer:
         raise InputError(f"{path} is not a file; give the path of a video file")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} may not be read; change its permissions")
+    return _open(f"file:{path.absolute()}", path)
+
+
+def open_bytes(content: BinaryIO, path: Path) -> InputContainer:
+    """Return the opened video in a stream of bytes that can be searched, such as a member of an archive.
+
+    Args:
+        content: the bytes.
+        path: what errors call them.
+
+    Raises:
+        InputError: not one of `CONTAINERS`.
+    """
+    return _open(content, path)
+
+
+def _open(content: str | BinaryIO, path: Path) -> InputContainer:
     with failures_as(InputError, f"{path} is damaged, cut short, or no mp4, mov, mkv, webm, avi, mpeg, ts or gif file"):
         return av.open(
-            f"file:{path.absolute()}",
+            content,
             options={"protocol_whitelist": "file", "format_whitelist": CONTAINERS},
             metadata_errors="surrogateescape",
         )

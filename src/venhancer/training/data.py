@@ -1,14 +1,16 @@
-"""Prepared clips to training batches: batch number n of a run is a pure function of the seed and n.
+"""Clips to training batches: group g of step n of a run is a pure function of the seed, n and g.
 
-A folder of prepared clips holds `index.jsonl`, one line a clip, and one `.npy` array a clip (`f h w c`, RGB, eight
-bits), which is memory-mapped: a batch reads only the pixels it crops. Because a batch is made from its number alone,
-the stream is the same for any number of worker processes, and resuming needs one integer.
+A step works on `batch_size` clips, in groups of `micro_batch_size` that share one temporal factor and one length, so
+that they stack. Because a group is made from its numbers alone, the stream is the same for any number of worker
+processes and of training processes, and resuming needs one integer, the step. A clip that cannot be read is passed
+over in the same way everywhere: the next one is drawn from the group's own generator.
 """
 
 import json
+import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,75 +19,85 @@ from torch.utils.data import DataLoader, Dataset
 
 from venhancer.errors import InputError
 from venhancer.training.augment import Example, draw_integer, draw_temporal_factor, draw_uniform, make_example
+from venhancer.training.clips import read_draw
+from venhancer.training.draws import ClipDraws
+from venhancer.training.manifest import find_manifest, read_captions, read_manifest
 from venhancer.training.settings import TrainSettings
 
+logger = logging.getLogger(__name__)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClipEntry:
-    """One prepared clip of the index."""
-
-    file: Path
-    frames: int
-    height: int
-    width: int
-    caption: str
+SKIPPED = "skipped_clips.jsonl"
+MOST_FAILURES = 1000
+"""Different clips in a row that cannot be read, after which the data are given up."""
 
 
-def read_index(folder: Path, split: str) -> list[ClipEntry]:
-    """Return the clips of one split of a prepared folder.
+class SkippedClip(NamedTuple):
+    """A clip that could not be read, and why."""
 
-    Raises:
-        InputError: there is no index, or it has no clip of this split.
+    name: str
+    reason: str
+
+
+class Prepared(NamedTuple):
+    """What a worker hands over: a group of examples and what was passed over, or why there is none."""
+
+    example: Example | None
+    skipped: tuple[SkippedClip, ...]
+    failure: str
+
+
+class Batches(Dataset[Prepared]):
+    """The groups of a training run by step and number; as a dataset, those of one training process in order.
+
+    Args:
+        settings: of the run.
+        first_step: step that the dataset begins with.
+        rank: number of this training process.
+        ranks: how many there are; group g is worked on by process g % ranks.
     """
-    index = folder / "index.jsonl"
-    if not index.is_file():
-        raise InputError(f"{folder} has no index.jsonl; prepare clips first, for example with recipes/footage.py")
-    lines = [json.loads(line) for line in index.read_text().splitlines()]
-    entries = [
-        ClipEntry(
-            file=folder / line["file"],
-            frames=line["frames"],
-            height=line["height"],
-            width=line["width"],
-            caption=line["caption"],
-        )
-        for line in lines
-        if line["split"] == split
-    ]
-    if not entries:
-        raise InputError(f"{index} lists no clip of split {split!r}")
-    return entries
 
-
-class Batches(Dataset[Example]):
-    """The batches of a training run by number."""
-
-    def __init__(self, settings: TrainSettings, first: int) -> None:
+    def __init__(self, settings: TrainSettings, first_step: int = 0, *, rank: int = 0, ranks: int = 1) -> None:
         self.settings = settings
-        self.first = first
-        height, width = settings.crop
-        fitting = [
-            entry
-            for entry in read_index(settings.data, "train")
-            if entry.height >= height and entry.width >= width and entry.frames >= 2
-        ]
-        if not fitting:
-            raise InputError(f"{settings.data} has no training clip of at least {width}x{height}; make crop smaller")
-        self.entries = fitting
-        self.weights = torch.tensor([float(entry.frames) for entry in fitting]).sqrt()
+        self.first_step = first_step
+        self.groups = range(rank, settings.groups, ranks)
+        manifest = find_manifest(settings.data.manifest)
+        self.folder = manifest.parent
+        entries = read_manifest(manifest, settings.data.split)
+        if settings.data.captions is not None:
+            captions = read_captions(settings.data.captions, len(entries), f"clips of {manifest}")
+            pairs = zip(entries, captions, strict=True)
+            entries = [entry.model_copy(update={"caption": caption}) for entry, caption in pairs]
+        self.draws = ClipDraws.fitting(entries, settings.data, settings.crop, settings.frames)
 
     def __len__(self) -> int:
-        return self.settings.steps - self.first
+        return max(0, self.settings.steps - self.first_step) * len(self.groups)
 
-    def __getitem__(self, index: int) -> Example:
-        return self.batch(self.first + index)
+    def __getitem__(self, index: int) -> Prepared:
+        step, place = divmod(index, len(self.groups))
+        skipped: list[SkippedClip] = []
+        try:
+            example = self.group(self.first_step + step, self.groups[place], skipped)
+        except InputError as error:  # a worker's error would reach the run as a trace, so it is handed over as a line
+            return Prepared(None, tuple(skipped), str(error))
+        return Prepared(example, tuple(skipped), "")
 
-    def batch(self, number: int) -> Example:
-        """Return batch `number`; its clips share one temporal factor and one length, so that they stack."""
-        generator = generator_for(self.settings.seed, number)
+    def group(self, step: int, group: int, skipped: list[SkippedClip] | None = None) -> Example:
+        """Return group `group` of step `step`, stacked.
+
+        Args:
+            step: counted from 0.
+            group: counted from 0.
+            skipped: clips passed over are added here.
+
+        Raises:
+            InputError: no clip can be read.
+        """
+        skipped = [] if skipped is None else skipped
+        generator = generator_for(self.settings.seed, step, group)
         factor = draw_temporal_factor(self.settings.augment, generator)
         frames = self._draw_length(factor, generator)
-        examples = [self._example(factor, frames, generator) for _ in range(self.settings.batch_size)]
+        clips = self.settings.batch_size // self.settings.groups
+        examples = [self._example(factor, frames, generator, skipped) for _ in range(clips)]
         tensors = [torch.stack(parts) for parts in list(zip(*examples, strict=True))[:-1]]
         return Example(*tensors, caption=[str(example.caption) for example in examples])
 
@@ -96,27 +108,75 @@ class Batches(Dataset[Example]):
         length = whole if draw_uniform(generator) < 0.75 else draw_integer(min(whole, most - 1), most, generator)
         return min(length, most)
 
-    def _example(self, factor: int, frames: int, generator: Generator) -> Example:
-        while True:
-            entry = self.entries[int(torch.multinomial(self.weights, 1, generator=generator))]
-            if entry.frames >= frames:
-                return make_example(
-                    self._crop(entry, frames, generator), entry.caption, factor, self.settings.augment, generator
-                )
+    def _example(self, factor: int, frames: int, generator: Generator, skipped: list[SkippedClip]) -> Example:
+        """Return an example of the first clip drawn that can be read."""
+        failed: dict[int, SkippedClip] = {}
+        while len(failed) < MOST_FAILURES and (drawn := self.draws.draw(frames, failed, generator)) is not None:
+            number, draw = drawn
+            try:
+                pixels = read_draw(draw, self.folder)
+            except InputError as error:
+                failed[number] = SkippedClip(draw.entry.name, str(error))
+                skipped.append(failed[number])
+                continue
+            return make_example(_to_unit(pixels), draw.entry.caption, factor, self.settings.augment, generator)
+        reason = next(iter(failed.values())).reason
+        raise InputError(
+            f"none of {len(failed)} clips of {self.settings.data.manifest} can be read; the first: {reason}"
+        )
 
-    def _crop(self, entry: ClipEntry, frames: int, generator: Generator) -> Tensor:
-        height, width = self.settings.crop
-        first = draw_integer(0, entry.frames - frames, generator)
-        top = draw_integer(0, entry.height - height, generator)
-        left = draw_integer(0, entry.width - width, generator)
-        clip = np.load(entry.file, mmap_mode="r")
-        crop = np.array(clip[first : first + frames, top : top + height, left : left + width])
-        pixels = torch.from_numpy(crop).movedim(-1, 1).float() / 255
-        if draw_uniform(generator) < 0.5:
-            pixels = pixels.flip(-1)
-        if draw_uniform(generator) < 0.5:
-            pixels = pixels.flip(0)
-        return pixels
+
+class BatchStream(Iterator[Example]):
+    """The groups of a run in order, and the clips passed over so far.
+
+    Args:
+        loader: of prepared groups.
+        record: file that names every skipped clip once, kept when a run goes on.
+    """
+
+    def __init__(self, loader: DataLoader[Prepared], record: Path) -> None:
+        self.prepared = iter(loader)
+        self.record = record
+        lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
+        self.skipped = {line["clip"]: line["reason"] for line in map(json.loads, lines)}
+
+    def __next__(self) -> Example:
+        """Return the next group.
+
+        Raises:
+            InputError: no clip can be read.
+        """
+        prepared = next(self.prepared)
+        for name, reason in prepared.skipped:
+            if name not in self.skipped:
+                self._note(name, reason)
+        if prepared.example is None:
+            raise InputError(prepared.failure)
+        return prepared.example
+
+    def _note(self, name: str, reason: str) -> None:
+        self.skipped[name] = reason
+        logger.warning("clip %s is skipped: %s", name, reason)
+        self.record.parent.mkdir(parents=True, exist_ok=True)
+        with self.record.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"clip": name, "reason": reason}) + "\n")
+
+
+def load_batches(settings: TrainSettings, first_step: int, *, rank: int = 0, ranks: int = 1) -> BatchStream:
+    """Return one training process's groups from step `first_step` to the end of the run, prepared by workers.
+
+    Raises:
+        InputError: there is nothing that can be trained on.
+    """
+    loader = DataLoader(
+        Batches(settings, first_step, rank=rank, ranks=ranks),
+        batch_size=None,
+        num_workers=settings.workers,
+        prefetch_factor=4 if settings.workers else None,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_one_thread,
+    )
+    return BatchStream(loader, settings.output / SKIPPED)
 
 
 def generator_for(*key: int) -> Generator:
@@ -125,16 +185,9 @@ def generator_for(*key: int) -> Generator:
     return torch.Generator().manual_seed(int(words[0]) << 31 ^ int(words[1]))
 
 
-def load_batches(settings: TrainSettings, first: int) -> Iterator[Example]:
-    """Return batches number `first`, `first` + 1, ... to the end of the run, prepared by worker processes."""
-    loader = DataLoader(
-        Batches(settings, first),
-        batch_size=None,
-        num_workers=settings.workers,
-        prefetch_factor=4 if settings.workers else None,
-        worker_init_fn=_one_thread,
-    )
-    return iter(loader)
+def _to_unit(frames: np.ndarray) -> Tensor:
+    """Return frames as floats in [0, 1], channels first."""
+    return torch.from_numpy(frames).movedim(-1, 1).float() / 255
 
 
 def _one_thread(_: int) -> None:

@@ -2,12 +2,13 @@
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from venhancer.errors import SettingsError
+from venhancer.settings import Rate
 
 
 class Frozen(BaseModel):
@@ -91,11 +92,38 @@ class LoraSettings(Frozen):
     )
 
 
+class DataSettings(Frozen):
+    """Which clips are trained on, and which of their pixels; `data: PATH` in a recipe is short for its manifest."""
+
+    manifest: Path = Field(description="A manifest that `venhancer train index` made, or the folder that holds it.")
+    split: str = Field(default="train", min_length=1, description="Clips of this split are used.")
+    captions: Path | None = Field(
+        default=None, description="Text file that replaces the captions: one line for each clip of the split."
+    )
+    fps: Rate | None = Field(
+        default=None, description="Frames a second, reached by frame skipping; each clip's own if left out."
+    )
+    skipping: Literal["nearest", "even"] = Field(
+        default="nearest",
+        description="Frames kept: those nearest to exact moments, or every n-th, which never judders.",
+    )
+    resize: Literal["none", "cover"] = Field(
+        default="none", description="Crop clips as they are, or reduce them first until the crop just covers them."
+    )
+    crop_from: Literal["random", "centre"] = Field(default="random", description="Where crops are taken.")
+    mirrored_share: float = Field(default=0.5, ge=0, le=1, description="Share of clips with left and right changed.")
+    reversed_share: float = Field(default=0.5, ge=0, le=1, description="Share of clips shown backwards.")
+
+
+def _data_settings(value: object) -> object:
+    return {"manifest": value} if isinstance(value, str | Path) else value
+
+
 class TrainSettings(Frozen):
     """One training run; a recipe file holds these fields."""
 
     output: Path = Field(description="Folder for checkpoints, logs and the trained pipeline.")
-    data: Path = Field(description="Folder of prepared clips with an index.jsonl.")
+    data: Annotated[DataSettings, BeforeValidator(_data_settings)]
     start_from: Path | None = Field(
         default=None, description="Model to go on from: nano, v1, v2 or a pipeline folder; None starts from nothing."
     )
@@ -200,7 +228,7 @@ def _first_line(error: ValidationError) -> str:
     name = ".".join(str(part) for part in first["loc"]) or "the recipe"
     if first["type"] != "extra_forbidden":
         return f"{name} is {first['input']!r}: {first['msg'].lower()}"
-    groups = (TrainSettings, LoraSettings, NetworkSettings, AugmentSettings, ObjectiveSettings)
+    groups = (TrainSettings, DataSettings, LoraSettings, NetworkSettings, AugmentSettings, ObjectiveSettings)
     known = [field for group in groups for field in group.model_fields]
     near = get_close_matches(str(first["loc"][-1]), known, n=1)
     return f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else "")

@@ -56,8 +56,8 @@ def make_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
 @torch.no_grad()
 def _new_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
     network = settings.network
-    batches = Batches(settings, 0)
-    examples = [batches.batch(number) for number in range(_BATCHES_TO_FIT_ON)]
+    batches = Batches(settings)
+    examples = [batches.group(number, 0) for number in range(_BATCHES_TO_FIT_ON)]
     frames = torch.cat([example.target[:, :, 0] for example in examples])
     vae = LinearAutoencoder.fit(frames, patch=network.patch, latent_channels=network.latent_channels)
 

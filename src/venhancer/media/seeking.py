@@ -1,0 +1,123 @@
+"""A few frames out of the middle of a long file, found by their times: what training reads, over and over.
+
+`media/reader.py` looks at every packet first, so that it can promise every frame of the clip; here one jump to the key
+frame before suffices, because the clip was probed once and its frames are known to keep to their rate. A frame that is
+not where it should be is an error all the same.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+from jaxtyping import UInt8
+
+from venhancer.errors import InputError
+from venhancer.media.reader import COLORSPACES, EXACT
+from venhancer.media.source import (
+    MATROSKA,
+    MOV,
+    decode,
+    failures_as,
+    open_bytes,
+    open_source,
+    video_stream,
+)
+
+SMALLER = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """What a probe found out about a clip that its frames are found and shown by.
+
+    Args:
+        begin: seconds on the file's clock at which the first frame is shown.
+        rate: frames a second, which every frame keeps to.
+        color_matrix: bt601, bt709 or bt2020.
+        full_range: whether 0..255 is used instead of 16..235.
+        rotation: degrees anticlockwise by which pictures are turned to be shown.
+    """
+
+    begin: Fraction
+    rate: Fraction
+    color_matrix: str
+    full_range: bool
+    rotation: int
+
+
+def read_numbered(
+    path: Path,
+    timeline: Timeline,
+    numbers: Sequence[int],
+    *,
+    content: BinaryIO | None = None,
+    size: tuple[int, int] | None = None,
+) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Yield the frames of these numbers as uint8 RGB, upright.
+
+    Args:
+        path: the file; what errors call `content` if that is given.
+        timeline: of the clip.
+        numbers: ascending, counted from the clip's first frame.
+        content: bytes to read instead of a file.
+        size: height and width to bring frames to, averaging areas; their own if left out.
+
+    Raises:
+        InputError: a frame is damaged or missing; the message names it.
+    """
+    with open_bytes(content, path) if content is not None else open_source(path) as container:
+        stream = video_stream(container, path)
+        stream.codec_context.thread_count = 1  # a worker a core is faster than threads that wait for one another
+        reformatter = VideoReformatter()
+        wanted = iter(numbers)
+        number = next(wanted, None)
+        for found, frame in _from_key_frame(container, stream, path, timeline, numbers[0] if numbers else 0):
+            if number is None:
+                return
+            if found > number:
+                raise InputError(f"{path}: frame {number} is missing; copy the file again or cut it before there")
+            if found == number:
+                yield _picture(frame, timeline, size, reformatter)
+                number = next(wanted, None)
+        if number is not None:
+            raise InputError(f"{path} ends before frame {number}; it changed or broke: index it again")
+
+
+def _from_key_frame(
+    container: InputContainer, stream: VideoStream, path: Path, timeline: Timeline, first: int
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Yield frames with their numbers, beginning at or before number `first`."""
+    if first > 0 and container.format.name in (MOV, MATROSKA):  # others have no table to find key frames by
+        time = timeline.begin + (first - Fraction(1, 2)) / timeline.rate
+        with failures_as(InputError, f"{path} is damaged; copy or download it again"):
+            container.seek(int(time / (stream.time_base or 1)), stream=stream)
+    for frame in decode(container, stream, path, first=first):
+        if frame.pts is None or frame.time_base is None:
+            raise InputError(f"{path} has frames without a time; convert it to mp4 first")
+        yield round((frame.pts * frame.time_base - timeline.begin) * timeline.rate), frame
+
+
+def _picture(
+    frame: VideoFrame, timeline: Timeline, size: tuple[int, int] | None, reformatter: VideoReformatter
+) -> UInt8[np.ndarray, "h w 3"]:
+    height, width = size or (None, None)
+    turned = timeline.rotation % 180 != 0
+    rgb = reformatter.reformat(
+        frame,
+        width=height if turned else width,
+        height=width if turned else height,
+        format="rgb24",
+        src_colorspace=COLORSPACES[timeline.color_matrix],
+        dst_colorspace=COLORSPACES[timeline.color_matrix],
+        src_color_range=ColorRange.JPEG if timeline.full_range else ColorRange.MPEG,
+        dst_color_range=ColorRange.JPEG,
+        interpolation=SMALLER if size is not None else EXACT,
+    )
+    return np.rot90(rgb.to_ndarray(), timeline.rotation // 90)
