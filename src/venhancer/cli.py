@@ -94,7 +94,7 @@ def make_parser() -> OneLineParser:
     _add_weights(weights)
 
     train = _add_command(commands, "train", _train, "RECIPE", "Train a model, or go on where training stopped.")
-    train.set_defaults(when_stopped="the same command goes on from the last checkpoint")
+    train.set_defaults(when_stopped="the same command goes on from there")
     train.add_argument("recipe", metavar="RECIPE", type=Path, help="YAML file of training settings.")
     train.add_argument("--quiet", action="store_true", help="Show the result only.")
     return parser
@@ -256,7 +256,12 @@ def _train(arguments: argparse.Namespace) -> None:
     if not arguments.quiet:
         terminal.show_log()
     folder = train(settings)
-    terminal.show_line(f"wrote {folder}; use it with --model {folder}")
+    if int(os.environ.get("RANK", "0")) > 0:  # of several processes one speaks
+        return
+    if folder is None:
+        terminal.show_line(f"stopped and saved in {settings.output}; {arguments.when_stopped}")
+    else:
+        terminal.show_line(f"wrote {folder}; use it with --model {folder}")
 
 
 def _hush_libraries() -> None:

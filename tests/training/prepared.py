@@ -59,4 +59,6 @@ def tiny_settings(folder: Path, **changes: object) -> TrainSettings:
         "checkpoint_every": 2,
         "log_every": 1,
     }
+    if changes.get("start_from") is not None:
+        fields = {name: value for name, value in fields.items() if name not in ("network", "relative_to_start")}
     return TrainSettings.model_validate(fields | changes)

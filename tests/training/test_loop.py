@@ -14,10 +14,11 @@ from safetensors.torch import load_file
 
 from venhancer.errors import JobFailed
 from venhancer.pipeline import VEnhancerPipeline
+from venhancer.training.checkpoints import list_checkpoints
 from venhancer.training.data import Batches, generator_for
-from venhancer.training.loop import begin, learning_rate, make_objective, train
+from venhancer.training.learner import make_learner, make_optimizer
+from venhancer.training.loop import learning_rate, train
 from venhancer.training.start import start_pipeline
-from venhancer.training.state import checkpoints
 
 PROGRAM = """
 import sys
@@ -68,7 +69,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, one_thread):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    reached = int(checkpoints(folder)[-1].name.removeprefix("step_"))
+    reached = int(list_checkpoints(folder)[-1].name.removeprefix("step_"))
     assert reached < 10, "the machine stalled between the checkpoint and the signal"
     assert reached % 2 == 0
 
@@ -81,15 +82,16 @@ def test_steps_lower_the_loss_on_one_batch(tmp_path):
     make_clips(tmp_path / "clips")
     settings = tiny_settings(tmp_path, learning_rate=3e-3)
     pipeline = start_pipeline(settings)
-    state, objective = begin(settings, pipeline), make_objective(settings, pipeline)
+    learner = make_learner(settings, pipeline)
+    optimizer = make_optimizer(settings, learner)
     batch = Batches(settings).group(0, 0)
     losses = []
     for _ in range(12):
-        terms = objective(pipeline.unet, pipeline.controlnet, pipeline.text_encoder, batch, generator_for(0, 0))
+        terms = learner(batch, generator_for(0, 0))
         loss = torch.stack(list(terms.values())).sum()
         loss.backward()
-        state.optimizer.step()
-        state.optimizer.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
         losses.append(loss.item())
     assert losses[-1] < 0.97 * losses[0]
 
@@ -117,7 +119,7 @@ def test_half_written_checkpoints_are_not_picked_up(tmp_path):
     folder = tmp_path / "run" / "checkpoints"
     (folder / ".step_00000004.part").mkdir()
     (folder / ".step_00000004.part" / "state.pt").write_bytes(b"half")
-    assert [path.name for path in checkpoints(folder)] == ["step_00000002"]
+    assert [path.name for path in list_checkpoints(folder)] == ["step_00000002"]
 
 
 def test_learning_rate_warms_up_and_falls(tmp_path):

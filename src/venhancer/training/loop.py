@@ -1,108 +1,123 @@
-"""The training loop: batches in, a pipeline folder out.
+"""The training loop: groups of clips in, a pipeline folder out.
 
 Read `train` top-down. Stopped at any moment and started again, it goes on from the newest checkpoint and ends with the
-same weights: a step's batch and randomness depend on the seed and the step's number only.
+same weights: the clips and the randomness of a group depend on the seed, the step and the group's number only. So one
+process and many do the same work; a step's gradient is the mean over all its groups, whoever computes them.
 """
 
 import json
 import logging
 import math
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from accelerate.utils import FullyShardedDataParallelPlugin
 
-from venhancer.errors import JobFailed
-from venhancer.pipeline import VEnhancerPipeline
+from venhancer.errors import JobFailed, SettingsError
+from venhancer.runtime import choose_device
+from venhancer.training.checkpoints import Checkpoints
 from venhancer.training.data import generator_for, load_batches
-from venhancer.training.objective import Objective
-from venhancer.training.perceptual import PerceptualDistance, find_weights
+from venhancer.training.export import export
+from venhancer.training.learner import SHARDED_TOGETHER, make_learner, make_optimizer
 from venhancer.training.settings import TrainSettings
 from venhancer.training.start import start_pipeline
 from venhancer.training.state import TrainState
+from venhancer.training.stopping import stop_requests
 
 logger = logging.getLogger(__name__)
 
 
-def train(settings: TrainSettings) -> Path:
-    """Train to the last step and return the folder of the trained pipeline.
+def train(settings: TrainSettings) -> Path | None:
+    """Train to the last step and return the folder of the trained pipeline; None if told to stop before.
 
     Raises:
-        JobFailed: the loss stopped being a number, or a checkpoint does not fit; checkpoints stay.
+        SettingsError: the settings do not fit this machine, this many processes or the model to start from.
+        JobFailed: the loss stopped being a number, or a checkpoint cannot be written or read; good ones stay.
         InputError: the data cannot be used.
+        WeightsError: the model to start from cannot be used.
     """
-    accelerator = Accelerator(mixed_precision=settings.precision)
-    pipeline = start_pipeline(settings).to(accelerator.device)
-    objective = make_objective(settings, pipeline)
-    state = begin(settings, pipeline)
-    checkpoints = settings.output / "checkpoints"
-    state.resume(checkpoints)
-    settings.output.mkdir(parents=True, exist_ok=True)
+    accelerator = make_accelerator(settings)
+    with accelerator.main_process_first():
+        pipeline = start_pipeline(settings).to(accelerator.device)
+    bare = make_learner(settings, pipeline)
+    learner, optimizer = accelerator.prepare(bare, make_optimizer(settings, bare))
+    state = TrainState.begin(bare, optimizer.optimizer)
+    checkpoints = Checkpoints(
+        settings.output / "checkpoints",
+        keep=settings.keep_checkpoints,
+        keep_every=settings.keep_every,
+        is_main=accelerator.is_main_process,
+    )
+    checkpoints.resume(state)
+    mine = range(accelerator.process_index, settings.groups, accelerator.num_processes)
+    batches = load_batches(settings, state.step, rank=accelerator.process_index, ranks=accelerator.num_processes)
 
-    unet, controlnet, text_encoder = pipeline.unet, pipeline.controlnet, pipeline.text_encoder
     started, started_at = time.monotonic(), state.step
-    for batch in load_batches(settings, state.step):
-        for group in state.optimizer.param_groups:
-            group["lr"] = learning_rate(settings, state.step)
-        generator = generator_for(settings.seed, state.step, 1)
-        with accelerator.autocast():
-            terms = objective(unet, controlnet, text_encoder, batch.to(accelerator.device), generator)
-        loss = torch.stack(list(terms.values())).sum()
-        if not torch.isfinite(loss):
-            raise JobFailed(f"the loss is {loss.item()} at step {state.step}; go on from {checkpoints} more slowly")
-        accelerator.backward(loss)
-        norm = torch.nn.utils.clip_grad_norm_(trained_parameters(pipeline), settings.clip_norm)
-        state.optimizer.step()
-        state.optimizer.zero_grad(set_to_none=True)
-        state.step += 1
-        state.update_average(settings.ema_decay)
+    with stop_requests() as stop:
+        while state.step < settings.steps:
+            for parameters in optimizer.param_groups:
+                parameters["lr"] = learning_rate(settings, state.step)
+            for group in mine:
+                batch = next(batches).to(accelerator.device)
+                generator = generator_for(settings.seed, state.step, group, 1)
+                with nullcontext() if group == mine[-1] else accelerator.no_sync(learner):
+                    terms = learner(batch, generator)
+                    loss = torch.stack(list(terms.values())).sum()
+                    if not torch.isfinite(loss):
+                        raise JobFailed(f"the loss is {loss.item()} at step {state.step}; go on more slowly")
+                    accelerator.backward(loss / len(mine))
+                if stop.agreed(accelerator):  # the step is done again from its beginning
+                    checkpoints.save(state)
+                    checkpoints.settle()
+                    return None
+            norm = accelerator.clip_grad_norm_(bare.trained().values(), settings.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            state.step += 1
+            state.update_average(settings.ema_decay)
 
-        if state.step % settings.log_every == 0:
-            rate = (state.step - started_at) / (time.monotonic() - started)
-            log(settings.output, state.step, terms, float(norm), rate)
-        if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
-            state.save(checkpoints, settings.keep_checkpoints)
+            if state.step % settings.log_every == 0 and accelerator.is_main_process:
+                rate = (state.step - started_at) / (time.monotonic() - started)
+                log(settings.output, state.step, terms, float(norm), rate)
+            checkpoints.settle(wait=False)
+            if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
+                checkpoints.save(state)
+        checkpoints.settle()
 
-    state.load_average()
-    return export(pipeline, settings.output / "pipeline")
+    averaged = state.averaged_weights()
+    return export(settings, averaged) if accelerator.is_main_process else settings.output / "pipeline"
 
 
-def begin(settings: TrainSettings, pipeline: VEnhancerPipeline) -> TrainState:
-    """Return the state before the first step, with only what is to be trained open to gradients."""
-    learns = {
-        "unet": settings.train in ("unet", "all"),
-        "controlnet": settings.train in ("controlnet", "all"),
-        "text_encoder": settings.train == "all" and settings.start_from is None,
-    }
-    networks: dict[str, nn.Module] = {name: getattr(pipeline, name) for name in learns}
-    for name, network in networks.items():
-        network.requires_grad_(learns[name])
-    optimizer = torch.optim.AdamW(
-        trained_parameters(pipeline), lr=settings.learning_rate, weight_decay=settings.weight_decay
+def make_accelerator(settings: TrainSettings) -> Accelerator:
+    """Return what distributes the run, alone or as one of the processes that a launcher started.
+
+    Raises:
+        SettingsError: there is no such device, or the groups of a step cannot be shared out evenly.
+    """
+    choose_device(settings.device)
+    sharding = FullyShardedDataParallelPlugin(
+        fsdp_version=2,
+        auto_wrap_policy="transformer_based_wrap",
+        transformer_cls_names_to_wrap=list(SHARDED_TOGETHER),
+        reshard_after_forward=True,
     )
-    return TrainState.begin(networks, optimizer)
-
-
-def make_objective(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Objective:
-    """Return the objective that the settings ask for."""
-    wants_perceptual = settings.objective.one_step_share > 0 and settings.objective.perceptual_weight > 0
-    return Objective(
-        vae=pipeline.vae,
-        tokenizer=pipeline.tokenizer,
-        schedule=pipeline.schedule,
-        space=pipeline.space,
-        between=settings.between,
-        settings=settings.objective,
-        perceptual=PerceptualDistance(find_weights()).to(pipeline.device) if wants_perceptual else None,
+    accelerator = Accelerator(
+        mixed_precision=settings.precision,
+        cpu=settings.device == "cpu",
+        fsdp_plugin=sharding if settings.shard else None,
     )
-
-
-def trained_parameters(pipeline: VEnhancerPipeline) -> list[nn.Parameter]:
-    """Return the parameters that gradients reach."""
-    networks = (pipeline.unet, pipeline.controlnet, pipeline.text_encoder)
-    return [parameter for network in networks for parameter in network.parameters() if parameter.requires_grad]
+    processes = accelerator.num_processes
+    if settings.groups % processes:
+        raise SettingsError(
+            f"{settings.groups} groups a step (batch_size / micro_batch_size) cannot be shared out evenly "
+            f"over {processes} processes; change one of the three"
+        )
+    if settings.shard and processes == 1:
+        raise SettingsError("shard needs several processes; start with accelerate launch or torchrun, or leave it out")
+    return accelerator
 
 
 def learning_rate(settings: TrainSettings, step: int) -> float:
@@ -122,15 +137,3 @@ def log(folder: Path, step: int, terms: dict[str, torch.Tensor], norm: float, ra
     with (folder / "log.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
     logger.info("%s", line)
-
-
-def export(pipeline: VEnhancerPipeline, folder: Path) -> Path:
-    """Write the pipeline's folder, half precision and free of where it was made, and return it."""
-    for network in (pipeline.vae, pipeline.unet, pipeline.controlnet, pipeline.text_encoder):
-        network.half()
-    pipeline.save_pretrained(folder)
-    for file in folder.rglob("*.json"):
-        content = json.loads(file.read_text())
-        content.pop("_name_or_path", None)
-        file.write_text(json.dumps(content, indent=2) + "\n")
-    return folder

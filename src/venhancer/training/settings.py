@@ -138,7 +138,9 @@ class TrainSettings(Frozen):
     augment: AugmentSettings = AugmentSettings()
     objective: ObjectiveSettings = ObjectiveSettings()
     relative_to_start: bool = Field(default=False, description="Predict what to add to the resized input.")
-    between: Literal["repeat", "blend"] = Field(default="repeat", description="How frames between key frames start.")
+    between: Literal["repeat", "blend"] | None = Field(
+        default=None, description="How frames between key frames start; the model's own way, or repeat from nothing."
+    )
     defaults: dict[str, float | int | str] = Field(
         default={}, description="Sampling defaults written into the pipeline."
     )
@@ -201,6 +203,13 @@ class TrainSettings(Frozen):
                 f"{given} needs start_from, a model whose base network stays as it is; "
                 "name one, or train unet or all from nothing"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _network_of_the_model_to_start_from(self) -> Self:
+        brought = sorted({"network", "relative_to_start"} & self.model_fields_set)
+        if self.start_from is not None and brought:
+            raise ValueError(f"{' and '.join(brought)} come from the model in start_from; leave them out")
         return self
 
     @classmethod

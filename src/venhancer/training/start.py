@@ -1,53 +1,135 @@
 """The pipeline that a training run begins with: made from nothing, or loaded."""
 
+import hashlib
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import ByT5Tokenizer, CLIPTextConfig, CLIPTextModel
 
 from venhancer.conditioning import spread_key_frames
-from venhancer.errors import JobFailed
+from venhancer.errors import JobFailed, SettingsError
+from venhancer.model_folders import find_model
 from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.training.data import Batches
 from venhancer.training.settings import NetworkSettings, TrainSettings
+from venhancer.traits import load_traits
+from venhancer.weights import load_pipeline
 
 TEXT_WINDOW = 77
-SETTLED_AT_START = {"network", "start_from", "relative_to_start", "between", "seed"}
+SETTLED_AT_START = {
+    "between",
+    "fresh_controlnet",
+    "lora",
+    "network",
+    "optimizer",
+    "relative_to_start",
+    "seed",
+    "start_from",
+    "train",
+}
 SETTLED_FILE = "settings.json"
 BYTE_PADDING, BYTE_END = 0, 1  # of the byte tokenizer
 _BATCHES_TO_FIT_ON = 48
 
 
 def start_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
-    """Return the pipeline that a run began with, in float32: kept in the run's folder, so that data may grow later.
+    """Return the pipeline that a run began with, in float32, on the processor.
+
+    One made from nothing is kept in the run's folder, so that data may grow later; of another model's files the
+    checksums are, so that they cannot change unnoticed.
 
     Raises:
-        JobFailed: the run was begun with another network, or from another pipeline.
+        JobFailed: the run was begun with other settings, or from other weights; or its folder cannot be written.
+        SettingsError: the crop does not fit the model.
+        WeightsError: the model to start from cannot be used.
     """
     kept = settings.output / "start"
+    check_crop(settings)
     begun_with = settings.model_dump(mode="json", include=SETTLED_AT_START)
+    if settings.start_from is not None:
+        begun_with["weights"] = _checksums(find_model(settings.start_from))
     if not kept.exists():
-        partial = kept.with_name(".start.part")
-        shutil.rmtree(partial, ignore_errors=True)
-        make_pipeline(settings).save_pretrained(partial)
-        (partial / SETTLED_FILE).write_text(json.dumps(begun_with))
-        partial.rename(kept)
+        _begin(settings, kept, begun_with)
     settled = json.loads((kept / SETTLED_FILE).read_text())
-    changed = [name for name, value in begun_with.items() if settled[name] != value]
+    changed = [name for name, value in begun_with.items() if settled.get(name) != value]
     if changed:
         raise JobFailed(
             f"{settings.output} was begun with other settings ({', '.join(changed)}); "
             "restore them, or give another output"
         )
-    return VEnhancerPipeline.from_pretrained(kept, torch_dtype=torch.float32)
+    if settings.start_from is None:
+        return VEnhancerPipeline.from_pretrained(kept, torch_dtype=torch.float32)
+    return _pipeline_from(settings.start_from, settings)
+
+
+def check_crop(settings: TrainSettings) -> None:
+    """Refuse a crop that the networks cannot take in.
+
+    Raises:
+        SettingsError: it is off their grid; the message names the nearest that fits.
+    """
+    if settings.start_from is None:
+        pixels, downsamplings = settings.network.patch, len(settings.network.channel_mults) - 1
+    else:
+        traits = load_traits(str(settings.start_from))
+        pixels, downsamplings = traits.pixels_per_latent, traits.downsamplings
+    period = 2**downsamplings
+    height, width = (side / pixels for side in settings.crop)
+    fitting = (
+        pixels * (max(1, round((height - 2) / period)) * period + 2),
+        pixels * max(1, round(width / period)) * period,
+    )
+    if fitting != settings.crop:
+        raise SettingsError(
+            f"crop {list(settings.crop)} is off the network's grid: height must be {pixels * period} k + {2 * pixels} "
+            f"and width {pixels * period} k; the nearest is {list(fitting)}"
+        )
+
+
+def _begin(settings: TrainSettings, kept: Path, begun_with: dict[str, Any]) -> None:
+    """Write what a run starts from; the folder appears whole or not at all."""
+    partial = kept.with_name(".start.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    pipeline = make_pipeline(settings) if settings.start_from is None else None
+    try:
+        partial.mkdir(parents=True)
+        if pipeline is not None:
+            pipeline.save_pretrained(partial)
+        (partial / SETTLED_FILE).write_text(json.dumps(begun_with))
+        partial.rename(kept)
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise JobFailed(f"{kept} could not be written ({reason}); make room, or give another output") from error
+
+
+def _pipeline_from(model: Path, settings: TrainSettings) -> VEnhancerPipeline:
+    """Return another model's pipeline with what the settings change of it."""
+    pipeline = load_pipeline(model, device="cpu", dtype="fp32")
+    if settings.fresh_controlnet:
+        with torch.random.fork_rng():
+            torch.manual_seed(settings.seed)  # of the few layers that the base network does not have
+            pipeline.register_modules(controlnet=VideoControlNet.from_unet(pipeline.unet))
+    if settings.between is not None:
+        pipeline.register_to_config(between=settings.between)
+    pipeline.register_to_config(defaults={**pipeline.config["defaults"], **settings.defaults})
+    return pipeline
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """Return the checksum of every file of weights in a model folder."""
+    checksums = {}
+    for path in sorted(folder.rglob("*.safetensors")):
+        with path.open("rb") as file:
+            checksums[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, hashlib.blake2b).hexdigest()[:32]
+    return checksums
 
 
 def make_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
-    """Return the pipeline to train; the same one for the same settings and data."""
-    if settings.start_from is not None:
-        return VEnhancerPipeline.from_pretrained(settings.start_from, torch_dtype=torch.float32)
+    """Return a pipeline made from nothing; the same one for the same settings and data."""
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)  # weight initialisation has no other source of randomness
         return _new_pipeline(settings)
@@ -58,6 +140,7 @@ def _new_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
     network = settings.network
     batches = Batches(settings)
     examples = [batches.group(number, 0) for number in range(_BATCHES_TO_FIT_ON)]
+    between = settings.between or "repeat"
     frames = torch.cat([example.target[:, :, 0] for example in examples])
     vae = LinearAutoencoder.fit(frames, patch=network.patch, latent_channels=network.latent_channels)
 
@@ -65,7 +148,7 @@ def _new_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
     if settings.relative_to_start:
         differences = []
         for example in examples:
-            start = spread_key_frames(vae.encode_frames(example.key_frames), example.key_frame_mask, settings.between)
+            start = spread_key_frames(vae.encode_frames(example.key_frames), example.key_frame_mask, between)
             differences.append((vae.encode_frames(example.target) - start).transpose(0, 1).flatten(1))
         residual_scale = [round(float(deviation), 5) for deviation in torch.cat(differences, dim=1).std(dim=1)]
 
@@ -89,7 +172,7 @@ def _new_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
         text_encoder=_byte_text_encoder(network, tokenizer),
         tokenizer=tokenizer,
         residual_scale=residual_scale,
-        between=settings.between,
+        between=between,
         defaults=dict(settings.defaults),
     )
 

@@ -1,20 +1,19 @@
-"""What a training run carries from step to step, and how it is kept on disk.
+"""What a training run carries from step to step.
 
-A checkpoint is a folder that appears whole (written beside, then renamed). Everything random is a function of the seed
-and the step, so weights, their average, the optimiser's moments and the step number are the whole state.
+Everything random is a function of the seed and the step, so the weights that learn, their average, the optimiser's
+moments and the step number are the whole state; frozen weights come from where the run began.
 """
 
-import os
-import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
+from torch.distributed.tensor import DTensor
 
-from venhancer.errors import JobFailed
-
-_PREFIX = "step_"
+from venhancer.training.learner import Learner
 
 
 @dataclass(slots=True)
@@ -22,91 +21,44 @@ class TrainState:
     """Networks in training, their averaged weights, and the optimiser.
 
     Args:
-        networks: by component name; only parameters that require gradients are trained.
-        optimizer: over those parameters.
-        average: their exponential moving average, by component and parameter name.
+        learner: the networks, not wrapped; their weights may be shared out over processes.
+        optimizer: over the parameters that learn.
+        average: their exponential moving average, by name.
         step: optimiser steps done.
     """
 
-    networks: dict[str, nn.Module]
+    learner: Learner
     optimizer: torch.optim.Optimizer
     average: dict[str, Tensor]
     step: int
 
     @classmethod
-    def begin(cls, networks: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> "TrainState":
+    def begin(cls, learner: Learner, optimizer: torch.optim.Optimizer) -> "TrainState":
         """Return the state before the first step."""
-        average = {name: parameter.detach().clone() for name, parameter in _trained(networks)}
-        return cls(networks, optimizer, average, 0)
+        average = {name: parameter.detach().clone() for name, parameter in learner.trained().items()}
+        return cls(learner, optimizer, average, 0)
 
+    @torch.no_grad()
     def update_average(self, decay: float) -> None:
         """Move the averaged weights towards the current ones; young averages move faster."""
         weight = 1 - min(decay, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for name, parameter in _trained(self.networks):
-                self.average[name].lerp_(parameter, weight)
+        for name, parameter in self.learner.trained().items():
+            self.average[name].lerp_(parameter, weight)
 
-    def load_average(self) -> None:
-        """Put the averaged weights into the networks."""
-        with torch.no_grad():
-            for name, parameter in _trained(self.networks):
-                parameter.copy_(self.average[name])
-
-    def save(self, folder: Path, keep: int) -> Path:
-        """Write a checkpoint and return its folder; older ones beyond `keep` are removed."""
-        target = folder / f"{_PREFIX}{self.step:08d}"
-        partial = folder / f".{target.name}.part"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        state = {
-            "networks": {name: network.state_dict() for name, network in self.networks.items()},
-            "optimizer": self.optimizer.state_dict(),
+    def content(self) -> dict[str, Any]:
+        """Return everything that a checkpoint keeps; its tensors are those in use, not copies."""
+        return {
+            "weights": {name: parameter.detach() for name, parameter in self.learner.trained().items()},
             "average": self.average,
+            "optimizer": get_optimizer_state_dict(self.learner, self.optimizer),
             "step": self.step,
         }
-        with (partial / "state.pt").open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            shutil.rmtree(target)
-        partial.rename(target)
-        for old in checkpoints(folder)[:-keep]:
-            shutil.rmtree(old)
-        return target
 
-    def resume(self, folder: Path) -> bool:
-        """Load the newest checkpoint, if there is one; tell whether there was.
+    def adopt(self, content: Mapping[str, Any]) -> None:
+        """Go on from a content whose tensors were filled from a checkpoint."""
+        set_optimizer_state_dict(self.learner, self.optimizer, content["optimizer"])
+        self.step = content["step"]
 
-        Raises:
-            JobFailed: the newest checkpoint does not fit these networks.
-        """
-        found = checkpoints(folder)
-        if not found:
-            return False
-        state = torch.load(found[-1] / "state.pt", map_location="cpu", weights_only=True)
-        try:
-            for name, network in self.networks.items():
-                network.load_state_dict(state["networks"][name])
-            self.optimizer.load_state_dict(state["optimizer"])
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise JobFailed(
-                f"{found[-1]} was made with other settings; remove it to start anew, or restore them"
-            ) from error
-        self.average = {name: value.to(self.average[name].device) for name, value in state["average"].items()}
-        self.step = state["step"]
-        return True
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """Return the whole checkpoints of a run, oldest first."""
-    return sorted(folder.glob(f"{_PREFIX}*"))
-
-
-def _trained(networks: dict[str, nn.Module]) -> list[tuple[str, nn.Parameter]]:
-    return [
-        (f"{name}.{key}", parameter)
-        for name, network in networks.items()
-        for key, parameter in network.named_parameters()
-        if parameter.requires_grad
-    ]
+    def averaged_weights(self) -> dict[str, Tensor]:
+        """Return the averaged weights, whole; every process must call it where they are shared out."""
+        return {name: v.full_tensor() if isinstance(v, DTensor) else v for name, v in self.average.items()}

@@ -1,0 +1,154 @@
+"""Checkpoints of a run on disk: written while training goes on, whole or not there at all.
+
+A checkpoint is a folder of `torch.distributed.checkpoint`, so that any number of processes writes it together and any
+other number reads it. It is written beside its place and renamed when the last byte is on the disk.
+"""
+
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+
+from venhancer.errors import JobFailed
+from venhancer.training.state import TrainState
+
+_PREFIX = "step_"
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        folder: where they are.
+        keep: how many of the newest are kept.
+        keep_every: those of steps that this divides are kept as well.
+        is_main: whether this process renames and removes; one of all does.
+    """
+
+    def __init__(self, folder: Path, *, keep: int, keep_every: int | None, is_main: bool) -> None:
+        self.folder = folder
+        self.keep = keep
+        self.keep_every = keep_every
+        self.is_main = is_main
+        self._is_alone = not dist.is_initialized()
+        # its own group: what the writing thread exchanges must not meet what training exchanges
+        self._group = None if self._is_alone else dist.new_group(backend="gloo")
+        self._publisher = ThreadPoolExecutor(max_workers=1)
+        self._pending: Future[None] | None = None
+
+    def save(self, state: TrainState) -> None:
+        """Begin to write a checkpoint of the state as it is now; training may go on at once.
+
+        Raises:
+            JobFailed: the checkpoint before could not be written.
+        """
+        self.settle()
+        target = self.folder / f"{_PREFIX}{state.step:08d}"
+        if target.is_dir():
+            return
+        partial = self.folder / f".{target.name}.part"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        writing = dcp.async_save(
+            state.content(), checkpoint_id=partial, process_group=self._group, no_dist=self._is_alone
+        )
+        self._pending = self._publisher.submit(self._publish, writing, partial, target)
+
+    def settle(self, *, wait: bool = True) -> None:
+        """Finish what was begun to be written; without `wait`, only if it is done.
+
+        Raises:
+            JobFailed: it could not be written; the checkpoints before are as they were.
+        """
+        if self._pending is None or not (wait or self._pending.done()):
+            return
+        pending, self._pending = self._pending, None
+        try:
+            pending.result()
+        except (CheckpointException, OSError, RuntimeError) as error:
+            raise self._not_written(error) from error
+
+    def resume(self, state: TrainState) -> bool:
+        """Load the newest checkpoint, if there is one; tell whether there was.
+
+        Raises:
+            JobFailed: it is of another network, or damaged.
+        """
+        for stale in self.folder.glob(f".{_PREFIX}*.part") if self.is_main else ():
+            shutil.rmtree(stale)
+        found = list_checkpoints(self.folder)
+        if not found:
+            return False
+        content = state.content()
+        try:
+            reader = dcp.FileSystemReader(found[-1])
+            difference = _first_difference(reader.read_metadata().state_dict_metadata, content)
+            if difference is None:
+                dcp.load(content, storage_reader=reader, process_group=self._group, no_dist=self._is_alone)
+        except Exception as error:  # whatever a damaged file can raise: it is pickled, and every tensor is a file
+            reason = " ".join(str(error).split())[:200]
+            raise JobFailed(f"{found[-1]} is damaged ({reason}); remove it to go on from the one before") from error
+        if difference is not None:
+            raise JobFailed(
+                f"{found[-1]} is of another network ({difference}); restore the settings, or give another output"
+            )
+        state.adopt(content)
+        return True
+
+    def _publish(self, writing: Future[Any], partial: Path, target: Path) -> None:
+        """Give a checkpoint its name when all of it is on the disk, and remove those no longer kept."""
+        try:
+            writing.result()
+        except BaseException:
+            if self.is_main:
+                shutil.rmtree(partial, ignore_errors=True)
+            raise
+        if not self.is_main:
+            return
+        partial.rename(target)
+        for old in list_checkpoints(self.folder)[: -self.keep]:
+            if self.keep_every is None or _step_of(old) % self.keep_every:
+                shutil.rmtree(old)
+
+    def _not_written(self, error: Exception) -> JobFailed:
+        found = list_checkpoints(self.folder)
+        last = f"{found[-1]} stays" if found else "there was none before"
+        reason = " ".join(str(_first_cause(error)).split())[:200]
+        return JobFailed(f"a checkpoint could not be written ({reason}); {last}: make room and run the command again")
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return the whole checkpoints of a run, oldest first."""
+    return sorted(folder.glob(f"{_PREFIX}*"))
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix(_PREFIX))
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """Return what went wrong in the first of the processes that it went wrong in."""
+    if isinstance(error, CheckpointException):
+        return next(iter(error.failures.values()))[0]
+    return error
+
+
+def _first_difference(kept: Mapping[str, Any], content: Mapping[str, Any]) -> str | None:
+    """Say where the weights in a checkpoint differ in name or shape from those that learn; None if nowhere."""
+    shapes = {f"weights.{name}": value.shape for name, value in content["weights"].items()}
+    kept_shapes = {
+        name: value.size
+        for name, value in kept.items()
+        if name.startswith("weights.") and isinstance(value, TensorStorageMetadata)
+    }
+    for name in sorted(shapes.keys() | kept_shapes.keys()):
+        here, there = shapes.get(name), kept_shapes.get(name)
+        if here != there:
+            shown = ["x".join(map(str, shape)) if shape is not None else "missing" for shape in (there, here)]
+            return f"{name.removeprefix('weights.')} is {shown[0]} there and {shown[1]} here"
+    return None

@@ -1,0 +1,95 @@
+"""All networks of a run in one module whose forward is the loss, and which of their parameters learn.
+
+One module, so that whatever distributes a run (DDP, FSDP2) sees every parameter and every use of it.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from venhancer.errors import SettingsError
+from venhancer.pipeline import VEnhancerPipeline
+from venhancer.training.augment import Example
+from venhancer.training.lora import add_adapters
+from venhancer.training.objective import Objective
+from venhancer.training.perceptual import PerceptualDistance, find_weights
+from venhancer.training.settings import TrainSettings
+
+SHARDED_TOGETHER = ("ResBlock", "FeedForward", "Downsample", "Upsample")
+"""Modules gathered and freed as one by FSDP2: those called by their forward only. Attention stays with the whole."""
+
+
+class Learner(nn.Module):
+    """The networks in training and what they minimise.
+
+    Args:
+        pipeline: whose networks learn.
+        objective: the loss; it holds the frozen autoencoder, which is no part of this module.
+    """
+
+    def __init__(self, pipeline: VEnhancerPipeline, objective: Objective) -> None:
+        super().__init__()
+        self.unet = pipeline.unet
+        self.controlnet = pipeline.controlnet
+        self.text_encoder = pipeline.text_encoder
+        self.objective = objective
+
+    def forward(self, batch: Example, generator: Generator) -> dict[str, Float[Tensor, ""]]:
+        """Return the terms of the loss by name; their sum is minimised."""
+        return self.objective(self.unet, self.controlnet, self.text_encoder, batch, generator)
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """Return the parameters that learn, by name, such as "controlnet.key_frame_conv.weight"."""
+        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+
+def make_learner(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Learner:
+    """Return the networks of a pipeline with only what is to be trained open to gradients.
+
+    Raises:
+        SettingsError: adapters are asked for layers that are not there, or need a package that is missing.
+        WeightsError: the objective needs weights that are not there.
+    """
+    learner = Learner(pipeline, make_objective(settings, pipeline))
+    learns_text = settings.start_from is None and settings.train in ("unet", "all")
+    pipeline.unet.requires_grad_(settings.train in ("unet", "all"))
+    pipeline.controlnet.requires_grad_(settings.train in ("controlnet", "all"))
+    pipeline.text_encoder.requires_grad_(learns_text)
+    if settings.train == "lora":
+        add_adapters(pipeline, settings.lora, settings.seed)
+    for network in (pipeline.unet, pipeline.controlnet):
+        if settings.gradient_checkpointing:
+            network.enable_gradient_checkpointing()
+        if settings.compile_blocks:
+            network.compile_repeated_blocks()
+    return learner
+
+
+def make_objective(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Objective:
+    """Return the objective that the settings ask for."""
+    wants_perceptual = settings.objective.one_step_share > 0 and settings.objective.perceptual_weight > 0
+    return Objective(
+        vae=pipeline.vae.requires_grad_(requires_grad=False),
+        tokenizer=pipeline.tokenizer,
+        schedule=pipeline.schedule,
+        space=pipeline.space,
+        between=pipeline.config["between"],
+        settings=settings.objective,
+        perceptual=PerceptualDistance(find_weights()).to(pipeline.device) if wants_perceptual else None,
+    )
+
+
+def make_optimizer(settings: TrainSettings, learner: Learner) -> torch.optim.Optimizer:
+    """Return the optimiser of the parameters that learn.
+
+    Raises:
+        SettingsError: it needs a package that is missing.
+    """
+    parameters = learner.trained().values()
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    try:
+        from torchao.optim import AdamW8bit
+    except ImportError as error:
+        raise SettingsError("optimizer adamw_8bit needs torchao; run pip install torchao, or pass adamw") from error
+    return AdamW8bit(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
