@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from venhancer.evaluation.metrics.frame_difference_error import frame_difference_error
+from venhancer.evaluation.metrics.input_ssim import input_ssim
 from venhancer.evaluation.metrics.metric import Subject
 from venhancer.evaluation.metrics.psnr import psnr
 from venhancer.evaluation.metrics.registry import metric_named, score
@@ -71,3 +72,14 @@ def test_direction_of_each_metric_is_true(name, clip):
     worse = np.repeat(((clip.astype(int) + np.roll(clip, 2, axis=1)) // 2).astype(np.uint8)[:1], len(clip), axis=0)
     itself, scored = (score(Subject(result=result, reference=clip), [name])[name] for result in (clip, worse))
     assert (itself > scored) == metric_named(name).higher_is_better
+
+
+def test_input_ssim_looks_at_key_frames_only_at_the_inputs_size():
+    pytest.importorskip("PIL")
+    source = np.random.default_rng(0).integers(0, 256, (3, 16, 24, 3), dtype=np.uint8)
+    result = np.zeros((5, 32, 48, 3), np.uint8)
+    result[::2] = source.repeat(2, axis=1).repeat(2, axis=2)
+    result[1::2] = 255 - result[:-1:2]
+    assert input_ssim(result, source, 2) > 0.9
+    assert input_ssim(result[1:2], source[:1], 2) < 0
+    assert input_ssim(source, source, 1) == pytest.approx(1)

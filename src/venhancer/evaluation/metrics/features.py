@@ -93,6 +93,26 @@ def check_layers(state: State, stages: Sequence[Sequence[int]], path: Path) -> N
             take(state, f"{place}.{part}", path)
 
 
+def _halve(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
+    return F.max_pool2d(x, 2)
+
+
+def vgg16(
+    state: State,
+    x: Float[Tensor, "n 3 h w"],
+    *,
+    pool: Callable[[Tensor], Tensor] = _halve,
+) -> list[Tensor]:
+    """Return the last activations of VGG-16's five stages."""
+    found: list[Tensor] = []
+    for number, stage in enumerate(VGG16):
+        x = pool(x) if number else x
+        for place in stage:
+            x = F.relu(convolve(x, state, place))
+        found.append(x)
+    return found
+
+
 def unit_distance(features: Features, channel_weights: Sequence[Tensor], a: Tensor, b: Tensor) -> Float[Tensor, "n"]:
     """Return the weighted squared distance of features of unit length (Zhang et al. 2018, eq. 1)."""
     distance = a.new_zeros(len(a))

@@ -11,7 +11,7 @@ from venhancer.errors import SettingsError
 SMALLEST_SIDE = 16
 """Frames smaller than this are too small for the coarsest patches of DIS."""
 
-# Occlusion and motion boundaries as in Sundaram, Brox and Keutzer 2010, which the warping error of Lai et al. 2018 uses.
+# Occlusion and motion boundaries as in Sundaram, Brox and Keutzer 2010, as Lai et al. 2018 use them.
 _CONSISTENCY, _CONSISTENCY_FLOOR = 0.01, 0.5
 _BOUNDARY, _BOUNDARY_FLOOR = 0.01, 0.002
 

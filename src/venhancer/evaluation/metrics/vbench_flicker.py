@@ -1,5 +1,7 @@
 """Temporal flickering as VBench defines it (Huang et al. 2024): how little frames change at all."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from venhancer.evaluation.metrics.metric import Clip, Metric
@@ -7,9 +9,7 @@ from venhancer.evaluation.metrics.metric import Clip, Metric
 
 def vbench_flicker(result: Clip) -> float:
     """Return one less the mean absolute change from frame to frame as a share of full scale; 1 for a still clip."""
-    changes = [
-        np.abs(after.astype(np.int16) - frame).mean() for frame, after in zip(result[:-1], result[1:], strict=True)
-    ]
+    changes = [np.abs(after.astype(np.int16) - frame).mean() for frame, after in pairwise(result)]
     return 1 - float(np.mean(changes)) / 255 if changes else 1.0
 
 
