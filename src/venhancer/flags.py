@@ -6,14 +6,22 @@ and its default. `venhancer.cli` adds the few flags that are no settings.
 
 import argparse
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from difflib import get_close_matches
+from fractions import Fraction
+from pathlib import Path
 from typing import Any, NoReturn
+
+from pydantic import BaseModel
 
 from venhancer.errors import SettingsError
 from venhancer.settings import EnhanceSettings, allowed_values, parse_settings
 from venhancer.traits import SamplingDefaults
+
+_KINDS: dict[Any, str] = {int: "N", float: "N", Fraction: "N", int | None: "N", Path | None: "FILE"}
+"""What stands for a value in the help, by the field's type."""
 
 SHORTER = {"prompt": "-p", "noise_augmentation": "--noise-aug"}
 """Second names of settings that are typed often."""
@@ -36,6 +44,16 @@ class OneLineParser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - argparse makes the parsers of commands, its own way
         super().__init__(allow_abbrev=False, formatter_class=HelpFormatter, **options)
+
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride] - argparse has overloads for this
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse arguments; where a command has a name of two words, as `train index`, they count as one."""
+        words = list(sys.argv[1:] if args is None else args)
+        choices = [name for action in self._actions if action.nargs == argparse.PARSER for name in action.choices or ()]
+        if " ".join(words[:2]) in choices:
+            words[:2] = [" ".join(words[:2])]
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Refuse arguments that do not parse.
@@ -82,6 +100,26 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
             metavar=_placeholder(schema[name]),
             help=f"{field.description} ({takes})",
         )
+
+
+def add_fields(parser: argparse.ArgumentParser, settings: type[BaseModel]) -> None:
+    """Add one flag for every field of other settings; a field that is yes or no takes no value."""
+    group = parser.add_argument_group("settings")
+    for name, field in settings.model_fields.items():
+        flag = f"--{name.replace('_', '-')}"
+        if field.annotation is bool:
+            group.add_argument(flag, dest=name, action="store_true", default=argparse.SUPPRESS, help=field.description)
+            continue
+        is_pair = isinstance(field.default, tuple)
+        default = "x".join(str(side) for side in field.default) if is_pair else field.default
+        said = f"{field.description} (default {default})" if default not in (None, "") else field.description
+        kind = "WxH" if is_pair else _KINDS.get(field.annotation, "TEXT")
+        group.add_argument(flag, dest=name, default=argparse.SUPPRESS, metavar=kind, help=said)
+
+
+def given_fields(arguments: argparse.Namespace, settings: type[BaseModel]) -> dict[str, object]:
+    """Return the values of the flags that `add_fields` made and that were given."""
+    return {name: value for name, value in vars(arguments).items() if name in settings.model_fields}
 
 
 def read_settings(arguments: argparse.Namespace) -> EnhanceSettings:

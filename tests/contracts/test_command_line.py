@@ -11,7 +11,17 @@ import pytest
 from venhancer.cli import main
 
 HELP = Path(__file__).with_name("help.txt")
-COMMANDS = ["", "enhance", "plan", "weights", "weights download", "weights convert", "weights show", "train"]
+COMMANDS = [
+    "",
+    "enhance",
+    "plan",
+    "weights",
+    "weights download",
+    "weights convert",
+    "weights show",
+    "train",
+    "train index",
+]
 SETTINGS = (
     "--scale --size --fps --slow -p --prompt --negative-prompt --prompt-suffix --steps --solver --timetable "
     "--guidance-scale --guidance-rescale --noise-aug --noise-augmentation --start-timestep --downscale-factor --seed "
@@ -26,6 +36,9 @@ FLAGS = {
     "weights convert": "--debug --dtype --vae --text --tokenizer --target",
     "weights show": "--debug",
     "train": "--debug --quiet",
+    "train index": "--debug --output --overwrite --quiet --licence --split --captions --shortest --longest --smallest "
+    "--darkest --stillest --whole-files --moves --move-size --move-frames --parallax-share --rate --shard-size "
+    "--workers",
 }
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 import venhancer
 from venhancer.models import VideoControlNet, VideoUNet
 from venhancer.settings import EnhanceSettings
+from venhancer.training.index_settings import IndexSettings
 from venhancer.training.manifest import ClipEntry
 from venhancer.training.settings import (
     AugmentSettings,
@@ -47,7 +48,7 @@ AT_HOME = {
     "gradio": "ui",
     "imageio_ffmpeg": "evaluation",
     "ncnn": "evaluation",
-    "PIL": "evaluation",
+    "PIL": ("evaluation", "training"),
     "ray": "fleet",
     "stlpips_pytorch": ("evaluation", "training"),
     "yaml": "training",
@@ -128,6 +129,7 @@ def test_files_are_short_and_named_for_what_they_hold(path):
         ClipEntry,
         DataSettings,
         EnhanceSettings,
+        IndexSettings,
         NetworkSettings,
         ObjectiveSettings,
         TrainSettings,

@@ -8,8 +8,8 @@ not where it should be is an error all the same.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from av.container import InputContainer
@@ -57,7 +57,7 @@ def read_numbered(
     timeline: Timeline,
     numbers: Sequence[int],
     *,
-    content: BinaryIO | None = None,
+    content: BufferedIOBase | None = None,
     size: tuple[int, int] | None = None,
 ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """Yield the frames of these numbers as uint8 RGB, upright.

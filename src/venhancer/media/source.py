@@ -7,9 +7,10 @@ which frames count as frames of the clip are each decided once.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from itertools import dropwhile, islice
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import av
 from av.container import InputContainer
@@ -67,7 +68,7 @@ def open_source(path: Path) -> InputContainer:
     return _open(f"file:{path.absolute()}", path)
 
 
-def open_bytes(content: BinaryIO, path: Path) -> InputContainer:
+def open_bytes(content: BufferedIOBase, path: Path) -> InputContainer:
     """Return the opened video in a stream of bytes that can be searched, such as a member of an archive.
 
     Args:
@@ -80,7 +81,7 @@ def open_bytes(content: BinaryIO, path: Path) -> InputContainer:
     return _open(content, path)
 
 
-def _open(content: str | BinaryIO, path: Path) -> InputContainer:
+def _open(content: str | BufferedIOBase, path: Path) -> InputContainer:
     with failures_as(InputError, f"{path} is damaged, cut short, or no mp4, mov, mkv, webm, avi, mpeg, ts or gif file"):
         return av.open(
             content,
