@@ -207,21 +207,10 @@ def test_settings_that_cannot_be_are_said_in_one_line():
 
 def test_the_command_writes_a_manifest_and_says_so(tmp_path, capsys):
     make_clip(tmp_path / "a.mp4", width=160, height=144, frames=20)
-    main(["train", "index", str(tmp_path), "--licence", "CC0", "--stillest", "0.1", "--whole-files", "--quiet"])
+    words = ["train", "index", str(tmp_path), "--licence", "CC0", "--stillest", "0.1", "--whole-files"]
+    main([*words, "--quiet"])
     assert capsys.readouterr().out == ""
-    main(
-        [
-            "train",
-            "index",
-            str(tmp_path),
-            "--stillest",
-            "0.1",
-            "--output",
-            str(tmp_path / "two.jsonl"),
-            "--rate",
-            "30000/1001",
-        ]
-    )
+    main([*words, "--output", str(tmp_path / "two.jsonl"), "--rate", "30000/1001"])
     shown = capsys.readouterr().out
     assert "1 of 20 frames" in shown
     assert f"wrote {tmp_path / 'two.jsonl'}" in shown
