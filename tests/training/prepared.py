@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
 from venhancer.training.manifest import MANIFEST, ClipEntry, write_manifest
 from venhancer.training.settings import TrainSettings
@@ -62,3 +64,9 @@ def tiny_settings(folder: Path, **changes: object) -> TrainSettings:
     if changes.get("start_from") is not None:
         fields = {name: value for name, value in fields.items() if name not in ("network", "relative_to_start")}
     return TrainSettings.model_validate(fields | changes)
+
+
+def weights_of(pipeline: Path) -> dict[str, torch.Tensor]:
+    """Return all weights of a pipeline folder."""
+    files = sorted(pipeline.rglob("*.safetensors"))
+    return {f"{file.parent.name}.{key}": value for file in files for key, value in load_file(file).items()}

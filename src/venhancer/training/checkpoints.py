@@ -90,7 +90,7 @@ class Checkpoints:
             difference = _first_difference(reader.read_metadata().state_dict_metadata, content)
             if difference is None:
                 dcp.load(content, storage_reader=reader, process_group=self._group, no_dist=self._is_alone)
-        except Exception as error:  # whatever a damaged file can raise: it is pickled, and every tensor is a file
+        except (Exception, CheckpointException) as error:  # a damaged file can raise anything, and the second is none
             reason = " ".join(str(error).split())[:200]
             raise JobFailed(f"{found[-1]} is damaged ({reason}); remove it to go on from the one before") from error
         if difference is not None:
@@ -115,7 +115,7 @@ class Checkpoints:
             if self.keep_every is None or _step_of(old) % self.keep_every:
                 shutil.rmtree(old)
 
-    def _not_written(self, error: Exception) -> JobFailed:
+    def _not_written(self, error: BaseException) -> JobFailed:
         found = list_checkpoints(self.folder)
         last = f"{found[-1]} stays" if found else "there was none before"
         reason = " ".join(str(_first_cause(error)).split())[:200]

@@ -25,18 +25,21 @@ class Learner(nn.Module):
     Args:
         pipeline: whose networks learn.
         objective: the loss; it holds the frozen autoencoder, which is no part of this module.
+        mixed_precision: compute in bfloat16 what tolerates it; weights stay as they are.
     """
 
-    def __init__(self, pipeline: VEnhancerPipeline, objective: Objective) -> None:
+    def __init__(self, pipeline: VEnhancerPipeline, objective: Objective, *, mixed_precision: bool) -> None:
         super().__init__()
         self.unet = pipeline.unet
         self.controlnet = pipeline.controlnet
         self.text_encoder = pipeline.text_encoder
         self.objective = objective
+        self.mixed_precision = mixed_precision
 
     def forward(self, batch: Example, generator: Generator) -> dict[str, Float[Tensor, ""]]:
         """Return the terms of the loss by name; their sum is minimised."""
-        return self.objective(self.unet, self.controlnet, self.text_encoder, batch, generator)
+        with torch.autocast(batch.target.device.type, torch.bfloat16, enabled=self.mixed_precision):
+            return self.objective(self.unet, self.controlnet, self.text_encoder, batch, generator)
 
     def trained(self) -> dict[str, nn.Parameter]:
         """Return the parameters that learn, by name, such as "controlnet.key_frame_conv.weight"."""
@@ -50,7 +53,7 @@ def make_learner(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Learne
         SettingsError: adapters are asked for layers that are not there, or need a package that is missing.
         WeightsError: the objective needs weights that are not there.
     """
-    learner = Learner(pipeline, make_objective(settings, pipeline))
+    learner = Learner(pipeline, make_objective(settings, pipeline), mixed_precision=settings.precision == "bf16")
     learns_text = settings.start_from is None and settings.train in ("unet", "all")
     pipeline.unet.requires_grad_(settings.train in ("unet", "all"))
     pipeline.controlnet.requires_grad_(settings.train in ("controlnet", "all"))

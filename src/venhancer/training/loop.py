@@ -105,7 +105,7 @@ def make_accelerator(settings: TrainSettings) -> Accelerator:
         reshard_after_forward=True,
     )
     accelerator = Accelerator(
-        mixed_precision=settings.precision,
+        mixed_precision="no",  # the learner knows; what a launcher was configured with changes no run
         cpu=settings.device == "cpu",
         fsdp_plugin=sharding if settings.shard else None,
     )
@@ -115,8 +115,10 @@ def make_accelerator(settings: TrainSettings) -> Accelerator:
             f"{settings.groups} groups a step (batch_size / micro_batch_size) cannot be shared out evenly "
             f"over {processes} processes; change one of the three"
         )
-    if settings.shard and processes == 1:
-        raise SettingsError("shard needs several processes; start with accelerate launch or torchrun, or leave it out")
+    if settings.shard and not accelerator.is_fsdp2:
+        raise SettingsError(
+            "shard needs several processes with a GPU each; start with accelerate launch or torchrun, or leave it out"
+        )
     return accelerator
 
 

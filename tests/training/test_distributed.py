@@ -1,0 +1,78 @@
+"""Several processes do the work of one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from prepared import make_clips, tiny_settings
+
+from venhancer.errors import SettingsError
+from venhancer.training import checkpoints
+from venhancer.training.learner import make_learner, make_optimizer
+from venhancer.training.loop import make_accelerator, train
+from venhancer.training.start import start_pipeline
+from venhancer.training.state import TrainState
+
+STEP = {"batch_size": 4, "micro_batch_size": 1, "steps": 3, "learning_rate": 1e-4, "device": "cpu"}
+
+
+def launch(folder: Path, processes: int, **changes) -> subprocess.CompletedProcess:
+    settings = tiny_settings(folder, **STEP | changes)
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True)))
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    command = [sys.executable, *launcher, "-m", "venhancer", "train", str(recipe)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+
+
+def state_of(settings) -> TrainState:
+    """Return the state in a run's newest checkpoint."""
+    learner = make_learner(settings, start_pipeline(settings))
+    state = TrainState.begin(learner, make_optimizer(settings, learner))
+    kept = checkpoints.Checkpoints(settings.output / "checkpoints", keep=1, keep_every=None, is_main=True)
+    assert kept.resume(state)
+    return state
+
+
+def test_two_processes_are_one(tmp_path):
+    """The same weights, the same norm of every step's gradient, and a folder that one process wrote."""
+    make_clips(tmp_path / "clips")
+    done = launch(tmp_path, 2, output=tmp_path / "two")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith(f"wrote {tmp_path / 'two' / 'pipeline'}")
+    assert (tmp_path / "two" / "pipeline" / "model_index.json").is_file()
+    train(tiny_settings(tmp_path, **STEP))
+
+    one, two = (state_of(tiny_settings(tmp_path, output=tmp_path / name, **STEP)) for name in ("run", "two"))
+    for name, parameter in one.learner.trained().items():
+        torch.testing.assert_close(two.learner.trained()[name], parameter, rtol=0, atol=1e-6)
+        torch.testing.assert_close(two.average[name], one.average[name], rtol=0, atol=1e-6)
+    norms = [
+        [json.loads(line)["gradient_norm"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        for name in ("run", "two")
+    ]
+    assert norms[0] == pytest.approx(norms[1], rel=1e-3)
+
+
+def test_groups_that_cannot_be_shared_out(tmp_path):
+    make_clips(tmp_path / "clips")
+    done = launch(tmp_path, 2, batch_size=3)
+    assert done.returncode != 0
+    assert "3 groups a step (batch_size / micro_batch_size) cannot be shared out evenly over 2 processes" in done.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there(tmp_path):
+    with pytest.raises(SettingsError, match="device cuda is not on this machine, which has cpu"):
+        make_accelerator(tiny_settings(tmp_path, device="cuda"))
+
+
+def test_sharding_alone(tmp_path):
+    with pytest.raises(SettingsError, match="shard needs several processes"):
+        make_accelerator(tiny_settings(tmp_path, shard=True))
