@@ -1,11 +1,70 @@
 """Low-quality inputs from good clips, for evaluation: exactly repeatable, unlike what training draws at random."""
 
-from typing import Literal
+import tempfile
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import UInt8
 
-Kernel = Literal["area", "bicubic"]
+from venhancer.errors import SettingsError
+from venhancer.media.probe import probe
+from venhancer.media.reader import read_frames
+from venhancer.media.writer import Writing, write_video
+
+Kernel = Literal["area", "bicubic", "bilinear", "lanczos"]
+Resampling = Literal["bicubic", "bilinear", "lanczos"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Degradation:
+    """How an input is made of a good clip, in this order: frames left out, made smaller, noise, compression.
+
+    Args:
+        scale: whole number both sides are divided by.
+        factor: every so many-th frame is kept.
+        kernel: see `degrade`.
+        noise: spread of the Gaussian noise on every channel, in levels of 255; 0 for none.
+        crf: H.264 quality, 0 to 51; None for no compression.
+        seed: of the noise.
+    """
+
+    scale: int
+    factor: int
+    kernel: Kernel = "bicubic"
+    noise: float = 0.0
+    crf: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.scale <= 8 or not 1 <= self.factor <= 8:
+            given = f"scale {self.scale} and temporal factor {self.factor}"
+            raise SettingsError(f"{given} must both be whole numbers of 1 to 8")
+        if self.kernel not in get_args(Kernel):
+            raise SettingsError(f"kernel {self.kernel} is unknown; choose {', '.join(get_args(Kernel))}")
+        if not 0 <= self.noise <= 100:
+            raise SettingsError(f"noise {self.noise:g} is out of bounds; pass 0 to 100 levels")
+        if self.crf is not None and not 0 <= self.crf <= 51:
+            raise SettingsError(f"crf {self.crf} is out of bounds; pass 0 (lossless) to 51")
+
+    @property
+    def changes_anything(self) -> bool:
+        """Whether the input differs from the clip at all."""
+        return (self.scale, self.factor, self.noise, self.crf) != (1, 1, 0.0, None)
+
+    def apply(self, clip: UInt8[np.ndarray, "f h w 3"]) -> UInt8[np.ndarray, "k h2 w2 3"]:
+        """Return the input made of a clip.
+
+        Raises:
+            ValueError: size or number of frames do not divide; see `degrade`.
+        """
+        made = degrade(clip, scale=self.scale, keep_every=self.factor, kernel=self.kernel)
+        if self.noise:
+            noise = np.random.default_rng(self.seed).normal(0, self.noise, made.shape)
+            made = (made + noise).round().clip(0, 255).astype(np.uint8)
+        return made if self.crf is None else compress(made, self.crf)
 
 
 def degrade(
@@ -19,8 +78,8 @@ def degrade(
         clip: the reference, RGB.
         scale: whole number both sides are divided by.
         keep_every: distance of the frames kept.
-        kernel: "area" averages squares of pixels; "bicubic" is the cubic of a = -0.5 widened by `scale` against
-            aliasing, the usual degradation of super-resolution benchmarks.
+        kernel: "area" averages squares of pixels; the others are Pillow's, widened by `scale` against aliasing;
+            "bicubic" (a = -0.5) is the usual degradation of super-resolution benchmarks.
 
     Raises:
         ValueError: a side is no multiple of `scale`, or the number of frames is not one more than a multiple of
@@ -32,23 +91,41 @@ def degrade(
     if (frames - 1) % keep_every:
         raise ValueError(f"clip of {frames} frames must have a multiple of {keep_every} and one more; cut it first")
     kept = clip[::keep_every]
+    if scale == 1:
+        return kept
     if kernel == "area":
         squares = kept.reshape(len(kept), height // scale, scale, width // scale, scale, 3)
         return (squares.mean(axis=(2, 4)) + 0.5).astype(np.uint8)
-    return resize(kept, height // scale, width // scale, "bicubic")
+    return resize(kept, height // scale, width // scale, kernel)
 
 
 def resize(
-    frames: UInt8[np.ndarray, "f h w 3"], height: int, width: int, kernel: Literal["bicubic", "lanczos"]
+    frames: UInt8[np.ndarray, "f h w 3"], height: int, width: int, kernel: Resampling
 ) -> UInt8[np.ndarray, "f h2 w2 3"]:
     """Return frames resized with Pillow, which widens its kernels against aliasing when shrinking.
 
     Raises:
-        ModuleNotFoundError: Pillow is not installed.
+        SettingsError: Pillow is not installed.
     """
+    if frames.shape[1:3] == (height, width):
+        return frames
     try:
         from PIL import Image
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("resizing needs Pillow: run pip install 'venhancer[evaluate]'") from error
-    resampling = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}[kernel]
+        raise SettingsError("resizing needs Pillow: run pip install 'venhancer[evaluate]'") from error
+    kernels = Image.Resampling
+    resampling = {"bicubic": kernels.BICUBIC, "bilinear": kernels.BILINEAR, "lanczos": kernels.LANCZOS}[kernel]
     return np.stack([np.asarray(Image.fromarray(frame).resize((width, height), resampling)) for frame in frames])
+
+
+def compress(frames: UInt8[np.ndarray, "k h w 3"], crf: int) -> UInt8[np.ndarray, "k h w 3"]:
+    """Return frames after H.264 in 8-bit 4:2:0.
+
+    Raises:
+        ValueError: a side is odd.
+    """
+    _, height, width, _ = frames.shape
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "compressed.mp4"
+        write_video(file, iter(frames), Writing(width=width, height=height, rate=Fraction(8), crf=crf), None)
+        return np.stack(list(read_frames(probe(file))))

@@ -54,9 +54,9 @@ def test_the_source_stands_in_for_the_truth():
     pytest.importorskip("PIL")
     source = CLIP[::3, ::2, ::2]
     between = Subject(result=CLIP, source=source, factor=3)
-    likeness = between.value("likeness", "sharpness")
+    likeness = between.likeness
     assert likeness.shape == CLIP.shape
     np.testing.assert_array_equal(likeness[0], likeness[2])
-    assert between.value("guide", "warped_error") is None
+    assert between.guide is None
     same = Subject(result=CLIP, source=CLIP)
-    assert same.value("guide", "warped_error") is CLIP
+    assert same.guide is CLIP

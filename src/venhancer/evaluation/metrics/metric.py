@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 Clip = UInt8[np.ndarray, "f h w 3"]
 Takes = Literal["result", "reference", "source", "factor", "guide", "likeness", "weights"]
+"""What a metric may ask for by name: what `Subject` has, but of the weights its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class Metric:
         unit: as shown in tables; empty for a pure number.
         packages: modules that must be importable, each of the extra `evaluate`.
         needs_weights: whether the user must name a file or folder of weights.
+        version: raised when its numbers change, so that scores kept from before are not used.
     """
 
     name: str
@@ -35,6 +37,12 @@ class Metric:
     unit: str = ""
     packages: tuple[str, ...] = ()
     needs_weights: bool = False
+    version: int = 1
+
+    @property
+    def label(self) -> str:
+        """Its name among kept scores."""
+        return f"{self.name}.{self.version}"
 
     @property
     def needs_reference(self) -> bool:
@@ -65,25 +73,18 @@ class Subject:
     factor: int = 1
     weights: Mapping[str, Path] = field(default_factory=dict)
 
-    def value(self, name: Takes, metric: str) -> object:
-        """Return what a metric takes under a name."""
-        if name == "weights":
-            return self.weights.get(metric)
-        if name == "guide":
-            return self._guide()
-        return self._likeness() if name == "likeness" else getattr(self, name)
+    @property
+    def guide(self) -> Clip | None:
+        """The clip motion is read from: the truth, else the source if it has every moment, else None."""
+        return self.likeness if self.reference is not None or self.factor == 1 else None
 
-    def _guide(self) -> Clip | None:
-        """Return the clip that motion is read from: the truth, else the source if it has every moment, else None."""
-        return self._likeness() if self.reference is not None or self.factor == 1 else None
-
-    def _likeness(self) -> Clip | None:
-        """Return what comes nearest to a truth: the truth, else the source at the result's size, each frame held."""
+    @property
+    def likeness(self) -> Clip | None:
+        """What comes nearest to a truth: the truth, else the source at the result's size, each frame held."""
         if self.reference is not None or self.source is None:
             return self.reference
         from venhancer.evaluation.degrade import resize
 
         _, height, width, _ = self.result.shape
-        is_large = self.source.shape[1:3] == (height, width)
-        large = self.source if is_large else resize(self.source, height, width, "bicubic")
+        large = resize(self.source, height, width, "bicubic")
         return large if self.factor == 1 else np.repeat(large, self.factor, axis=0)[: len(self.result)]

@@ -65,4 +65,15 @@ def score(subject: Subject, names: Iterable[str] | None = None) -> dict[str, flo
     for metric in chosen:
         if reason := lacks(metric, subject):
             raise SettingsError(f"{metric.name} cannot be measured: {reason}")
-    return {m.name: float(m.measure(*(subject.value(name, m.name) for name in m.takes))) for m in chosen}
+    return {metric.name: measure(metric, subject) for metric in chosen}
+
+
+def measure(metric: Metric, subject: Subject) -> float:
+    """Return what a metric finds.
+
+    Raises:
+        SettingsError: this clip does not allow it, or a package is missing.
+        WeightsError: weights that the user named cannot be used.
+    """
+    given = (subject.weights.get(metric.name) if name == "weights" else getattr(subject, name) for name in metric.takes)
+    return float(metric.measure(*given))

@@ -1,11 +1,9 @@
-"""What a result is compared with: plain resizing, motion-compensated interpolation, and two small networks in a chain.
+"""Chains of two small networks, each trained for one of the two tasks: enlarge every key frame, then interpolate.
 
-Each baseline is a function of (key frames, spatial scale, temporal factor) that returns a frame for every key frame
-and `factor` - 1 between each two. Frames pass through memory or pipes without loss. The networks' weights come from
-folders of unpacked packages; nothing is downloaded here.
+The enlarging networks run on ncnn, the interpolating ones on torch. Their weights come from folders of unpacked
+packages; nothing is downloaded here.
 """
 
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,88 +19,53 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from venhancer.errors import JobFailed
+from venhancer.errors import SettingsError
+from venhancer.evaluation.baselines.baseline import Baseline, Clip, Job
 from venhancer.evaluation.degrade import resize
 
-KeyFrames = UInt8[np.ndarray, "k h w 3"]
-Clip = UInt8[np.ndarray, "f h2 w2 3"]
-Baseline = Callable[[KeyFrames, int, int], Clip]
 Upscale = Callable[[UInt8[np.ndarray, "h w 3"]], UInt8[np.ndarray, "h2 w2 3"]]
 Between = Callable[[Tensor, Tensor, float], Tensor]
 """Return the picture at a time between 0 and 1 from the two around it (`1 3 h w` in [0, 1])."""
-
-SPAN_SCALE = 4
 
 CLOSE_ENOUGH = 0.02
 """How near repeated halving must come to a wanted time: the tolerance of RIFE's own program."""
 
 
-def bicubic_repeat(key_frames: KeyFrames, scale: int, factor: int) -> Clip:
-    """Return frames enlarged with a bicubic kernel, each key frame held until the next."""
-    _, height, width, _ = key_frames.shape
-    large = resize(key_frames, height * scale, width * scale, "bicubic")
-    return np.repeat(large, factor, axis=0)[: frames_out(len(key_frames), factor)]
-
-
-def lanczos_minterpolate(key_frames: KeyFrames, scale: int, factor: int) -> Clip:
-    """Return frames from FFmpeg's motion-compensated interpolation, then enlarged with a Lanczos kernel.
-
-    The filter looks a frame ahead and would leave out the last interval, so it is given the last key frame twice.
-
-    Raises:
-        ModuleNotFoundError: `imageio-ffmpeg` is not installed.
-        JobFailed: FFmpeg failed.
-    """
-    try:
-        from imageio_ffmpeg import get_ffmpeg_exe  # pyright: ignore[reportMissingImports] - of the extra evaluate
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("minterpolate needs imageio-ffmpeg: run pip install 'venhancer[evaluate]'") from error
-    _, height, width, _ = key_frames.shape
-    size = (width * scale, height * scale)
-    interpolation = f"minterpolate=fps={factor}:mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1:scd=none"
-    filters = f"{interpolation},scale={size[0]}:{size[1]}:flags=lanczos+accurate_rnd+full_chroma_int"
-    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24"]
-    source = [*raw, "-s", f"{width}x{height}", "-framerate", "1", "-i", "pipe:"]
-    command = [get_ffmpeg_exe(), "-v", "error", *source, "-vf", f"format=yuv444p,{filters},format=rgb24", *raw, "pipe:"]
-    done = subprocess.run(
-        command, input=np.concatenate([key_frames, key_frames[-1:]]).tobytes(), capture_output=True, check=False
-    )
-    if done.returncode != 0:
-        raise JobFailed(f"FFmpeg failed: {done.stderr.decode().strip()}")
-    made = np.frombuffer(done.stdout, np.uint8).reshape(-1, size[1], size[0], 3)
-    return made[: frames_out(len(key_frames), factor)]
-
-
 def upscale_then_interpolate(upscale: Upscale, between: Between) -> Baseline:
-    """Return the baseline that enlarges every key frame by four and then makes the frames between."""
+    """Return the baseline that enlarges every key frame and then makes the frames between.
 
-    def enhance(key_frames: KeyFrames, scale: int, factor: int) -> Clip:
-        if scale != SPAN_SCALE:
-            raise ValueError(f"the network enlarges by {SPAN_SCALE}, not {scale}")
-        large = [_to_tensor(upscale(frame)) for frame in key_frames]
+    A network has one scale; from there frames are brought to the size wanted with a Lanczos kernel. At scale 1 they are
+    not enlarged at all.
+    """
+
+    def enhance(job: Job) -> Clip:
+        enlarged = job.key_frames if job.scale == 1 else np.stack([upscale(frame) for frame in job.key_frames])
+        if enlarged.shape[1:3] != (job.height, job.width):
+            enlarged = resize(enlarged, job.height, job.width, "lanczos")
+        large = [_to_tensor(frame) for frame in enlarged]
         frames = [large[0]]
         for first, second in pairwise(large):
-            frames += [between(first, second, step / factor) for step in range(1, factor)]
+            frames += [between(first, second, step / job.factor) for step in range(1, job.factor)]
             frames.append(second)
         return np.stack([(frame[0].clamp(0, 1) * 255).round().byte().movedim(0, -1).numpy() for frame in frames])
 
     return enhance
 
 
-def load_span(folder: Path) -> Upscale:
-    """Return SPAN x4 (Wan et al. 2024) from the folder of its `.param` and `.bin` files, run by ncnn.
+def load_ncnn(folder: Path, name: str) -> Upscale:
+    """Return an enlarging network from the folder of its `.param` and `.bin` files, run by ncnn.
 
     Raises:
-        ModuleNotFoundError: `ncnn` is not installed.
+        SettingsError: `ncnn` is not installed.
     """
     try:
         ncnn: Any = import_module("ncnn")  # its names come from a binary, unseen by type checkers
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("SPAN needs ncnn: run pip install 'venhancer[evaluate]'") from error
+        raise SettingsError(f"{name} needs ncnn: run pip install 'venhancer[evaluate]'") from error
     network = ncnn.Net()
-    network.opt.num_threads = 1
-    network.load_param(str(folder / "spanx4_ch48.param"))
-    network.load_model(str(folder / "spanx4_ch48.bin"))
+    network.opt.num_threads = torch.get_num_threads()
+    network.load_param(str(folder / f"{name}.param"))
+    network.load_model(str(folder / f"{name}.bin"))
 
     def upscale(frame: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
         extractor = network.create_extractor()
@@ -153,11 +116,6 @@ def load_rife_hdv3(folder: Path) -> Between:
         return middle
 
     return between
-
-
-def frames_out(key_frames: int, factor: int) -> int:
-    """Return how many frames span `key_frames` key frames when each interval is divided by `factor`."""
-    return (key_frames - 1) * factor + 1
 
 
 def _to_tensor(frame: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 3 h w"]:

@@ -1,0 +1,148 @@
+"""Any program as a baseline, by a line such as "python upscale.py {input} {output}"; nothing is run by a shell.
+
+The program reads a lossless video or a folder of pictures and writes any video or a folder of pictures.
+"""
+
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from jaxtyping import UInt8
+
+from venhancer.errors import InputError, JobFailed, SettingsError
+from venhancer.evaluation.baselines.baseline import Clip, Job
+from venhancer.media.probe import probe
+from venhancer.media.reader import read_frames
+from venhancer.media.writer import Writing, write_video
+
+PLACES = ("input", "output", "input_frames", "output_frames", "scale", "factor", "width", "height", "fps", "frames")
+"""What may stand in braces: files, folders of pictures, how much more, and what the output must be."""
+
+_PLACE = re.compile(r"\{(\w*)\}")
+_OUTPUT = re.compile(r"\{output\}(\.\w+)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandBaseline:
+    """A program and how it is called.
+
+    Args:
+        name: in tables.
+        command: its words, with places in braces; `{output}` is a Matroska file unless an ending follows it.
+    """
+
+    name: str
+    command: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the baseline that "name=command" means.
+
+        Raises:
+            SettingsError: it has another form, knows no such place, or the program is not there.
+        """
+        name, _, command = text.partition("=")
+        if not name.strip() or not command.strip():
+            raise SettingsError(f'baseline {text!r} is not "name=command"; such as "mine=prog {{input}} {{output}}"')
+        unknown = set(_PLACE.findall(command)) - set(PLACES)
+        if unknown:
+            raise SettingsError(f"baseline {name}: unknown {{{min(unknown)}}}; there are {', '.join(PLACES)}")
+        named = {place.removesuffix("_frames") for place in _PLACE.findall(command)}
+        if not {"input", "output"} <= named:
+            raise SettingsError(f"baseline {name}: the command must name {{input}} and {{output}} (or ..._frames)")
+        try:
+            words = shlex.split(command)
+        except ValueError as error:
+            raise SettingsError(f"baseline {name}: {error} in {command!r}; close the quotes") from error
+        if shutil.which(words[0]) is None:
+            raise SettingsError(f"baseline {name}: there is no program {words[0]}; give its full path")
+        return cls(name=name.strip(), command=command.strip())
+
+    def __call__(self, job: Job) -> Clip:
+        """Return the frames that the program makes.
+
+        Raises:
+            JobFailed: it cannot be run, fails, or writes nothing, or frames of another size or number.
+        """
+        with tempfile.TemporaryDirectory(prefix="venhancer-") as folder:
+            words = self._words(Path(folder), job)
+            _write_input(Path(folder), job, as_pictures="{input_frames}" in self.command)
+            try:
+                done = subprocess.run(words, capture_output=True, check=False, stdin=subprocess.DEVNULL)
+            except OSError as error:
+                raise JobFailed(f"{words[0]} cannot be run: {error.strerror}") from error
+            if done.returncode != 0:
+                told = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
+                raise JobFailed(f"{words[0]} ended with {done.returncode}: {told[-1][:200] if told else 'no message'}")
+            return job.check(_read_output(Path(folder), job.frames + job.factor))
+
+    def _words(self, folder: Path, job: Job) -> list[str]:
+        """Return the words of the command with every place filled: a path with spaces stays one word."""
+        values = {
+            "input": folder / "input.mkv",
+            "input_frames": folder / "input",
+            "output_frames": folder / "output",
+            "scale": job.scale,
+            "factor": job.factor,
+            "width": job.width,
+            "height": job.height,
+            "fps": job.rate * job.factor,
+            "frames": job.frames,
+        }
+        words = shlex.split(self.command)
+        words = [_OUTPUT.sub(lambda found: str(folder / f"output{found[1] or '.mkv'}"), word) for word in words]
+        return [_PLACE.sub(lambda found: str(values[found[1]]), word) for word in words]
+
+
+def _write_input(folder: Path, job: Job, *, as_pictures: bool) -> None:
+    if not as_pictures:
+        _, height, width, _ = job.key_frames.shape
+        if height % 2 or width % 2:
+            raise JobFailed(f"frames of {width}x{height} cannot be written as video; use {{input_frames}} for pictures")
+        writing = Writing(width=width, height=height, rate=job.rate, codec="ffv1")
+        write_video(folder / "input.mkv", iter(job.key_frames), writing, sound_from=None)
+        return
+    from PIL import Image
+
+    (folder / "input").mkdir()
+    (folder / "output").mkdir()
+    for number, frame in enumerate(job.key_frames):
+        Image.fromarray(frame).save(folder / "input" / f"{number:08d}.png")
+
+
+def _read_output(folder: Path, most: int) -> Clip:
+    """Return at most so many frames of what a program wrote."""
+    pictures = sorted(file for file in (folder / "output").glob("*") if file.is_file())
+    files = sorted(file for file in folder.glob("output.*") if file.is_file())
+    if not pictures and not files:
+        raise JobFailed("it wrote no output; check that it writes to {output}")
+    frames = [*islice(_pictures(pictures) if pictures else _frames(files[0]), most)]
+    if len({frame.shape for frame in frames}) > 1:
+        raise JobFailed("it wrote pictures of different sizes; check its output")
+    return np.stack(frames)
+
+
+def _frames(file: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    try:
+        yield from read_frames(probe(file))
+    except InputError as error:
+        raise JobFailed(f"its output cannot be read: {error}") from error
+
+
+def _pictures(files: list[Path]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    from PIL import Image, UnidentifiedImageError
+
+    for file in files:
+        try:
+            with Image.open(file) as picture:
+                yield np.asarray(picture.convert("RGB"))
+        except (UnidentifiedImageError, OSError) as error:
+            raise JobFailed(f"its output {file.name} is no picture; write PNG files only") from error

@@ -1,0 +1,154 @@
+"""Who takes part: our models and the baselines by name, any program by its command; made from what the user wrote."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from venhancer.errors import SettingsError
+from venhancer.evaluation.baselines.baseline import Baseline, Clip, Job
+from venhancer.evaluation.baselines.chains import CHAINS
+from venhancer.evaluation.baselines.command import CommandBaseline
+from venhancer.evaluation.baselines.resizing import bicubic_repeat, lanczos_blend, lanczos_minterpolate
+from venhancer.model_folders import EMBEDDED, PUBLISHED, find_model
+from venhancer.settings import parse_settings
+
+RESIZING: Mapping[str, tuple[Baseline, tuple[str, ...]]] = {
+    "bicubic+repeat": (bicubic_repeat, ("PIL",)),
+    "lanczos+blend": (lanczos_blend, ("PIL",)),
+    "lanczos+minterpolate": (lanczos_minterpolate, ("PIL", "imageio_ffmpeg")),
+}
+"""Baselines without networks, and the modules each needs."""
+
+BASELINES = (*RESIZING, *CHAINS)
+MODELS = (EMBEDDED, *PUBLISHED)
+
+_NOT_OF_THE_OUTPUT = ("evaluation", "training", "cli.py", "terminal.py", "flags.py")
+"""Files of this package that no output frame depends on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """One that enhances clips.
+
+    Args:
+        name: in tables.
+        load: makes it ready; called once, and only if an output is not kept from before.
+        identity: everything that its output depends on besides the input: kept outputs of another are not used.
+    """
+
+    name: str
+    load: Callable[[], Baseline]
+    identity: Mapping[str, object] = field(default_factory=dict)
+
+
+def parse_contender(text: str, packages: Path) -> Contender:
+    """Return the contender that a word means: a baseline, or a model with settings, as in "nano@noise_augmentation=0".
+
+    Args:
+        text: a name of `BASELINES` or `MODELS`, or a model folder; `@name=value` after a model sets a setting.
+        packages: where packages with weights are kept.
+
+    Raises:
+        SettingsError: there is none of this name, a setting cannot be, or an optional package is missing.
+        WeightsError: there is no such model.
+    """
+    if text in RESIZING:
+        baseline, modules = RESIZING[text]
+        _check_installed(text, modules)
+        return Contender(name=text, load=lambda: baseline, identity={"baseline": text, "version": 1})
+    if text in CHAINS:
+        chain = CHAINS[text]
+        _check_installed(text, ("PIL", "ncnn"))
+        identity = {"baseline": text, "packages": chain.packages, "version": 1}
+        return Contender(name=text, load=lambda: chain.load(packages), identity=identity)
+    model, *settings = text.split("@")
+    if model not in MODELS and not Path(model).is_dir():
+        known = ", ".join((*MODELS, *BASELINES))
+        raise SettingsError(f"unknown contender {model!r}; there are {known}, model folders, and --baseline NAME=COMMAND")
+    return model_contender(model, parse_pairs(settings, text), name=text)
+
+
+def parse_pairs(pairs: Sequence[str], text: str) -> dict[str, str]:
+    """Return settings given as "name=value".
+
+    Raises:
+        SettingsError: one has no "=".
+    """
+    for pair in pairs:
+        if "=" not in pair:
+            raise SettingsError(f"contender {text}: {pair!r} is not name=value; such as nano@noise_augmentation=0")
+    return dict(pair.partition("=")[::2] for pair in pairs)
+
+
+def model_contender(model: str | Path, settings: Mapping[str, object], *, name: str = "") -> Contender:
+    """Return one of our models with settings of its own.
+
+    Args:
+        model: "nano", "v1", "v2" or a folder.
+        settings: fields of `EnhanceSettings` other than scale and rate, which every contender is given.
+        name: in tables; the model's if empty.
+
+    Raises:
+        SettingsError: a setting cannot be.
+        WeightsError: there is no such model.
+    """
+    shared = {"scale", "size", "fps", "slow", "model"} & settings.keys()
+    if shared:
+        raise SettingsError(f"contender {name or model}: {min(shared)} is the same for all; use --scale, --temporal-factor")
+    parse_settings(**settings)
+    folder = find_model(model)
+
+    def load() -> Baseline:
+        from venhancer.weights import load_pipeline
+
+        pipeline = load_pipeline(model)
+
+        def enhance(job: Job) -> Clip:
+            rate = job.rate * job.factor
+            return pipeline(job.key_frames, scale=job.scale, fps=rate, source_fps=job.rate, **settings)
+
+        return enhance
+
+    identity = {"model": _digest(folder, "*"), "code": _code_digest(), "settings": {k: str(settings[k]) for k in settings}}
+    return Contender(name=name or Path(model).name, load=load, identity={**identity, "torch": version("torch")})
+
+
+def command_contender(text: str) -> Contender:
+    """Return the program that "name=command" means.
+
+    Raises:
+        SettingsError: it has another form, or the program is not there.
+    """
+    baseline = CommandBaseline.parse(text)
+    return Contender(name=baseline.name, load=lambda: baseline, identity={"command": baseline.command})
+
+
+def fingerprint(identity: Mapping[str, object]) -> str:
+    """Return a short digest of JSON values."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _check_installed(name: str, modules: Sequence[str]) -> None:
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise SettingsError(f"contender {name} needs {', '.join(missing)}: run pip install 'venhancer[evaluate]'")
+
+
+def _code_digest() -> str:
+    return _digest(Path(__file__).parents[1], "*.py", without=_NOT_OF_THE_OUTPUT)
+
+
+def _digest(folder: Path, pattern: str, without: Sequence[str] = ()) -> str:
+    """Return a digest of a folder's files, names included."""
+    digest = hashlib.sha256()
+    for file in sorted(file for file in folder.rglob(pattern) if file.is_file()):
+        inside = file.relative_to(folder)
+        if inside.parts[0] not in without:
+            digest.update(str(inside).encode())
+            with file.open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()[:16]

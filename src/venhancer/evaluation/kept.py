@@ -1,0 +1,100 @@
+"""Outputs and scores kept from earlier evaluations: used again while nothing they depend on has changed."""
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from venhancer.errors import JobFailed
+from venhancer.evaluation.contenders import fingerprint
+
+Clip = UInt8[np.ndarray, "f h w 3"]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a contender made of a clip, and how many seconds it took."""
+
+    frames: Clip
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A folder of outputs (.npy, without loss) and scores (.json).
+
+    Args:
+        folder: made when something is kept.
+        is_fresh: whether what is there is left alone and made anew.
+    """
+
+    folder: Path
+    is_fresh: bool = False
+
+    def output(self, key: str) -> Output | None:
+        """Return the output under a key, None if it is not there."""
+        frames, told = self.folder / "outputs" / f"{key}.npy", self.folder / "outputs" / f"{key}.json"
+        if self.is_fresh or not frames.exists() or not told.exists():
+            return None
+        return Output(np.load(frames), json.loads(told.read_text())["seconds"])
+
+    def keep_output(self, key: str, output: Output, about: Mapping[str, object]) -> None:
+        """Keep an output under a key; what it is about lies beside it, for people.
+
+        Raises:
+            JobFailed: the disk is full or may not be written to.
+        """
+        frames = self.folder / "outputs" / f"{key}.npy"
+        _write(frames, output.frames)
+        _write(frames.with_suffix(".json"), {"seconds": round(output.seconds, 3), **about})
+
+    def scores(self, key: str) -> dict[str, float]:
+        """Return the scores under a key, as many as there are."""
+        file = self.folder / "scores" / f"{key}.json"
+        return {} if self.is_fresh or not file.exists() else json.loads(file.read_text())
+
+    def keep_scores(self, key: str, scores: Mapping[str, float]) -> None:
+        """Keep scores under a key.
+
+        Raises:
+            JobFailed: the disk is full or may not be written to.
+        """
+        _write(self.folder / "scores" / f"{key}.json", dict(scores))
+
+
+def digest(frames: np.ndarray | None) -> str:
+    """Return a short digest of frames and their shape; empty for none."""
+    if frames is None:
+        return ""
+    found = hashlib.sha256(str(frames.shape).encode())
+    found.update(np.ascontiguousarray(frames))
+    return found.hexdigest()[:16]
+
+
+def output_key(source: np.ndarray, rate: object, scale: int, factor: int, identity: Mapping[str, object]) -> str:
+    """Return the key of an output: a digest of everything it depends on."""
+    asked = {"source": digest(source), "rate": str(rate), "scale": scale, "factor": factor}
+    return fingerprint({**asked, "contender": identity})
+
+
+def _write(path: Path, content: Any) -> None:  # noqa: ANN401 - an array or JSON values
+    """Write a file whole or not at all."""
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, np.ndarray):
+            with part.open("wb") as file:
+                np.save(file, content)
+        else:
+            part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise JobFailed(f"{path} could not be kept ({error.strerror}); make room or name another --cache") from error
