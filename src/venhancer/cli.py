@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from venhancer.errors import InputError, JobFailed, SettingsError, VEnhancerError
+from venhancer.evaluate_command import add_flags as add_evaluate_flags
+from venhancer.evaluate_command import run as _evaluate
 from venhancer.flags import OneLineParser, add_fields, add_settings, given_fields, read_settings
 from venhancer.training.index_settings import IndexSettings, parse_index_settings
 
@@ -93,6 +95,10 @@ def make_parser() -> OneLineParser:
     weights = commands.add_parser("weights", help="Fetch, convert and show models.", usage="venhancer weights COMMAND")
     weights.set_defaults(parser=weights)
     _add_weights(weights)
+
+    add_evaluate_flags(
+        _add_command(commands, "evaluate", _evaluate, "CLIPS...", "Compare models and baselines on clips.")
+    )
 
     train = _add_command(commands, "train", _train, "RECIPE", "Train a model, or go on where training stopped.")
     train.set_defaults(when_stopped="the same command goes on from there")

@@ -19,6 +19,7 @@ COMMANDS = [
     "weights download",
     "weights convert",
     "weights show",
+    "evaluate",
     "train",
     "train index",
 ]
@@ -35,6 +36,11 @@ FLAGS = {
     "weights download": "--debug --dtype",
     "weights convert": "--debug --dtype --vae --text --tokenizer --target",
     "weights show": "--debug",
+    "evaluate": (
+        "--debug --contenders --model-folder --baseline --scale --temporal-factor --frames --start --kernel "
+        "--input-noise --input-crf --no-reference --metrics --lpips-weights --dists-weights --output --cache --fresh "
+        "--quiet"
+    ),
     "train": "--debug --quiet",
     "train index": "--debug --output --overwrite --quiet --licence --split --captions --shortest --longest --smallest "
     "--darkest --stillest --whole-files --moves --move-size --move-frames --parallax-share --rate --shard-size "

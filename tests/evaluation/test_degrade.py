@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from venhancer.evaluation.degrade import degrade, resize
+from venhancer.errors import SettingsError
+from venhancer.evaluation.degrade import Degradation, compress, degrade, resize
 
 
 def numbered(frames: int, height: int = 8, width: int = 12) -> np.ndarray:
@@ -53,3 +54,38 @@ def test_resize_keeps_the_centre_where_it_was():
 def test_sizes_that_do_not_divide_are_refused(frames, height, width, message):
     with pytest.raises(ValueError, match=message):
         degrade(numbered(frames, height, width), scale=4, keep_every=3)
+
+
+def test_noise_is_as_strong_as_asked_and_the_same_again():
+    clip = np.full((3, 64, 64, 3), 128, np.uint8)
+    degradation = Degradation(scale=1, factor=1, noise=10)
+    noisy = degradation.apply(clip)
+    assert noisy.astype(float).std() == pytest.approx(10, rel=0.05)
+    np.testing.assert_array_equal(noisy, degradation.apply(clip))
+
+
+def test_compression_loses_more_at_a_higher_crf():
+    clip = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3), dtype=np.uint8)
+    losses = [np.abs(compress(clip, crf).astype(int) - clip).mean() for crf in (10, 45)]
+    assert compress(clip, 10).shape == clip.shape
+    assert losses[0] < losses[1]
+
+
+def test_degradation_is_frames_then_size():
+    degradation = Degradation(scale=4, factor=3, kernel="area", crf=20)
+    assert degradation.apply(numbered(7, 16, 24)).shape == (3, 4, 6, 3)
+    assert degradation.changes_anything
+    assert not Degradation(scale=1, factor=1).changes_anything
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"scale": 9}, "scale 9 and temporal factor 3 must both be whole numbers of 1 to 8"),
+        ({"noise": -1.0}, "noise -1 is out of bounds"),
+        ({"crf": 60}, "crf 60 is out of bounds"),
+    ],
+)
+def test_wrong_degradations_are_refused(values, message):
+    with pytest.raises(SettingsError, match=message):
+        Degradation(**{"scale": 4, "factor": 3, **values})

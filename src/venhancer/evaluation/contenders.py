@@ -68,7 +68,9 @@ def parse_contender(text: str, packages: Path) -> Contender:
     model, *settings = text.split("@")
     if model not in MODELS and not Path(model).is_dir():
         known = ", ".join((*MODELS, *BASELINES))
-        raise SettingsError(f"unknown contender {model!r}; there are {known}, model folders, and --baseline NAME=COMMAND")
+        raise SettingsError(
+            f"unknown contender {model!r}; there are {known}, model folders, and --baseline NAME=COMMAND"
+        )
     return model_contender(model, parse_pairs(settings, text), name=text)
 
 
@@ -98,7 +100,9 @@ def model_contender(model: str | Path, settings: Mapping[str, object], *, name: 
     """
     shared = {"scale", "size", "fps", "slow", "model"} & settings.keys()
     if shared:
-        raise SettingsError(f"contender {name or model}: {min(shared)} is the same for all; use --scale, --temporal-factor")
+        raise SettingsError(
+            f"contender {name or model}: {min(shared)} is the same for all; use --scale, --temporal-factor"
+        )
     parse_settings(**settings)
     folder = find_model(model)
 
@@ -113,7 +117,11 @@ def model_contender(model: str | Path, settings: Mapping[str, object], *, name: 
 
         return enhance
 
-    identity = {"model": _digest(folder, "*"), "code": _code_digest(), "settings": {k: str(settings[k]) for k in settings}}
+    identity = {
+        "model": _digest(folder, "*"),
+        "code": _code_digest(),
+        "settings": {k: str(settings[k]) for k in settings},
+    }
     return Contender(name=name or Path(model).name, load=load, identity={**identity, "torch": version("torch")})
 
 

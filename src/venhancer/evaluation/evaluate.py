@@ -52,7 +52,7 @@ class Result:
         clip: its name.
         contender: its name, or `REFERENCE` or `INPUT`.
         scores: by metric; NaN where a clip does not allow it.
-        seconds: it took, when it was made; None for rows that no contender made.
+        seconds: it took, when it was made; None if that is not known, or no contender made it.
         error: why there is nothing, in a line; empty if all went well.
         key: of the kept output; empty if there is none.
     """
@@ -197,7 +197,9 @@ def choose_metrics(settings: EvaluateSettings) -> tuple[tuple[Metric, ...], tupl
     return tuple(metric for metric in usual if not reasons[metric.name]), left_out
 
 
-def shown_frames(clip: TestClip, settings: EvaluateSettings, result: Result, kept: Kept) -> UInt8[np.ndarray, "f h w 3"]:
+def shown_frames(
+    clip: TestClip, settings: EvaluateSettings, result: Result, kept: Kept
+) -> UInt8[np.ndarray, "f h w 3"]:
     """Return the frames behind a result that has no error, for pictures."""
     if result.key:
         return np.load(kept.folder / "outputs" / f"{result.key}.npy", mmap_mode="r")
@@ -225,8 +227,8 @@ def _enhance_all(
             try:
                 baseline = baseline or contender.load()
                 started = time.monotonic()
-                output = Output(job.check(baseline(job)), time.monotonic() - started)
-            except Exception as failure:  # noqa: BLE001 - whatever a contender does wrong, the others go on
+                output = Output(job.check(baseline(job)), round(time.monotonic() - started, 3))
+            except Exception as failure:
                 error = _told(failure)
             else:
                 kept.keep_output(key, output, {"clip": clip.name, "contender": contender.name})

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,10 @@ Clip = UInt8[np.ndarray, "f h w 3"]
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a contender made of a clip, and how many seconds it took."""
+    """What a contender made of a clip, and how many seconds it took, if that is known."""
 
     frames: Clip
-    seconds: float
+    seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Kept:
         """
         frames = self.folder / "outputs" / f"{key}.npy"
         _write(frames, output.frames)
-        _write(frames.with_suffix(".json"), {"seconds": round(output.seconds, 3), **about})
+        _write(frames.with_suffix(".json"), {"seconds": output.seconds, **about})
 
     def scores(self, key: str) -> dict[str, float]:
         """Return the scores under a key, as many as there are."""
@@ -94,7 +94,8 @@ def _write(path: Path, content: Any) -> None:  # noqa: ANN401 - an array or JSON
                 np.save(file, content)
         else:
             part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, path)
+        part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise JobFailed(f"{path} could not be kept ({error.strerror}); make room or name another --cache") from error

@@ -1,4 +1,4 @@
-"""One page with everything: tables, plots, stills side by side and motion strips; it needs no network and no program."""
+"""One page with everything: tables, plots, stills side by side and motion strips, all inside the file."""
 
 import base64
 from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ def render_page(evaluation: Evaluation, clips: Sequence[TestClip], kept: Kept) -
     return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>\n"
 
 
-def motion_strip(frames: UInt8[np.ndarray, "f h w 3"], row: int, thickness: int = 6) -> Picture:
+def motion_strip(frames: UInt8[np.ndarray, "f h w 3"], row: int, thickness: int = 6) -> UInt8[np.ndarray, "rows w 3"]:
     """Return one row of pixels over time, downwards: even motion is a smooth slope, flicker and repeats are steps."""
     return np.repeat(frames[:, row], thickness, axis=0)
 
@@ -76,7 +76,7 @@ def _clip(evaluation: Evaluation, clip: TestClip, kept: Kept) -> str:
     )
 
 
-def close_up(frame: Picture, row: int, column: int) -> Picture:
+def close_up(frame: Picture, row: int, column: int) -> UInt8[np.ndarray, "rows columns 3"]:
     """Return the part of a frame around a place, as far as it fits."""
     height, width, _ = frame.shape
     top, left = (max(0, min(at - CLOSE_UP // 2, side - CLOSE_UP)) for at, side in ((row, height), (column, width)))

@@ -64,7 +64,13 @@ def to_json(evaluation: Evaluation) -> Mapping[str, object]:
             "weights": {name: str(path) for name, path in settings.weights.items()},
         },
         "metrics": [
-            {"name": m.name, "unit": m.unit, "higher_is_better": m.higher_is_better, "what": m.what, "version": m.version}
+            {
+                "name": m.name,
+                "unit": m.unit,
+                "higher_is_better": m.higher_is_better,
+                "what": m.what,
+                "version": m.version,
+            }
             for m in evaluation.metrics
         ],
         "left_out": list(evaluation.left_out),

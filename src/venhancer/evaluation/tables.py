@@ -28,7 +28,11 @@ def table_of_means(evaluation: Evaluation) -> Table:
     """Return a row a contender and a column a metric: means over the clips on which all succeeded."""
     values = [[evaluation.mean(name, metric.name) for metric in evaluation.metrics] for name in evaluation.contenders]
     rows = [
-        (name, *(_number(value, metric) for value, metric in zip(row, evaluation.metrics, strict=True)), _speed(name, evaluation))
+        (
+            name,
+            *(_number(value, metric) for value, metric in zip(row, evaluation.metrics, strict=True)),
+            _speed(name, evaluation),
+        )
         for name, row in zip(evaluation.contenders, values, strict=True)
     ]
     best = {
@@ -37,7 +41,9 @@ def table_of_means(evaluation: Evaluation) -> Table:
         for row in _best([one[column] for one in values[:-1]], metric)
     }
     count, total = len(evaluation.compared), len(evaluation.clips)
-    over = f"{count} clip{'s' * (count != 1)}" + (f" of {total}: those on which no contender failed" if count < total else "")
+    over = f"{count} clip{'s' * (count != 1)}" + (
+        f" of {total}: those on which no contender failed" if count < total else ""
+    )
     header = ("contender", *map(heading, evaluation.metrics), "s/frame")
     return Table(title=f"Means over {over}", header=header, rows=tuple(rows), best=frozenset(best))
 
@@ -78,11 +84,11 @@ def failures(evaluation: Evaluation) -> list[str]:
     for result in evaluation.results:
         if result.error:
             told.setdefault((result.contender, result.error), []).append(result.clip)
-    everywhere = len(evaluation.clips)
-    return [
-        f"{contender} failed{'' if len(clips) == everywhere else f' on {", ".join(clips)}'}: {error}"
-        for (contender, error), clips in told.items()
-    ]
+    lines = []
+    for (contender, error), clips in told.items():
+        where = "" if len(clips) == len(evaluation.clips) else f" on {', '.join(clips)}"
+        lines.append(f"{contender} failed{where}: {error}")
+    return lines
 
 
 def as_lines(table: Table) -> Iterator[str]:
@@ -96,9 +102,11 @@ def as_lines(table: Table) -> Iterator[str]:
 
 def as_markdown(table: Table) -> str:
     """Return a table as Markdown, the best of every column in bold."""
-    lines = [f"### {table.title}", "", _markdown_row(table.header), _markdown_row(["---"] + ["---:"] * (len(table.header) - 1))]
+    columns = len(table.header)
+    lines = [f"### {table.title}", "", _markdown_row(table.header), _markdown_row(["---", *["---:"] * (columns - 1)])]
     for number, row in enumerate(table.rows):
-        lines.append(_markdown_row([f"**{cell}**" if (number, n) in table.best else cell for n, cell in enumerate(row)]))
+        cells = [f"**{cell}**" if (number, column) in table.best else cell for column, cell in enumerate(row)]
+        lines.append(_markdown_row(cells))
     return "\n".join(lines)
 
 
@@ -107,7 +115,8 @@ def _ordinal(number: int) -> str:
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '\\|') for cell in cells)} |"
+    escaped = [cell.replace("|", "\\|") for cell in cells]
+    return f"| {' | '.join(escaped)} |"
 
 
 def _best(values: Sequence[float], metric: Metric) -> set[int]:

@@ -44,7 +44,7 @@ class Job:
         """How many frames the output has: up to the last key frame, and none after it."""
         return (len(self.key_frames) - 1) * self.factor + 1
 
-    def check(self, made: UInt8[np.ndarray, "f h2 w2 3"]) -> Clip:
+    def check(self, made: UInt8[np.ndarray, "n h w 3"]) -> Clip:
         """Return the frames made; those that hold the last key frame longer are cut off.
 
         Raises:
