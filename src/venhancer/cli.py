@@ -103,6 +103,8 @@ def make_parser() -> OneLineParser:
     train = _add_command(commands, "train", _train, "RECIPE", "Train a model, or go on where training stopped.")
     train.set_defaults(when_stopped="the same command goes on from there")
     train.add_argument("recipe", metavar="RECIPE", type=Path, help="YAML file of training settings.")
+    train.add_argument("--dry-run", action="store_true", help="Show what the run will cost and stop.")
+    train.add_argument("--tflops", metavar="N", type=float, help="With --dry-run: also how long it takes at this rate.")
     train.add_argument("--quiet", action="store_true", help="Show the result only.")
 
     index = _add_command(commands, "train index", _train_index, "FOLDER", "Make the manifest that training reads.")
@@ -263,9 +265,15 @@ def _train(arguments: argparse.Namespace) -> None:
         from venhancer.training.settings import TrainSettings
 
         settings = TrainSettings.from_file(arguments.recipe)
+        from venhancer.training.cost import run_cost
         from venhancer.training.loop import train
     except ModuleNotFoundError as error:
         raise SettingsError(f"training needs {error.name}; run pip install 'venhancer[train]'") from error
+    if arguments.tflops is not None and not (arguments.dry_run and arguments.tflops > 0):
+        raise SettingsError(f"--tflops {arguments.tflops:g} is for --dry-run and above 0; pass both, such as 300")
+    if arguments.dry_run:
+        terminal.show_rows(run_cost(settings).describe(arguments.tflops))
+        return
     if not arguments.debug:
         _hush_libraries()
     if not arguments.quiet:

@@ -41,7 +41,7 @@ FLAGS = {
         "--input-noise --input-crf --no-reference --metrics --lpips-weights --dists-weights --output --cache --fresh "
         "--quiet"
     ),
-    "train": "--debug --quiet",
+    "train": "--debug --dry-run --tflops --quiet",
     "train index": "--debug --output --overwrite --quiet --licence --split --captions --shortest --longest --smallest "
     "--darkest --stillest --whole-files --moves --move-size --move-frames --parallax-share --rate --shard-size "
     "--workers",

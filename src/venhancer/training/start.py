@@ -152,8 +152,25 @@ def _new_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
             differences.append((vae.encode_frames(example.target) - start).transpose(0, 1).flatten(1))
         residual_scale = [round(float(deviation), 5) for deviation in torch.cat(differences, dim=1).std(dim=1)]
 
-    shape = {
+    unet = VideoUNet(**new_shape(network))
+    tokenizer = ByT5Tokenizer(extra_ids=0)
+    return VEnhancerPipeline(
+        vae=vae,
+        unet=unet,
+        controlnet=VideoControlNet.from_unet(unet),
+        text_encoder=new_text_encoder(network),
+        tokenizer=tokenizer,
+        residual_scale=residual_scale,
+        between=between,
+        defaults=dict(settings.defaults),
+    )
+
+
+def new_shape(network: NetworkSettings) -> dict[str, Any]:
+    """Return the hyper-parameters of the base network of a model made from nothing."""
+    return {
         "in_channels": network.latent_channels,
+        "out_channels": network.latent_channels,
         "base_channels": network.base_channels,
         "channel_mults": network.channel_mults,
         "blocks_per_level": network.blocks_per_level,
@@ -163,23 +180,12 @@ def _new_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
         "entry_heads": network.entry_heads,
         "norm_groups": network.norm_groups,
     }
-    unet = VideoUNet(**shape, out_channels=network.latent_channels)
-    tokenizer = ByT5Tokenizer(extra_ids=0)
-    return VEnhancerPipeline(
-        vae=vae,
-        unet=unet,
-        controlnet=VideoControlNet.from_unet(unet),
-        text_encoder=_byte_text_encoder(network, tokenizer),
-        tokenizer=tokenizer,
-        residual_scale=residual_scale,
-        between=between,
-        defaults=dict(settings.defaults),
-    )
 
 
-def _byte_text_encoder(network: NetworkSettings, tokenizer: ByT5Tokenizer) -> CLIPTextModel:
+def new_text_encoder(network: NetworkSettings) -> CLIPTextModel:
+    """Return a small text encoder over bytes."""
     config = CLIPTextConfig(
-        vocab_size=len(tokenizer),
+        vocab_size=len(ByT5Tokenizer(extra_ids=0)),
         hidden_size=network.text_dim,
         intermediate_size=2 * network.text_dim,
         num_hidden_layers=network.text_layers,

@@ -1,0 +1,190 @@
+"""What a run will cost, before anything is loaded: parameters, floating-point operations, bytes and samples.
+
+FLOPs are those of `venhancer.estimate`, forwards and backwards of both networks over clips of the most frames; the
+autoencoder, the text encoder and losses in pixels are not counted. Activations are an estimate from what the blocks
+keep for the backward pass; the rest of the memory is exact.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import nn
+
+from venhancer.estimate import CONTROL, DECODER, ENCODER, Grid, network_flops
+from venhancer.models import VideoControlNet, VideoUNet
+from venhancer.network_shape import NetworkShape
+from venhancer.training.settings import TrainSettings
+from venhancer.training.start import TEXT_WINDOW, check_crop, new_shape, new_text_encoder
+from venhancer.traits import load_traits
+
+# Bytes a block keeps for each of its output's values: measured, in float32 and in mixed precision.
+_KEPT_BY_RES_BLOCK = {"no": 68, "bf16": 42}
+_KEPT_BY_TRANSFORMERS = {"no": 273, "bf16": 144}  # spatial and temporal together
+_BYTES_OF_MOMENTS = {"adamw": 8, "adamw_8bit": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCost:
+    """The cost of a run.
+
+    Args:
+        trained: parameters that learn, by network.
+        frozen: parameters that do not; "others" are those of the autoencoder and, where it is frozen, the text encoder.
+        step_flops: of the networks in one step, over all processes.
+        memory: bytes by what they hold, of one process that shares nothing out.
+        settings: of the run.
+    """
+
+    trained: dict[str, int]
+    frozen: dict[str, int]
+    step_flops: int
+    memory: dict[str, int]
+    settings: TrainSettings
+
+    def describe(self, tflops: float | None = None) -> Iterator[tuple[str, str]]:
+        """Yield labels and values for people.
+
+        Args:
+            tflops: the rate of all processes together that time is told for.
+        """
+        settings = self.settings
+        clips = settings.steps * settings.batch_size
+        micro = settings.batch_size // settings.groups
+        yield "trained", _parameters(self.trained)
+        yield "frozen", _parameters(self.frozen)
+        yield "steps", f"{settings.steps:,} of {settings.batch_size} clips ({settings.groups} x {micro})"
+        height, width = settings.crop
+        yield "samples seen", f"{clips:,} clips of up to {settings.frames} frames of {width}x{height}"
+        yield "FLOPs a step", f"{self.step_flops / 1e12:,.4g} T"
+        yield "FLOPs in all", f"{self.step_flops * settings.steps / 1e15:,.4g} P"
+        yield "memory (estimate)", ", ".join(f"{name} {size / 1e9:.2f} GB" for name, size in self.memory.items())
+        yield "in all", f"{sum(self.memory.values()) / 1e9:.2f} GB a process"
+        if settings.shard:
+            yield "shared out", "all but the activations, over the processes"
+        if tflops is not None:
+            seconds = self.step_flops / (tflops * 1e12)
+            hours = seconds * settings.steps / 3600
+            yield f"at {tflops:g} TFLOP/s", f"{seconds:,.3g} s a step, {hours:,.4g} hours in all"
+
+
+def run_cost(settings: TrainSettings) -> RunCost:
+    """Return what a run will cost.
+
+    Raises:
+        SettingsError: the crop does not fit the model, or the model is unknown.
+    """
+    check_crop(settings)
+    if settings.start_from is None:
+        shape, pixels, tokens = NetworkShape(**new_shape(settings.network)), settings.network.patch, TEXT_WINDOW
+    else:
+        traits = load_traits(str(settings.start_from))
+        shape, pixels, tokens = traits.network, traits.pixels_per_latent, traits.text_tokens
+    trained, frozen = _count_parameters(settings, shape)
+    grid = Grid(settings.frames, settings.crop[0] // pixels, settings.crop[1] // pixels)
+    flops = network_flops(shape, *grid, tokens).by_part
+    passes = _passes(settings)
+    learning, whole = sum(trained.values()), sum(trained.values()) + sum(frozen.values())
+    micro = settings.batch_size // settings.groups
+    return RunCost(
+        trained=trained,
+        frozen=frozen,
+        step_flops=settings.batch_size * sum(flops[part] * passes[part] for part in flops),
+        memory={
+            "weights": 4 * whole,
+            "gradients": 4 * learning,
+            "moments": _BYTES_OF_MOMENTS[settings.optimizer] * learning,
+            "average": 4 * learning,
+            "activations": micro * _activation_bytes(settings, shape, grid, passes),
+        },
+        settings=settings,
+    )
+
+
+def _count_parameters(settings: TrainSettings, shape: NetworkShape) -> tuple[dict[str, int], dict[str, int]]:
+    """Return how many parameters learn and how many do not, by network; nothing is allocated."""
+    arguments = asdict(shape)
+    with torch.device("meta"):
+        unet = VideoUNet(**arguments)
+        controlnet = VideoControlNet(**{name: value for name, value in arguments.items() if name != "out_channels"})
+        text_encoder = new_text_encoder(settings.network) if settings.start_from is None else None
+    networks: dict[str, nn.Module] = {"unet": unet, "controlnet": controlnet}
+    counts = {name: sum(parameter.numel() for parameter in each.parameters()) for name, each in networks.items()}
+    learns = {"unet": settings.train in ("unet", "all"), "controlnet": settings.train in ("controlnet", "all")}
+    trained = {name: count for name, count in counts.items() if learns[name]}
+    frozen = {name: count for name, count in counts.items() if not learns[name]}
+    if settings.train == "lora":
+        trained = {f"adapters of {name}": _count_adapters(settings, networks[name]) for name in settings.lora.networks}
+    if text_encoder is not None:
+        trained["text_encoder"] = sum(parameter.numel() for parameter in text_encoder.parameters())
+    else:
+        frozen["others"] = load_traits(str(settings.start_from)).companion_parameters
+    return trained, frozen
+
+
+def _count_adapters(settings: TrainSettings, network: nn.Module) -> int:
+    return sum(
+        settings.lora.rank * (layer.in_features + layer.out_features)
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Linear) and name.rpartition(".")[2] in settings.lora.layers
+    )
+
+
+def _passes(settings: TrainSettings) -> dict[str, int]:
+    """Return how often each part of the networks is run through: forwards, for its inputs, for its own weights.
+
+    Nothing behind the base network's decoder is reached through frozen weights unless something there learns.
+    """
+    adapted = settings.lora.networks if settings.train == "lora" else ()
+    whole_unet, whole_control = settings.train in ("unet", "all"), settings.train in ("controlnet", "all")
+    passes = {
+        CONTROL: 3 if whole_control else 2 if "controlnet" in adapted else 1,
+        ENCODER: 3 if whole_unet else 2 if "unet" in adapted else 1,
+        DECODER: 3 if whole_unet else 2,
+    }
+    again = 1 if settings.gradient_checkpointing else 0
+    return {part: count + again * (count > 1) for part, count in passes.items()}
+
+
+def _activation_bytes(settings: TrainSettings, shape: NetworkShape, grid: Grid, passes: dict[str, int]) -> int:
+    """Return what a clip's forward keeps for the backward pass, of the parts that one goes through."""
+    stages = [*_encoder_stages(shape, grid, CONTROL), *_encoder_stages(shape, grid, ENCODER)]
+    stages += _decoder_stages(shape, grid)
+    kept, largest = 0, 0
+    for part, values, entering, blocks, attention in stages:
+        if passes[part] == 1:
+            continue
+        transformers = _KEPT_BY_TRANSFORMERS[settings.precision] if attention else 0
+        own = values * (blocks * _KEPT_BY_RES_BLOCK[settings.precision] + transformers)
+        kept += 4 * entering if settings.gradient_checkpointing else own
+        largest = max(largest, own)
+    return kept + (largest if settings.gradient_checkpointing else 0)
+
+
+def _encoder_stages(shape: NetworkShape, grid: Grid, part: str) -> Iterator[tuple[str, int, int, int, bool]]:
+    """Yield part, output values, input values, ResBlocks and whether there is attention of every stage way down."""
+    channels = shape.base_channels
+    for level, (width, attention) in enumerate(zip(shape.widths, shape.attention_levels, strict=True)):
+        grid = grid.down() if level > 0 else grid
+        for _ in range(shape.blocks_per_level):
+            yield part, grid.tokens * width, grid.tokens * channels, 1, attention
+            channels = width
+    yield part, grid.tokens * channels, grid.tokens * channels, 2, True
+
+
+def _decoder_stages(shape: NetworkShape, grid: Grid) -> Iterator[tuple[str, int, int, int, bool]]:
+    """Yield the same of every stage of the way up, the last first."""
+    skips, channels = [skip.channels for skip in shape.skips], shape.widths[-1]
+    grids = [grid]
+    while len(grids) < len(shape.widths):
+        grids.append(grids[-1].down())
+    for level in reversed(range(len(shape.widths))):
+        tokens, attention = grids[level].tokens, shape.attention_levels[level]
+        for _ in range(shape.blocks_per_level + 1):
+            yield DECODER, tokens * shape.widths[level], tokens * (channels + skips.pop()), 1, attention
+            channels = shape.widths[level]
+
+
+def _parameters(counts: dict[str, int]) -> str:
+    shown = ", ".join(f"{name} {count / 1e6:,.2f} M" for name, count in counts.items())
+    return f"{sum(counts.values()) / 1e6:,.2f} M parameters ({shown})" if counts else "nothing"
