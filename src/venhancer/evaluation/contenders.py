@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from venhancer.errors import SettingsError
 from venhancer.evaluation.baselines.baseline import Baseline, Clip, Job
@@ -83,7 +84,7 @@ def parse_pairs(pairs: Sequence[str], text: str) -> dict[str, str]:
     for pair in pairs:
         if "=" not in pair:
             raise SettingsError(f"contender {text}: {pair!r} is not name=value; such as nano@noise_augmentation=0")
-    return dict(pair.partition("=")[::2] for pair in pairs)
+    return {name.replace("-", "_"): value for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
 def model_contender(model: str | Path, settings: Mapping[str, object], *, name: str = "") -> Contender:
@@ -104,6 +105,7 @@ def model_contender(model: str | Path, settings: Mapping[str, object], *, name: 
             f"contender {name or model}: {min(shared)} is the same for all; use --scale, --temporal-factor"
         )
     parse_settings(**settings)
+    asked: dict[str, Any] = dict(settings)
     folder = find_model(model)
 
     def load() -> Baseline:
@@ -113,7 +115,7 @@ def model_contender(model: str | Path, settings: Mapping[str, object], *, name: 
 
         def enhance(job: Job) -> Clip:
             rate = job.rate * job.factor
-            return pipeline(job.key_frames, scale=job.scale, fps=rate, source_fps=job.rate, **settings)
+            return pipeline(job.key_frames, scale=job.scale, fps=rate, source_fps=job.rate, **asked)
 
         return enhance
 

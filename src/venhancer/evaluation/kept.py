@@ -74,7 +74,7 @@ def digest(frames: np.ndarray | None) -> str:
     if frames is None:
         return ""
     found = hashlib.sha256(str(frames.shape).encode())
-    found.update(np.ascontiguousarray(frames))
+    found.update(np.ascontiguousarray(frames).data)
     return found.hexdigest()[:16]
 
 
