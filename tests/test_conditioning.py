@@ -2,9 +2,17 @@
 
 import pytest
 import torch
+from moving import drifting
 from torch.testing import assert_close
 
-from venhancer.conditioning import LatentSpace, augment_noise, make_conditions, resize_frames, spread_key_frames
+from venhancer.conditioning import (
+    LatentSpace,
+    augment_noise,
+    encode_clip,
+    make_conditions,
+    resize_frames,
+    spread_key_frames,
+)
 from venhancer.diffusion.schedule import Schedule
 
 SCHEDULE = Schedule()
@@ -55,12 +63,38 @@ def conditions(level: int = 0, between="repeat"):
     return make_conditions(
         keys,
         mask,
+        spread_key_frames(keys, mask, between),
         noise=random(1, 4, 3, 2, 2, seed=1),
         noise_augmentation=torch.tensor([level]),
         downscale_factor=torch.tensor([4.0]),
         schedule=SCHEDULE,
-        between=between,
     )
+
+
+def patches(frames: torch.Tensor) -> torch.Tensor:
+    """Encode without loss: the pixels of each 4 x 4 patch become channels."""
+    pictures = frames[0].movedim(1, 0)
+    return torch.nn.functional.pixel_unshuffle(pictures, 4).movedim(0, 1)[None]
+
+
+def test_frames_that_the_flow_moves_start_nearest_to_the_truth():
+    moving = drifting(7)
+    mask = torch.tensor([True, False, False, True, False, False, True])
+    truth = patches(moving.movedim(0, 1)[None])
+    errors = {}
+    for between in ("repeat", "blend", "flow"):
+        latents, starts = encode_clip(iter(moving[mask]), mask, between, patches)
+        assert_close(latents, truth[:, :, mask])
+        assert_close(starts[:, :, mask], latents)
+        errors[between] = float((starts - truth).abs().mean())
+    assert errors["flow"] < 0.3 * errors["blend"] < 0.3 * errors["repeat"]
+
+
+def test_frames_outside_all_key_frames_hold_the_nearest():
+    mask = torch.tensor([False, True, False, True, False])
+    _, starts = encode_clip(iter(drifting(2)), mask, "flow", patches)
+    assert torch.equal(starts[:, :, 0], starts[:, :, 1])
+    assert torch.equal(starts[:, :, 4], starts[:, :, 3])
 
 
 def test_a_window_takes_its_own_key_frames():

@@ -5,6 +5,7 @@ conditioning, VEnhancer, sec. 3.2): their latents with some noise on them, how m
 input was. Every frame, key or not, also has *start latents*: what is known of it before the network speaks.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, Self, TypeAlias
 
@@ -16,8 +17,10 @@ from torch import Tensor
 
 from venhancer.diffusion.schedule import Schedule
 from venhancer.models.controlnet import KeyFrames
+from venhancer.motion import frames_between
 
-Between: TypeAlias = Literal["repeat", "blend"]
+Between: TypeAlias = Literal["repeat", "blend", "flow"]
+Encode: TypeAlias = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,27 +55,27 @@ class Conditions:
 def make_conditions(
     key_frame_latents: Float[Tensor, "b c k h w"],
     key_frame_mask: Bool[Tensor, "b f"],
+    start_latents: Float[Tensor, "b c f h w"],
     *,
     noise: Float[Tensor, "b c k h w"],
     noise_augmentation: Int[Tensor, " b"],
     downscale_factor: Float[Tensor, " b"],
     schedule: Schedule,
-    between: Between,
 ) -> Conditions:
     """Return the conditions of clips whose key frames have been resized and encoded.
 
     Args:
         key_frame_latents: clean latents of the key frames, in order.
         key_frame_mask: which frames are key frames; as many True a clip as there are latents.
+        start_latents: what is known of every frame, see `encode_clip`.
         noise: unit noise for the key frames.
         noise_augmentation: 0 for none, else n of 1..300 puts the noise of timestep n - 1 on the key frames.
         downscale_factor: the scale that the network is told.
         schedule: the noise schedule.
-        between: how the frames between key frames start: as a copy of the one before, or as a blend of both.
     """
     latents, noise_timesteps = augment_noise(key_frame_latents, noise, noise_augmentation, schedule)
     return Conditions(
-        start_latents=spread_key_frames(key_frame_latents, key_frame_mask, between),
+        start_latents=start_latents,
         key_frames=KeyFrames(latents, key_frame_mask, noise_timesteps, downscale_factor),
     )
 
@@ -93,8 +96,41 @@ def augment_noise(
     return torch.where(untouched, latents, noisy), timesteps
 
 
+def encode_clip(
+    key_frames: Iterable[Float[Tensor, "3 h w"]], key_frame_mask: Bool[Tensor, " f"], between: Between, encode: Encode
+) -> tuple[Float[Tensor, "1 c k h2 w2"], Float[Tensor, "1 c f h2 w2"]]:
+    """Return the latents of a clip's key frames, and those that all its frames start from; two frames are held.
+
+    Args:
+        key_frames: resized to the output's size, in [-1, 1].
+        key_frame_mask: which frames of the clip they are.
+        between: how the frames between key frames start: as a copy of the one before, as a blend of both, or moved
+            along the optical flow between them.
+        encode: frames to latents, `1 3 f h w` to `1 c f h2 w2`.
+    """
+    key_frame_latents: list[Tensor] = []
+    moved: dict[int, Tensor] = {}
+    positions = key_frame_mask.nonzero().flatten().tolist()
+    before: Tensor | None = None
+    for number, frame in enumerate(key_frames):
+        key_frame_latents.append(encode(frame[None, :, None]))
+        if between == "flow" and before is not None:
+            inside = range(positions[number - 1] + 1, positions[number])
+            times = [(index - inside.start + 1) / (len(inside) + 1) for index in inside]
+            for index, picture in zip(inside, frames_between(before, frame, times), strict=True):
+                moved[index] = encode(picture[None, :, None])
+        before = frame
+    latents = torch.cat(key_frame_latents, dim=2)
+    starts = spread_key_frames(latents, key_frame_mask[None], "blend" if between == "blend" else "repeat")
+    for index, picture in moved.items():
+        starts[:, :, index] = picture[:, :, 0]
+    return latents, starts
+
+
 def spread_key_frames(
-    key_frame_latents: Float[Tensor, "b c k h w"], key_frame_mask: Bool[Tensor, "b f"], between: Between
+    key_frame_latents: Float[Tensor, "b c k h w"],
+    key_frame_mask: Bool[Tensor, "b f"],
+    between: Literal["repeat", "blend"],
 ) -> Float[Tensor, "b c f h w"]:
     """Return latents for every frame: the key frames' own, and their neighbours' in between.
 

@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
-from venhancer.conditioning import Between, Conditions, LatentSpace, make_conditions, resize_frames
+from venhancer.conditioning import Between, Conditions, LatentSpace, encode_clip, make_conditions, resize_frames
 from venhancer.diffusion.denoiser import Denoiser, Guided, Windowed
 from venhancer.diffusion.samplers import SOLVERS
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
@@ -153,18 +153,19 @@ class VEnhancerPipeline(DiffusionPipeline):
     @torch.inference_mode()
     def encode(self, frames: Iterable[UInt8[np.ndarray, "h w 3"]], plan: EnhancePlan, segment: Segment) -> Conditions:
         """Return the conditions of a segment from the input frames behind its key frames."""
-        key_frame_latents = torch.cat([self._encode_frame(frame, plan) for frame in frames], dim=2)
         is_key = torch.tensor([plan.is_key[index] for index in segment.context], device=self.device)
+        resized = (self._resize_frame(frame, plan) for frame in frames)
+        latents, start_latents = encode_clip(resized, is_key, self.config["between"], self.vae.encode_frames)
         key_frames = [index for index in segment.context if plan.is_key[index]]
         sampling = plan.sampling
         return make_conditions(
-            key_frame_latents,
+            latents,
             is_key[None],
-            noise=self._noise(plan, key_frames, key_frame_latents, KEY_FRAME_NOISE),
+            start_latents,
+            noise=self._noise(plan, key_frames, latents, KEY_FRAME_NOISE),
             noise_augmentation=torch.tensor([sampling.noise_augmentation], device=self.device),
             downscale_factor=torch.tensor([sampling.downscale_factor], device=self.device),
             schedule=self.schedule,
-            between=self.config["between"],
         )
 
     @torch.inference_mode()
@@ -198,7 +199,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         sigmas = schedule.sigmas(timesteps)
         start = self.space.enter(conditions.start_latents, conditions)
         noise = partial(self._noise, plan, segment.context, start)
-        noisy = schedule.add_noise(start, noise(START_NOISE), sampling.start_timestep)
+        noisy = schedule.add_noise(start, sampling.start_noise * noise(START_NOISE), sampling.start_timestep)
         denoised = SOLVERS[sampling.solver](
             denoise, solver_from_noisy(noisy, sigmas[0]), sigmas, noise=lambda step: noise(STEP_NOISE + step)
         )
@@ -217,13 +218,13 @@ class VEnhancerPipeline(DiffusionPipeline):
             if index in segment.frames:
                 yield picture.round().to(torch.uint8).movedim(0, -1).cpu().numpy()
 
-    def _encode_frame(self, frame: UInt8[np.ndarray, "h w 3"], plan: EnhancePlan) -> Float[Tensor, "1 c 1 h2 w2"]:
-        """Return the latents of one input frame, resized to the output and padded to the grid by its edges."""
+    def _resize_frame(self, frame: UInt8[np.ndarray, "h w 3"], plan: EnhancePlan) -> Float[Tensor, "3 h2 w2"]:
+        """Return one input frame in [-1, 1], resized to the output and padded to the grid by its edges."""
         pixels = torch.from_numpy(frame).to(self.device).movedim(-1, 0)[None, :, None].float() / 127.5 - 1
         resized = resize_frames(pixels, plan.height, plan.width)
         padding = plan.padding
         sides = (padding.left, padding.right, padding.top, padding.bottom)
-        return self.vae.encode_frames(F.pad(resized[:, :, 0], sides, mode="replicate")[:, :, None])
+        return F.pad(resized[:, :, 0], sides, mode="replicate")[0]
 
     def _predict_v(
         self, conditions: Conditions, noisy_latents: Tensor, timesteps: Tensor, prompts: Sequence[ProjectedText]

@@ -118,6 +118,12 @@ class EnhanceSettings(BaseModel):
     start_timestep: int | None = Field(
         None, ge=1, le=999, description="Where denoising starts: low keeps the resized input, 999 is pure noise."
     )
+    start_noise: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Share of that timestep's noise put on the start: 1 as usual, 0 for models finished for few steps.",
+    )
     downscale_factor: float | None = Field(
         None,
         ge=1,

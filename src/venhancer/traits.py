@@ -43,6 +43,7 @@ class SamplingDefaults:
     guidance_rescale: float = 0.2
     noise_augmentation: int = 200
     start_timestep: int = 899
+    start_noise: float = 1.0
     window_frames: int = 32
     window_overlap: int = 16
     prompt_suffix: str = ""

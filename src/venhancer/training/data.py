@@ -18,8 +18,9 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from venhancer.errors import InputError
-from venhancer.training.augment import Example, draw_integer, draw_temporal_factor, draw_uniform, make_example
+from venhancer.training.augment import Example, draw_temporal_factor, make_example
 from venhancer.training.clips import read_draw
+from venhancer.training.damage import draw_integer, draw_uniform
 from venhancer.training.draws import ClipDraws
 from venhancer.training.manifest import find_manifest, read_captions, read_manifest
 from venhancer.training.settings import TrainSettings

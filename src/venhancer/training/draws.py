@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Generator
 
 from venhancer.errors import InputError
-from venhancer.training.augment import draw_integer, draw_uniform
+from venhancer.training.damage import draw_integer, draw_uniform
 from venhancer.training.manifest import ClipEntry
 from venhancer.training.settings import DataSettings
 

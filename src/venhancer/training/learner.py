@@ -3,15 +3,17 @@
 One module, so that whatever distributes a run (DDP, FSDP2) sees every parameter and every use of it.
 """
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
-from jaxtyping import Float
-from torch import Generator, Tensor, nn
+from torch import Generator, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from venhancer.errors import SettingsError
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.training.augment import Example
 from venhancer.training.lora import add_adapters
-from venhancer.training.objective import Objective
+from venhancer.training.objective import Losses, Objective
 from venhancer.training.perceptual import PerceptualDistance, find_weights
 from venhancer.training.settings import TrainSettings
 
@@ -36,14 +38,23 @@ class Learner(nn.Module):
         self.objective = objective
         self.mixed_precision = mixed_precision
 
-    def forward(self, batch: Example, generator: Generator) -> dict[str, Float[Tensor, ""]]:
-        """Return the terms of the loss by name; their sum is minimised."""
-        with torch.autocast(batch.target.device.type, torch.bfloat16, enabled=self.mixed_precision):
-            return self.objective(self.unet, self.controlnet, self.text_encoder, batch, generator)
+    def forward(self, batch: Example, generator: Generator, step: int) -> Losses:
+        """Return what a group of clips costs at a step of the run."""
+        device = batch.target.device
+        precision = torch.autocast(device.type, torch.bfloat16, enabled=self.mixed_precision)
+        with precision, _attention_on(device):
+            return self.objective(
+                self.unet, self.controlnet, self.text_encoder, batch, generator=generator, step=step
+            )
 
     def trained(self) -> dict[str, nn.Parameter]:
         """Return the parameters that learn, by name, such as "controlnet.key_frame_conv.weight"."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+
+def _attention_on(device: torch.device) -> AbstractContextManager[None]:
+    """Return the context in which attention trains: plain products on the CPU, whose fused kernel is slow when short."""
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
 def make_learner(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Learner:
@@ -70,7 +81,7 @@ def make_learner(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Learne
 
 def make_objective(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Objective:
     """Return the objective that the settings ask for."""
-    wants_perceptual = settings.objective.one_step_share > 0 and settings.objective.perceptual_weight > 0
+    wants_perceptual = settings.objective.finishing_share > 0 and settings.objective.perceptual_weight > 0
     return Objective(
         vae=pipeline.vae.requires_grad_(requires_grad=False),
         tokenizer=pipeline.tokenizer,

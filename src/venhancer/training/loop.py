@@ -64,8 +64,8 @@ def train(settings: TrainSettings) -> Path | None:
                 batch = next(batches).to(accelerator.device)
                 generator = generator_for(settings.seed, state.step, group, 1)
                 with nullcontext() if group == mine[-1] else accelerator.no_sync(learner):
-                    terms = learner(batch, generator)
-                    loss = torch.stack(list(terms.values())).sum()
+                    losses = learner(batch, generator, state.step)
+                    loss = torch.stack(list(losses.terms.values())).sum()
                     if not torch.isfinite(loss):
                         raise JobFailed(f"the loss is {loss.item()} at step {state.step}; go on more slowly")
                     accelerator.backward(loss / len(mine))
@@ -81,7 +81,7 @@ def train(settings: TrainSettings) -> Path | None:
 
             if state.step % settings.log_every == 0 and accelerator.is_main_process:
                 rate = (state.step - started_at) / (time.monotonic() - started)
-                log(settings.output, state.step, terms, float(norm), rate)
+                log(settings.output, state.step, losses.terms, float(norm), rate)
             checkpoints.settle(wait=False)
             if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
                 checkpoints.save(state)

@@ -1,28 +1,44 @@
 """What a training step minimises.
 
-*Denoising*: predict v at a random timestep (VEnhancer, sec. 3.1 and 3.4). *One step*: start where sampling starts, take
-the sampler's only step, decode, and compare pixels and features with the target; this finishes a network for sampling
-in very few steps. Both see the conditions that inference makes.
+*Denoising*: predict v at a random timestep (VEnhancer, sec. 3.1 and 3.4). *Finishing*: start where sampling starts,
+take the sampler's few steps, decode, and compare pixels and features with the target, gradients passing through the
+last step: this finishes a network for sampling in one to four steps. Both see the conditions that inference makes.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Generator, Tensor
 from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
-from venhancer.conditioning import Between, Conditions, LatentSpace, make_conditions
+from venhancer.conditioning import Between, Conditions, LatentSpace, encode_clip, make_conditions
 from venhancer.diffusion.denoiser import PredictV
 from venhancer.diffusion.schedule import Schedule
 from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.autoencoder import ImageAutoencoder, VideoAutoencoder
 from venhancer.models.text import encode_prompts
-from venhancer.training.augment import Example, draw_uniform
+from venhancer.training.augment import Example
+from venhancer.training.damage import happens
 from venhancer.training.perceptual import PerceptualDistance
 from venhancer.training.settings import ObjectiveSettings
+
+
+class Losses(NamedTuple):
+    """What a batch costs.
+
+    Args:
+        terms: by name; their sum is minimised.
+        per_clip: the main term of each clip, unweighted: mean squared error of v, or mean absolute pixel difference.
+        timesteps: where each clip was denoised, or where its finishing started.
+    """
+
+    terms: dict[str, Float[Tensor, ""]]
+    per_clip: Float[Tensor, " b"]
+    timesteps: Int[Tensor, " b"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +52,7 @@ class Objective:
         space: where diffusion happens.
         between: how frames between key frames start.
         settings: shares and weights.
-        perceptual: the feature distance of the one-step objective; needed when its weight is not 0.
+        perceptual: the feature distance of finishing; needed when its weight is not 0.
     """
 
     vae: LinearAutoencoder | ImageAutoencoder | VideoAutoencoder
@@ -53,9 +69,11 @@ class Objective:
         controlnet: VideoControlNet,
         text_encoder: CLIPTextModel,
         batch: Example,
+        *,
         generator: Generator,
-    ) -> dict[str, Float[Tensor, ""]]:
-        """Return the terms of the loss by name; their sum is minimised."""
+        step: int,
+    ) -> Losses:
+        """Return what the networks' predictions for a batch cost at some step of the run."""
         text_embeds = encode_prompts(list(batch.caption), self.tokenizer, text_encoder)
         conditions = self.conditions(batch, generator)
 
@@ -65,55 +83,79 @@ class Objective:
             )
             return unet(noisy_latents, timesteps, unet.project_text(text_embeds), residuals).float()
 
-        if draw_uniform(generator) < self.settings.one_step_share:
-            return self._one_step(predict, batch, conditions, generator)
+        if happens(self.settings.finishing_share, generator):
+            return self._finishing(predict, batch, conditions, generator, step)
         return self._denoising(predict, batch, conditions, generator)
 
     @torch.no_grad()
     def conditions(self, batch: Example, generator: Generator) -> Conditions:
         """Return the conditions of a batch, made as inference makes them."""
-        key_frame_latents = self.vae.encode_frames(batch.key_frames)
+        clips = [
+            encode_clip(key_frames.unbind(1), mask, self.between, self.vae.encode_frames)
+            for key_frames, mask in zip(batch.key_frames, batch.key_frame_mask, strict=True)
+        ]
+        key_frame_latents, start_latents = (torch.cat(parts) for parts in zip(*clips, strict=True))
         return make_conditions(
             key_frame_latents,
             batch.key_frame_mask,
+            start_latents,
             noise=_noise_like(key_frame_latents, generator),
             noise_augmentation=batch.noise_augmentation,
             downscale_factor=batch.downscale_factor,
             schedule=self.schedule,
-            between=self.between,
         )
 
-    def _denoising(
-        self, predict: PredictV, batch: Example, conditions: Conditions, generator: Generator
-    ) -> dict[str, Tensor]:
+    def _denoising(self, predict: PredictV, batch: Example, conditions: Conditions, generator: Generator) -> Losses:
         with torch.no_grad():
             clean = self.space.enter(self.vae.encode_frames(batch.target), conditions)
         clips = clean.shape[0]
         timesteps = torch.randint(self.schedule.num_timesteps, (clips,), generator=generator).to(clean.device)
         noise = _noise_like(clean, generator)
         predicted = predict(self.schedule.add_noise(clean, noise, timesteps), timesteps)
-        return {"denoising": F.mse_loss(predicted, self.schedule.velocity(clean, noise, timesteps))}
+        errors = (predicted - self.schedule.velocity(clean, noise, timesteps)).square().mean(dim=(1, 2, 3, 4))
+        return Losses({"denoising": (self._weights(timesteps) * errors).mean()}, errors.detach(), timesteps)
 
-    def _one_step(
-        self, predict: PredictV, batch: Example, conditions: Conditions, generator: Generator
-    ) -> dict[str, Tensor]:
+    def _weights(self, timesteps: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+        """Return the weight of each timestep's error in v: min(SNR, gamma) / (SNR + 1) (Hang et al. 2023, sec. 3.4)."""
+        if self.settings.min_snr_gamma is None:
+            return torch.ones(len(timesteps), device=timesteps.device)
+        snr = self.schedule.log_snr(timesteps).exp()
+        return snr.clamp(max=self.settings.min_snr_gamma) / (snr + 1)
+
+    def _finishing(
+        self, predict: PredictV, batch: Example, conditions: Conditions, generator: Generator, step: int
+    ) -> Losses:
+        frames = self.vae.decode_frames(self._sample(predict, conditions, generator))
         settings = self.settings
-        start = self.space.enter(conditions.start_latents, conditions)
-        timesteps = torch.full((start.shape[0],), settings.one_step_timestep, device=start.device)
-        noisy = self.schedule.add_noise(start, _noise_like(start, generator), timesteps)
-        denoised = self.schedule.x0_from_v(predict(noisy, timesteps), noisy, timesteps)
-        frames = self.vae.decode_frames(self.space.leave(denoised, conditions))
-        terms = {"pixels": settings.pixel_weight * (frames - batch.target).abs().mean()}
+        differences = (frames - batch.target).abs().mean(dim=(1, 2, 3, 4))
+        terms = {"pixels": settings.pixel_weight * differences.mean()}
         if settings.frame_difference_weight and frames.shape[2] > 1:
             motion_error = (frames.diff(dim=2) - batch.target.diff(dim=2)).abs().mean()
             terms["motion"] = settings.frame_difference_weight * motion_error
-        if self.perceptual is not None:
-            chosen = torch.randperm(frames.shape[2], generator=generator)[: settings.perceptual_frames]
-            pictures, targets = (
-                rearrange(clip[:, :, chosen], "b c f h w -> (b f) c h w") for clip in (frames, batch.target)
-            )
+        if self.perceptual is not None and step >= settings.perceptual_from_step:
+            every, targets = (rearrange(clip, "b c f h w -> (b f) c h w") for clip in (frames, batch.target))
+            chosen = torch.randperm(len(every), generator=generator)[: settings.perceptual_frames].to(every.device)
+            pictures, targets = every[chosen], targets[chosen]
             terms["perceptual"] = settings.perceptual_weight * self.perceptual(pictures, targets)
-        return terms
+        timesteps = torch.full((len(frames),), settings.finishing_start_timestep, device=frames.device)
+        return Losses(terms, differences.detach(), timesteps)
+
+    def _sample(self, predict: PredictV, conditions: Conditions, generator: Generator) -> Float[Tensor, "b c f h w"]:
+        """Return the latents that a few DDIM steps arrive at; only the last one keeps gradients."""
+        settings, schedule = self.settings, self.schedule
+        start = self.space.enter(conditions.start_latents, conditions)
+        times = [
+            round(time) for time in schedule.timesteps(settings.finishing_steps, settings.finishing_start_timestep)
+        ]
+        noise = settings.finishing_start_noise * _noise_like(start, generator)
+        noisy = schedule.add_noise(start, noise, times[0])
+        with torch.no_grad():
+            for time, next_time in pairwise(times):
+                v = predict(noisy, torch.full((len(noisy),), time, device=noisy.device))
+                denoised, eps = schedule.x0_from_v(v, noisy, time), schedule.eps_from_v(v, noisy, time)
+                noisy = schedule.add_noise(denoised, eps, next_time)
+        v = predict(noisy, torch.full((len(noisy),), times[-1], device=noisy.device))
+        return self.space.leave(schedule.x0_from_v(v, noisy, times[-1]), conditions)
 
 
 def _noise_like(latents: Tensor, generator: Generator) -> Tensor:

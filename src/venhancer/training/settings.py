@@ -2,13 +2,16 @@
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from venhancer.errors import SettingsError
 from venhancer.settings import Rate
+
+Law: TypeAlias = Literal["uniform", "log"]
+Kernel: TypeAlias = Literal["area", "bicubic", "bilinear"]
 
 
 class Frozen(BaseModel):
@@ -34,7 +37,7 @@ class NetworkSettings(Frozen):
 
 
 class AugmentSettings(Frozen):
-    """Space-time augmentation of high-quality clips into training pairs (VEnhancer, sec. 3.3)."""
+    """Space-time augmentation of high-quality clips into training pairs; the defaults are the paper's (sec. 3.3)."""
 
     temporal_factors: tuple[int, ...] = Field(
         default=(1, 2, 3, 4, 5, 6, 7, 8), description="Key frames every m-th frame."
@@ -42,16 +45,37 @@ class AugmentSettings(Frozen):
     temporal_weights: tuple[float, ...] = Field(
         default=(1.0,) * 8, description="How often each temporal factor is drawn."
     )
-    downscale_range: tuple[float, float] = Field(default=(1.0, 8.0), description="Range of the downscale factor.")
-    downscale_focus: float = Field(default=0.0, ge=0, le=1, description="Share of clips that use downscale_focus_at.")
-    downscale_focus_at: float = Field(default=4.0, ge=1, le=8, description="The factor most clips are wanted at.")
-    noise_augmentation_max: int = Field(default=300, ge=0, le=300, description="Largest noise put on key frames.")
+    downscale_range: tuple[float, float] = Field(default=(1.0, 8.0), description="Range of the downscale factor s.")
+    downscale_law: Law = Field(default="uniform", description="How s is spread over its range.")
+    downscale_focus: tuple[float, ...] = Field(default=(4.0, 8.0), description="Factors drawn more often than others.")
+    downscale_focus_weights: tuple[float, ...] = Field(
+        default=(1.0, 2.0), description="How often each factor in focus is drawn among them."
+    )
+    downscale_focus_share: float = Field(default=0.6, ge=0, le=1, description="Share of clips at a factor in focus.")
+    downscale_kernels: tuple[Kernel, ...] = Field(
+        default=("area", "bicubic", "bilinear"), min_length=1, description="Anti-aliased kernels, one drawn a clip."
+    )
+    noise_augmentation_range: tuple[int, int] = Field(
+        default=(1, 300), description="Range of the noise put on key frames, t' in timesteps."
+    )
+    noise_augmentation_law: Law = Field(default="uniform", description="How t' is spread over its range.")
     clean_key_frames: float = Field(
         default=0.0, ge=0, le=1, description="Share of clips whose key frames get no noise."
     )
-    codec_share: float = Field(default=0.0, ge=0, le=1, description="Share of inputs that pass through a video codec.")
-    codec_quantiser: tuple[int, int] = Field(default=(2, 8), description="Range of that codec's quantiser, 1 to 31.")
-    blur_noise_share: float = Field(default=0.0, ge=0, le=1, description="Share of inputs with blur and sensor noise.")
+    degraded_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of inputs with real-world damage: blur, noise, JPEG, codec, resizes.",
+    )
+    unstable_share: float = Field(
+        default=0.0, ge=0, le=1, description="Share of inputs that flicker, shimmer and ghost as generated video does."
+    )
+    damage_follows_noise: bool = Field(
+        default=False,
+        description="Damage only clips with noise on their key frames, as strongly as t' is high: the noise a user "
+        "asks for then says how little the input is to be trusted.",
+    )
     low_quality_share: float = Field(default=0.0, ge=0, le=1, description="Share of targets degraded and captioned so.")
     low_quality_caption: str = Field(
         default="blurry, low quality, jpeg artifacts", description="Caption of those targets."
@@ -59,21 +83,53 @@ class AugmentSettings(Frozen):
     high_quality_suffix: str = Field(default="", description="Added to the captions of the others.")
     prompt_dropout: float = Field(default=0.1, ge=0, le=1, description="Share of prompts replaced by the empty one.")
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        pairs = {
+            "temporal_weights": (self.temporal_weights, self.temporal_factors),
+            "downscale_focus_weights": (self.downscale_focus_weights, self.downscale_focus),
+        }
+        for name, (weights, values) in pairs.items():
+            if len(weights) != len(values) or min(weights, default=0) < 0 or not sum(weights):
+                raise ValueError(
+                    f"{name} has {len(weights)} weights for {len(values)} values; give one each, not all 0"
+                )
+        bounds = {
+            "downscale_range": (self.downscale_range, (1, 8)),
+            "noise_augmentation_range": (self.noise_augmentation_range, (1, 300)),
+            "temporal_factors": ((min(self.temporal_factors), max(self.temporal_factors)), (1, 8)),
+            "downscale_focus": ((min(self.downscale_focus), max(self.downscale_focus)), (1, 8)),
+        }
+        for name, ((low, high), (least, most)) in bounds.items():
+            if not least <= low <= high <= most:
+                raise ValueError(f"{name} goes from {low} to {high}; allowed is {least} to {most}, the smaller first")
+        return self
+
 
 class ObjectiveSettings(Frozen):
-    """What the networks learn: v-prediction, and optionally the result of their own first step in pixels."""
+    """What the networks learn: v-prediction, and optionally the result of their own few sampling steps in pixels."""
 
-    one_step_share: float = Field(default=0.0, ge=0, le=1, description="Share of steps on the one-step objective.")
-    one_step_timestep: int = Field(default=899, ge=1, le=999, description="Where one-step sampling starts.")
-    pixel_weight: float = Field(
-        default=1.0, ge=0, description="Weight of the absolute pixel difference, one-step objective."
+    min_snr_gamma: float | None = Field(
+        default=None,
+        gt=0,
+        description="Weigh timesteps by min-SNR with this gamma (Hang et al. 2023); None weighs none.",
     )
-    perceptual_weight: float = Field(
-        default=0.0, ge=0, description="Weight of the VGG feature distance, one-step objective."
+    finishing_share: float = Field(
+        default=0.0, ge=0, le=1, description="Share of steps spent on the sampler's own result, compared in pixels."
     )
-    perceptual_frames: int = Field(default=3, ge=1, description="Frames a clip that the feature distance looks at.")
+    finishing_steps: int = Field(
+        default=1, ge=1, le=4, description="Sampler steps of that result; gradients pass through the last one."
+    )
+    finishing_start_timestep: int = Field(default=899, ge=1, le=999, description="Where those steps start.")
+    finishing_start_noise: float = Field(default=1.0, ge=0, le=1, description="Share of that timestep's noise there.")
+    pixel_weight: float = Field(default=1.0, ge=0, description="Weight of the absolute pixel difference.")
+    perceptual_weight: float = Field(default=0.0, ge=0, description="Weight of the VGG feature distance.")
+    perceptual_frames: int = Field(default=1, ge=1, description="Frames of a group that the feature distance looks at.")
+    perceptual_from_step: int = Field(
+        default=0, ge=0, description="First step with the feature distance, so that fidelity can come first."
+    )
     frame_difference_weight: float = Field(
-        default=0.0, ge=0, description="Weight of errors in motion, one-step objective."
+        default=0.0, ge=0, description="Weight of errors in the change from frame to frame."
     )
 
 
@@ -138,7 +194,7 @@ class TrainSettings(Frozen):
     augment: AugmentSettings = AugmentSettings()
     objective: ObjectiveSettings = ObjectiveSettings()
     relative_to_start: bool = Field(default=False, description="Predict what to add to the resized input.")
-    between: Literal["repeat", "blend"] | None = Field(
+    between: Literal["repeat", "blend", "flow"] | None = Field(
         default=None, description="How frames between key frames start; the model's own way, or repeat from nothing."
     )
     defaults: dict[str, float | int | str] = Field(

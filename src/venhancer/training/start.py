@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import ByT5Tokenizer, CLIPTextConfig, CLIPTextModel
 
-from venhancer.conditioning import spread_key_frames
+from venhancer.conditioning import encode_clip
 from venhancer.errors import JobFailed, SettingsError
 from venhancer.model_folders import find_model
 from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
@@ -148,8 +148,11 @@ def _new_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
     if settings.relative_to_start:
         differences = []
         for example in examples:
-            start = spread_key_frames(vae.encode_frames(example.key_frames), example.key_frame_mask, between)
-            differences.append((vae.encode_frames(example.target) - start).transpose(0, 1).flatten(1))
+            for target, key_frames, mask in zip(
+                example.target, example.key_frames, example.key_frame_mask, strict=True
+            ):
+                _, start = encode_clip(key_frames.unbind(1), mask, between, vae.encode_frames)
+                differences.append((vae.encode_frames(target[None]) - start)[0].flatten(1))
         residual_scale = [round(float(deviation), 5) for deviation in torch.cat(differences, dim=1).std(dim=1)]
 
     unet = VideoUNet(**new_shape(network))
