@@ -25,8 +25,8 @@ COMMANDS = [
 ]
 SETTINGS = (
     "--scale --size --fps --slow -p --prompt --negative-prompt --prompt-suffix --steps --solver --timetable "
-    "--guidance-scale --guidance-rescale --noise-aug --noise-augmentation --start-timestep --downscale-factor --seed "
-    "--window-frames --window-overlap --crf --codec --model"
+    "--guidance-scale --guidance-rescale --noise-aug --noise-augmentation --start-timestep --start-noise "
+    "--downscale-factor --seed --window-frames --window-overlap --crf --codec --model"
 )
 FLAGS = {
     "": "--version",

@@ -44,7 +44,6 @@ PUBLIC = [
 WITHOUT_TORCH = ("venhancer", "venhancer.cli", "venhancer.enhance", "venhancer.media.writer", "venhancer.terminal")
 AT_HOME = {
     "accelerate": "training",
-    "cv2": "evaluation",
     "gradio": "ui",
     "imageio_ffmpeg": "evaluation",
     "ncnn": "evaluation",

@@ -43,9 +43,7 @@ class Learner(nn.Module):
         device = batch.target.device
         precision = torch.autocast(device.type, torch.bfloat16, enabled=self.mixed_precision)
         with precision, _attention_on(device):
-            return self.objective(
-                self.unet, self.controlnet, self.text_encoder, batch, generator=generator, step=step
-            )
+            return self.objective(self.unet, self.controlnet, self.text_encoder, batch, generator=generator, step=step)
 
     def trained(self) -> dict[str, nn.Parameter]:
         """Return the parameters that learn, by name, such as "controlnet.key_frame_conv.weight"."""
@@ -53,7 +51,7 @@ class Learner(nn.Module):
 
 
 def _attention_on(device: torch.device) -> AbstractContextManager[None]:
-    """Return the context in which attention trains: plain products on the CPU, whose fused kernel is slow when short."""
+    """Return the context attention trains in: plain products on the CPU, whose fused kernel is slow when short."""
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
