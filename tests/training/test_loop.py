@@ -33,7 +33,7 @@ def test_steps_lower_the_loss_on_one_batch(tmp_path):
     batch = Batches(settings).group(0, 0)
     losses = []
     for _ in range(12):
-        terms = learner(batch, generator_for(0, 0))
+        terms = learner(batch, generator_for(0, 0), 0).terms
         loss = torch.stack(list(terms.values())).sum()
         loss.backward()
         optimizer.step()
