@@ -6,15 +6,14 @@ Run by `make demo`. The clip is 2 seconds of a shot of Big Buck Bunny that the m
 
 import resource
 import time
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 
 import venhancer
 from venhancer.media.probe import probe
 from venhancer.media.reader import read_frames
+from venhancer.pictures import Box, contact_sheet, save_picture
 from venhancer.settings import parse_settings
 
 HERE = Path(__file__).parent
@@ -31,7 +30,7 @@ def main() -> None:
     settings = parse_settings(scale=4, fps=24, prompt="a rabbit in a meadow")
     print(f"enhancing {SOURCE.name} (160x90, 8 fps) to 640x360, 24 fps with the embedded model ...")
     report = venhancer.enhance_video(SOURCE, target, venhancer.load_pipeline("nano"), settings, overwrite=True)
-    picture = save_png(side_by_side(SOURCE, target, report.plan.source), OUTPUT / "side_by_side.png")
+    picture = save_picture(side_by_side(SOURCE, target, report.plan.source), OUTPUT / "side_by_side.png")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"video:   {target}")
     print(f"picture: {picture} (left: the input, enlarged; right: the result)")
@@ -41,24 +40,16 @@ def main() -> None:
 
 
 def side_by_side(source: Path, target: Path, shown_from: tuple[int, ...]) -> np.ndarray:
-    """Return some output frames, each beside the input frame on screen at that time, enlarged by its pixels."""
-    before, after = (list(read_frames(probe(path))) for path in (source, target))
-    rows = []
-    for index in SHOWN:
-        scale = after[index].shape[0] // before[0].shape[0]
-        enlarged = before[shown_from[index]].repeat(scale, axis=0).repeat(scale, axis=1)
-        rows.append(np.concatenate([enlarged, after[index]], axis=1))
-    return np.concatenate(rows, axis=0)
-
-
-def save_png(picture: np.ndarray, path: Path) -> Path:
-    """Write an RGB picture and return its path."""
-    encoder = av.CodecContext.create("png", "w")
-    encoder.height, encoder.width = picture.shape[:2]
-    encoder.pix_fmt, encoder.time_base = "rgb24", Fraction(1)
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-    path.write_bytes(b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)]))
-    return path
+    """Return some output frames, each beside the input frame on screen at that time, and a part of both enlarged."""
+    before, after = (np.stack(list(read_frames(probe(path)))) for path in (source, target))
+    pictures = [[before[shown_from[index]], after[index]] for index in SHOWN]
+    return contact_sheet(
+        pictures,
+        rows=["a key frame", "made from nothing"],
+        columns=["input: 160x90, 8 frames a second", "result: 640x360, 24 frames a second"],
+        crop=Box(0.5, 0.15, 0.3, 0.3),
+        cell_width=640,
+    )
 
 
 if __name__ == "__main__":

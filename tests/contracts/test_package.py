@@ -47,7 +47,6 @@ AT_HOME = {
     "gradio": "ui",
     "imageio_ffmpeg": "evaluation",
     "ncnn": "evaluation",
-    "PIL": ("evaluation", "training"),
     "ray": "fleet",
     "stlpips_pytorch": ("evaluation", "training"),
     "yaml": "training",
