@@ -53,7 +53,7 @@ class OneLineParser(argparse.ArgumentParser):
         choices = [name for action in self._actions if action.nargs == argparse.PARSER for name in action.choices or ()]
         if " ".join(words[:2]) in choices:
             words[:2] = [" ".join(words[:2])]
-        return super().parse_known_args(words, namespace)
+        return super().parse_known_args(words, namespace or argparse.Namespace())
 
     def error(self, message: str) -> NoReturn:
         """Refuse arguments that do not parse.

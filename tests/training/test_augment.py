@@ -22,7 +22,7 @@ def generator(seed: int = 0) -> torch.Generator:
 def test_example_is_a_function_of_its_generator():
     settings = AugmentSettings(degraded_share=0.5, unstable_share=0.5, low_quality_share=0.5)
     first, again, other = (augment.make_example(clip(), "a dog", 3, settings, generator(seed)) for seed in (1, 1, 2))
-    assert all(torch.equal(a, b) for a, b in zip(first[:-1], again[:-1], strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(first[:-2], again[:-2], strict=True))
     assert not torch.equal(first.key_frames, other.key_frames)
 
 

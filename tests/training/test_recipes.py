@@ -39,3 +39,41 @@ def test_mistakes_are_one_line(tmp_path, text, message):
 def test_a_missing_recipe_is_one_line(tmp_path):
     with pytest.raises(SettingsError, match="cannot be read"):
         TrainSettings.from_file(tmp_path / "none.yaml")
+
+
+HEAD = "output: a\ncrop: [8, 8]\nsteps: 1\ntrain: all\n"
+
+
+def test_a_path_is_short_for_a_manifest(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"{HEAD}data: clips\n")
+    short = TrainSettings.from_file(recipe)
+    recipe.write_text(f"{HEAD}data: {{manifest: clips}}\n")
+    assert TrainSettings.from_file(recipe) == short
+    assert short.data.manifest == Path("clips")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("{manifest: a, crop_form: centre}", "did you mean crop_from"),
+        ("{manifest: a, fps: fast}", r"data\.fps fast is not a plain number or fraction"),
+        ("{manifest: a, latent_cache: b}", "set crop_from: centre and mirrored_share: 0, or leave it out"),
+        ("{manifest: a, latent_cache: b, crop_from: centre}", "and mirrored_share 0.5"),
+        ("{crop_from: centre}", r"data\.manifest is .*: field required"),
+    ],
+)
+def test_mistakes_in_the_data_are_one_line(tmp_path, data, message):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"{HEAD}data: {data}\n")
+    with pytest.raises(SettingsError, match=message) as raised:
+        TrainSettings.from_file(recipe)
+    assert "\n" not in str(raised.value)
+
+
+def test_degraded_targets_cannot_be_cached(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    data = "data: {manifest: a, latent_cache: b, crop_from: centre, mirrored_share: 0}\n"
+    recipe.write_text(f"{HEAD}{data}augment: {{low_quality_share: 0.1}}\n")
+    with pytest.raises(SettingsError, match=r"low_quality_share 0\.1\); set that to 0, or leave the cache out"):
+        TrainSettings.from_file(recipe)

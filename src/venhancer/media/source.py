@@ -85,6 +85,7 @@ def _open(content: str | BufferedIOBase, path: Path) -> InputContainer:
     with failures_as(InputError, f"{path} is damaged, cut short, or no mp4, mov, mkv, webm, avi, mpeg, ts or gif file"):
         return av.open(
             content,
+            mode="r",
             options={"protocol_whitelist": "file", "format_whitelist": CONTAINERS},
             metadata_errors="surrogateescape",
         )

@@ -35,6 +35,7 @@ class Example(NamedTuple):
         downscale_factor: how much smaller the low-quality side was.
         noise_augmentation: 0..300, see `make_conditions`.
         caption: what the prompt says.
+        target_latents: the target encoded, where a cache has it.
     """
 
     target: Float[Tensor, "*b c f h w"]
@@ -43,6 +44,7 @@ class Example(NamedTuple):
     downscale_factor: Float[Tensor, "*b"]
     noise_augmentation: Tensor
     caption: str | list[str]
+    target_latents: Float[Tensor, "*b c2 f h2 w2"] | None = None
 
     def to(self, device: torch.device) -> Self:
         """Return the example on another device."""

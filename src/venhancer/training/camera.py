@@ -132,8 +132,9 @@ def _draw_layer(
     view = np.array([typical, typical * size[1] / size[0]]) * scale
     inside = np.array([front.width, front.height]) - view
     corner = generator.uniform(0, 1, 2) * np.maximum(inside, 0)
-    box = tuple(round(float(side)) for side in (*corner, *(corner + view)))
-    piece = front.crop(box).convert("RGB")
+    left, top = corner.round().astype(int).tolist()
+    right, bottom = (corner + view).round().astype(int).tolist()
+    piece = front.crop((left, top, right, bottom)).convert("RGB")
     piece.putalpha(Image.fromarray(draw_outline(generator, (piece.width, piece.height))))
     where = view * generator.uniform(0.35, 0.65, 2)
     return piece, move.nearer(float(generator.uniform(1.4, 3)), where, scale)

@@ -147,7 +147,7 @@ class ShardMember(io.RawIOBase):
         """Return the position."""
         return self.position
 
-    def readinto(self, buffer: bytearray | memoryview) -> int:
+    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Fill a buffer as far as the member goes and return how many bytes that was."""
         room = memoryview(buffer)[: max(0, self.size - self.position)]
         self.file.seek(self.offset + self.position)

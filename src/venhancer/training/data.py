@@ -8,7 +8,7 @@ over in the same way everywhere: the next one is drawn from the group's own gene
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,10 +18,12 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from venhancer.errors import InputError
+from venhancer.progress import SILENT, Progress
 from venhancer.training.augment import Example, draw_temporal_factor, make_example
 from venhancer.training.clips import read_draw
 from venhancer.training.damage import draw_integer, draw_uniform
 from venhancer.training.draws import ClipDraws
+from venhancer.training.latents import Autoencoder, LatentCache, fill_cache
 from venhancer.training.manifest import find_manifest, read_captions, read_manifest
 from venhancer.training.settings import TrainSettings
 
@@ -69,6 +71,7 @@ class Batches(Dataset[Prepared]):
             pairs = zip(entries, captions, strict=True)
             entries = [entry.model_copy(update={"caption": caption}) for entry, caption in pairs]
         self.draws = ClipDraws.fitting(entries, settings.data, settings.crop, settings.frames)
+        self.cache = LatentCache(settings.data.latent_cache) if settings.data.latent_cache is not None else None
 
     def __len__(self) -> int:
         return max(0, self.settings.steps - self.first_step) * len(self.groups)
@@ -99,8 +102,7 @@ class Batches(Dataset[Prepared]):
         frames = self._draw_length(factor, generator)
         clips = self.settings.batch_size // self.settings.groups
         examples = [self._example(factor, frames, generator, skipped) for _ in range(clips)]
-        tensors = [torch.stack(parts) for parts in list(zip(*examples, strict=True))[:-1]]
-        return Example(*tensors, caption=[str(example.caption) for example in examples])
+        return stack_examples(examples)
 
     def _draw_length(self, factor: int, generator: Generator) -> int:
         """Return how many frames: mostly a whole number of gaps between key frames, sometimes a loose end."""
@@ -116,11 +118,13 @@ class Batches(Dataset[Prepared]):
             number, draw = drawn
             try:
                 pixels = read_draw(draw, self.folder)
+                latents = None if self.cache is None else self.cache.read(draw)
             except InputError as error:
                 failed[number] = SkippedClip(draw.entry.name, str(error))
                 skipped.append(failed[number])
                 continue
-            return make_example(_to_unit(pixels), draw.entry.caption, factor, self.settings.augment, generator)
+            example = make_example(_to_unit(pixels), draw.entry.caption, factor, self.settings.augment, generator)
+            return example._replace(target_latents=latents)
         reason = next(iter(failed.values())).reason
         raise InputError(
             f"none of {len(failed)} clips of {self.settings.data.manifest} can be read; the first: {reason}"
@@ -178,6 +182,34 @@ def load_batches(settings: TrainSettings, first_step: int, *, rank: int = 0, ran
         worker_init_fn=_one_thread,
     )
     return BatchStream(loader, settings.output / SKIPPED)
+
+
+def fill_latent_cache(
+    settings: TrainSettings, vae: Autoencoder, *, rank: int = 0, ranks: int = 1, progress: Progress = SILENT
+) -> None:
+    """Encode this training process's share of the clips into the latent cache, if the settings name one.
+
+    Raises:
+        SettingsError: the cache is of another autoencoder.
+        JobFailed: it cannot be written.
+        InputError: there is nothing that can be trained on.
+    """
+    if settings.data.latent_cache is None:
+        return
+    batches = Batches(settings)
+    cache = LatentCache(settings.data.latent_cache)
+    made = fill_cache(cache, batches.draws, batches.folder, vae, rank=rank, ranks=ranks, progress=progress)
+    logger.info("encoded %d clips into %s", made, cache.folder)
+
+
+def stack_examples(examples: Sequence[Example]) -> Example:
+    """Return examples of one length as a batch; latents are kept only if all have them."""
+    values = {
+        name: torch.stack(parts)
+        for name, parts in zip(Example._fields, zip(*examples, strict=True), strict=True)
+        if all(isinstance(part, Tensor) for part in parts)
+    }
+    return Example(**values, caption=[str(example.caption) for example in examples])
 
 
 def generator_for(*key: int) -> Generator:

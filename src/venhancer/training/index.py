@@ -9,7 +9,7 @@ import logging
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +41,9 @@ class Found(NamedTuple):
     clips: list[ClipEntry]
     left_out: list[str]
     damage: str
+
+
+Look = Callable[[Path], Found]
 
 
 class Place(NamedTuple):
@@ -274,7 +277,7 @@ def _packed(clips: list[ClipEntry], folder: Path, megabytes: int) -> list[ClipEn
 
 
 @contextmanager
-def _mapper(workers: int) -> Iterator[type[map]]:
+def _mapper(workers: int) -> Iterator[Callable[[Look, Sequence[Path]], Iterator[Found]]]:
     """Provide `map`, or the same over processes."""
     if workers == 1:
         yield map

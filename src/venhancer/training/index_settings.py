@@ -52,5 +52,5 @@ def parse_index_settings(**values: object) -> IndexSettings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        reason = first["ctx"]["error"] if first["type"] == "value_error" else first["msg"].lower()
+        reason = first.get("ctx", {}).get("error") if first["type"] == "value_error" else first["msg"].lower()
         raise SettingsError(f"--{name.replace('_', '-')} {values.get(name)}: {reason}") from error

@@ -19,7 +19,7 @@ from accelerate.utils import FullyShardedDataParallelPlugin
 from venhancer.errors import JobFailed, SettingsError
 from venhancer.runtime import choose_device
 from venhancer.training.checkpoints import Checkpoints
-from venhancer.training.data import generator_for, load_batches
+from venhancer.training.data import fill_latent_cache, generator_for, load_batches
 from venhancer.training.export import export
 from venhancer.training.learner import SHARDED_TOGETHER, make_learner, make_optimizer
 from venhancer.training.settings import TrainSettings
@@ -53,6 +53,8 @@ def train(settings: TrainSettings) -> Path | None:
     )
     checkpoints.resume(state)
     mine = range(accelerator.process_index, settings.groups, accelerator.num_processes)
+    fill_latent_cache(settings, pipeline.vae, rank=accelerator.process_index, ranks=accelerator.num_processes)
+    accelerator.wait_for_everyone()
     batches = load_batches(settings, state.step, rank=accelerator.process_index, ranks=accelerator.num_processes)
 
     started, started_at = time.monotonic(), state.step

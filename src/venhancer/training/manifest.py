@@ -157,5 +157,5 @@ def _mistake(error: ValidationError) -> str:
         return f"{name} is no field of a clip; known are {', '.join(ClipEntry.model_fields)}"
     if first["type"] == "missing":
         return f"{name} is missing; index the folder again with `venhancer train index`"
-    reason = first["ctx"]["error"] if first["type"] == "value_error" else first["msg"].lower()
+    reason = first.get("ctx", {}).get("error") if first["type"] == "value_error" else first["msg"].lower()
     return f"{name} is {first['input']!r}: {reason}"

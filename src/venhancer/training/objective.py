@@ -107,7 +107,9 @@ class Objective:
 
     def _denoising(self, predict: PredictV, batch: Example, conditions: Conditions, generator: Generator) -> Losses:
         with torch.no_grad():
-            clean = self.space.enter(self.vae.encode_frames(batch.target), conditions)
+            kept = batch.target_latents
+            latents = self.vae.encode_frames(batch.target) if kept is None else kept
+            clean = self.space.enter(latents, conditions)
         clips = clean.shape[0]
         timesteps = torch.randint(self.schedule.num_timesteps, (clips,), generator=generator).to(clean.device)
         noise = _noise_like(clean, generator)

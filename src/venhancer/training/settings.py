@@ -169,6 +169,20 @@ class DataSettings(Frozen):
     crop_from: Literal["random", "centre"] = Field(default="random", description="Where crops are taken.")
     mirrored_share: float = Field(default=0.5, ge=0, le=1, description="Share of clips with left and right changed.")
     reversed_share: float = Field(default=0.5, ge=0, le=1, description="Share of clips shown backwards.")
+    latent_cache: Path | None = Field(
+        default=None,
+        description="Folder in which clips are kept encoded, in 16 bits; only for centre crops never mirrored.",
+    )
+
+    @model_validator(mode="after")
+    def _a_cache_needs_crops_that_stay(self) -> Self:
+        if self.latent_cache is not None and (self.crop_from != "centre" or self.mirrored_share):
+            given = f"crop_from {self.crop_from} and mirrored_share {self.mirrored_share:g}"
+            raise ValueError(
+                f"latent_cache cannot keep clips that look different each time ({given}); "
+                "set crop_from: centre and mirrored_share: 0, or leave it out"
+            )
+        return self
 
 
 def _data_settings(value: object) -> object:
@@ -268,6 +282,15 @@ class TrainSettings(Frozen):
             raise ValueError(f"{' and '.join(brought)} come from the model in start_from; leave them out")
         return self
 
+    @model_validator(mode="after")
+    def _a_cache_needs_targets_that_stay(self) -> Self:
+        if self.data.latent_cache is not None and self.augment.low_quality_share:
+            raise ValueError(
+                f"latent_cache cannot keep targets that are sometimes degraded (augment.low_quality_share "
+                f"{self.augment.low_quality_share:g}); set that to 0, or leave the cache out"
+            )
+        return self
+
     @classmethod
     def from_file(cls, recipe: Path) -> Self:
         """Return the settings in a YAML recipe.
@@ -288,9 +311,10 @@ class TrainSettings(Frozen):
 def _first_line(error: ValidationError) -> str:
     """Say in one line what is wrong with the first wrong field, with the nearest known name for an unknown one."""
     first = error.errors()[0]
-    if first["type"] == "value_error":
-        return str(first["ctx"]["error"])
     name = ".".join(str(part) for part in first["loc"]) or "the recipe"
+    if first["type"] == "value_error":
+        reason = str(first.get("ctx", {}).get("error"))
+        return f"{name} {first['input']} {reason}" if reason.startswith("is ") else reason
     if first["type"] != "extra_forbidden":
         return f"{name} is {first['input']!r}: {first['msg'].lower()}"
     groups = (TrainSettings, DataSettings, LoraSettings, NetworkSettings, AugmentSettings, ObjectiveSettings)
