@@ -8,7 +8,7 @@ import pytest
 import torch
 from prepared import make_clips, tiny_settings
 
-from venhancer.errors import InputError
+from venhancer.errors import InputError, JobFailed
 from venhancer.training.data import SKIPPED, Batches, load_batches
 from venhancer.training.manifest import MANIFEST, ClipEntry, read_manifest, write_manifest
 
@@ -134,3 +134,10 @@ def test_one_readable_clip_among_many_is_enough(folder):
     write_manifest(folder / "clips" / MANIFEST, [*gone, entries[0]])
     stream = load_batches(tiny_settings(folder, steps=1), 0)
     assert next(stream).target.shape[0] == 1
+
+
+def test_a_record_that_cannot_be_written_is_said_in_one_line(damaged):
+    (damaged / "run").mkdir()
+    (damaged / "run" / SKIPPED).symlink_to(damaged / "gone" / "file")
+    with pytest.raises(JobFailed, match=r"skipped_clips\.jsonl cannot be written; make room"):
+        list(load_batches(tiny_settings(damaged, steps=12), 0))

@@ -17,7 +17,8 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from venhancer.errors import InputError
+from venhancer.errors import InputError, JobFailed
+from venhancer.media.source import failures_as
 from venhancer.progress import SILENT, Progress
 from venhancer.training.augment import Example, draw_temporal_factor, make_example
 from venhancer.training.clips import read_draw
@@ -150,6 +151,7 @@ class BatchStream(Iterator[Example]):
 
         Raises:
             InputError: no clip can be read.
+            JobFailed: the record of skipped clips cannot be written.
         """
         prepared = next(self.prepared)
         for name, reason in prepared.skipped:
@@ -162,9 +164,10 @@ class BatchStream(Iterator[Example]):
     def _note(self, name: str, reason: str) -> None:
         self.skipped[name] = reason
         logger.warning("clip %s is skipped: %s", name, reason)
-        self.record.parent.mkdir(parents=True, exist_ok=True)
-        with self.record.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"clip": name, "reason": reason}) + "\n")
+        with failures_as(JobFailed, f"{self.record} cannot be written; make room"):
+            self.record.parent.mkdir(parents=True, exist_ok=True)
+            with self.record.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"clip": name, "reason": reason}) + "\n")
 
 
 def load_batches(settings: TrainSettings, first_step: int, *, rank: int = 0, ranks: int = 1) -> BatchStream:

@@ -88,7 +88,7 @@ def read_manifest(manifest: Path, split: str | None = None) -> list[ClipEntry]:
         InputError: missing, unreadable, empty, without a clip of this split, or with a wrong line, which is named.
     """
     try:
-        lines = manifest.read_text(encoding="utf-8").splitlines()
+        lines = manifest.read_text(encoding="utf-8").split("\n")  # a caption may hold other ends of lines
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"manifest {manifest} cannot be read ({error}); make it with `venhancer train index`"
@@ -139,7 +139,7 @@ def read_captions(file: Path, count: int, of_what: str) -> list[str]:
         InputError: unreadable, or not one line for each.
     """
     try:
-        captions = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+        captions = [line.strip() for line in file.read_text(encoding="utf-8").removesuffix("\n").split("\n")]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"captions {file} cannot be read ({error}); give UTF-8 text, one caption a line") from error
     if len(captions) != count:
