@@ -34,6 +34,7 @@ SETTLED_AT_START = {
 SETTLED_FILE = "settings.json"
 BYTE_PADDING, BYTE_END = 0, 1  # of the byte tokenizer
 _BATCHES_TO_FIT_ON = 48
+_EMBEDDING_SPREAD = 1.0
 
 
 def start_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
@@ -199,4 +200,8 @@ def new_text_encoder(network: NetworkSettings) -> CLIPTextModel:
         eos_token_id=BYTE_END,
         pad_token_id=BYTE_PADDING,
     )
-    return CLIPTextModel(config)
+    text_encoder = CLIPTextModel(config)
+    # Left as they come, bytes and places are so faint beside the attention that every prompt looks the same.
+    for embedding in (text_encoder.embeddings.token_embedding, text_encoder.embeddings.position_embedding):
+        torch.nn.init.normal_(embedding.weight, std=_EMBEDDING_SPREAD)
+    return text_encoder

@@ -1,0 +1,122 @@
+"""Short training runs that differ in one choice: which of them learns faster.
+
+    python benchmarks/nano_choices.py [--steps 100] [--only NAME ...] [--data data/footage]
+
+Each run is `recipes/nano.yaml` with one thing changed, from nothing, on the same clips in the same order. After every
+20 steps it is judged on six groups that it does not train on (4 times smaller, no damage): mean absolute difference
+from the target, in pixels of [-1, 1]. Prints a table and writes `benchmarks/results/nano_choices.json`.
+"""
+
+import argparse
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from venhancer.training.data import Batches, generator_for
+from venhancer.training.learner import Learner, make_learner, make_optimizer
+from venhancer.training.settings import TrainSettings
+from venhancer.training.start import start_pipeline
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results" / "nano_choices.json"
+JUDGED_EVERY = 20
+JUDGED_GROUPS = 6
+UNSEEN = 1_000_000
+"""Steps from here on are never trained on."""
+
+CHOICES: dict[str, dict[str, Any]] = {
+    "recipe": {},
+    "with denoising": {"objective": {"finishing_share": 0.9}},
+    "start at t = 150": {"objective": {"finishing_start_timestep": 150}},
+    "start with noise": {"objective": {"finishing_start_timestep": 899, "finishing_start_noise": 1.0}},
+    "relative to start": {"relative_to_start": True},
+    "relative, noise": {
+        "relative_to_start": True,
+        "objective": {"finishing_start_timestep": 899, "finishing_start_noise": 1.0},
+    },
+    "16 groups": {"network": {"norm_groups": 16}},
+    "frames blended": {"between": "blend"},
+    "narrow, longer": {"network": {"base_channels": 32}},
+    "wide": {"network": {"base_channels": 96}},
+}
+PLAIN = {
+    "temporal_weights": (1.0, 0, 1.0, 0, 0, 0, 0, 0),
+    "downscale_focus_share": 1.0,
+    "clean_key_frames": 1.0,
+    "low_quality_share": 0.0,
+    "prompt_dropout": 0.0,
+}
+"""Augmentation of the groups that judge."""
+
+
+def main() -> None:
+    """Train, judge, print and save."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--only", nargs="+", choices=CHOICES, default=list(CHOICES))
+    parser.add_argument("--data", type=Path, default=Path("data/footage"))
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    recipe = TrainSettings.from_file(ROOT / "recipes" / "nano.yaml").model_dump(mode="python", exclude_unset=True)
+    found: dict[str, list[float]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name in arguments.only:
+        with tempfile.TemporaryDirectory() as folder:
+            changed = _merged(recipe, CHOICES[name] | {"output": Path(folder), "data": arguments.data, "workers": 0})
+            found[name] = run(TrainSettings.model_validate(changed), arguments.steps)
+        print(f"{name}: {' '.join(f'{error:.4f}' for error in found[name])}", flush=True)
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def run(settings: TrainSettings, steps: int) -> list[float]:
+    """Return the error on unseen groups before the first step and after every few."""
+    pipeline = start_pipeline(settings)
+    learner = make_learner(settings, pipeline)
+    optimizer = make_optimizer(settings, learner)
+    batches = Batches(settings)
+    judging = Batches(settings.model_copy(update={"augment": settings.augment.model_copy(update=PLAIN)}))
+    errors = [judge(learner, judging)]
+    for step in range(steps):
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = settings.learning_rate * min(1.0, (step + 1) / 20)
+        losses = learner(batches.group(step, 0), generator_for(settings.seed, step, 0, 1), step)
+        torch.stack(list(losses.terms.values())).sum().backward()
+        torch.nn.utils.clip_grad_norm_(list(learner.trained().values()), settings.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        if (step + 1) % JUDGED_EVERY == 0:
+            errors.append(judge(learner, judging))
+    return errors
+
+
+@torch.no_grad()
+def judge(learner: Learner, judging: Batches) -> float:
+    """Return the mean absolute difference of finished frames from their targets over the judging groups."""
+    objective = learner.objective
+    only_finishing = objective.settings.model_copy(update={"finishing_share": 1.0, "perceptual_weight": 0.0})
+    learner.objective = replace(objective, settings=only_finishing, perceptual=None)
+    try:
+        errors = [
+            learner(judging.group(UNSEEN + number, 0), generator_for(number), 0).per_clip
+            for number in range(JUDGED_GROUPS)
+        ]
+    finally:
+        learner.objective = objective
+    return float(torch.cat(errors).mean())
+
+
+def _merged(fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return nested fields with some of them changed."""
+    merged = dict(fields)
+    for name, value in changes.items():
+        kept = merged.get(name)
+        merged[name] = _merged(kept, value) if isinstance(value, dict) and isinstance(kept, dict) else value
+    return merged
+
+
+if __name__ == "__main__":
+    main()
