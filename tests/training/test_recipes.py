@@ -1,12 +1,18 @@
 """Recipes are read strictly."""
 
+import re
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import yaml
 
+from contracts.written import ROOT, blocks
 from venhancer.errors import SettingsError
+from venhancer.training.manifest import ClipEntry
 from venhancer.training.settings import TrainSettings
 
+CHAPTER = ROOT / "docs" / "training-data.md"
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 
 
@@ -77,3 +83,19 @@ def test_degraded_targets_cannot_be_cached(tmp_path):
     recipe.write_text(f"{HEAD}{data}augment: {{low_quality_share: 0.1}}\n")
     with pytest.raises(SettingsError, match=r"low_quality_share 0\.1\); set that to 0, or leave the cache out"):
         TrainSettings.from_file(recipe)
+
+
+@pytest.mark.parametrize("block", blocks(CHAPTER, "yaml"))
+def test_recipes_in_the_chapter_on_data_parse(block):
+    needed = {"output": "a", "crop": [8, 8], "steps": 1, "train": "all"}
+    TrainSettings.model_validate(needed | yaml.safe_load(block))
+
+
+def test_the_manifest_in_the_chapter_on_data_parses():
+    (line,) = re.findall(r"(?m)^\{.*\}$", CHAPTER.read_text())
+    assert ClipEntry.model_validate_json(line).rate == Fraction(24000, 1001)
+
+
+def test_the_chapter_on_data_names_every_field_of_a_clip():
+    table = CHAPTER.read_text().partition("## The manifest")[2].partition("## ")[0]
+    assert set(ClipEntry.model_fields) <= set(re.findall(r"`(\w+)`", table))
