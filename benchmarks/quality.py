@@ -27,7 +27,7 @@ from venhancer.evaluation.clips import TestClip
 from venhancer.evaluation.contenders import BASELINES, Contender, parse_contender
 from venhancer.evaluation.degrade import Degradation, Kernel
 from venhancer.evaluation.evaluate import EvaluateSettings, evaluate
-from venhancer.evaluation.kept import Kept, output_key
+from venhancer.evaluation.kept import Kept, output_key, scores_key
 from venhancer.evaluation.report import to_json, write_report
 from venhancer.evaluation.tables import as_lines, failures, table_of_means, tables_by_clip
 from venhancer.terminal import Terminal
@@ -41,6 +41,16 @@ MULTIPLE = 2 * SCALE
 FIXED = ("bicubic+repeat", "lanczos+blend", "lanczos+minterpolate", "span+rife")
 FORMERLY = {"lanczos+minterpolate": "minterpolate+lanczos"}
 """What outputs in `data/quality_cache`, kept by an earlier version of this script, are called there."""
+
+LABELS = {
+    "psnr": "psnr.1",
+    "ssim": "ssim.1",
+    "st_lpips": "st_lpips.1",
+    "temporal_difference_error": "frame_difference_error.1",
+    "frame_difference_error": "frame_difference_error.1",
+    "sharpness": "sharpness.1",
+}
+"""What scores kept there are called now, with the version of the metric."""
 
 
 def main() -> None:
@@ -104,10 +114,11 @@ def load(path: Path) -> UInt8[np.ndarray, "f h w 3"]:
 
 
 def adopt(clip: TestClip, contenders: Sequence[Contender], folder: Path, degradation: Degradation, kept: Kept) -> None:
-    """Take over the outputs of baselines that an earlier version of this script kept."""
+    """Take over the outputs of baselines, and their scores, that an earlier version of this script kept."""
     if not folder.is_dir():
         return
-    source, rate = degradation.apply(clip.load()), clip.rate / degradation.factor
+    reference = clip.load()
+    source, rate = degradation.apply(reference), clip.rate / degradation.factor
     for contender in contenders:
         earlier = folder / f"{FORMERLY.get(contender.name, contender.name)}.npy"
         key = output_key(source, rate, degradation.scale, degradation.factor, contender.identity)
@@ -120,6 +131,12 @@ def adopt(clip: TestClip, contenders: Sequence[Contender], folder: Path, degrada
                 shutil.copyfile(earlier, target)
             about = {"seconds": None, "clip": clip.name, "contender": contender.name}
             target.with_suffix(".json").write_text(json.dumps(about) + "\n")
+            if earlier.with_suffix(".json").exists():
+                scores = json.loads(earlier.with_suffix(".json").read_text())
+                kept.keep_scores(
+                    scores_key(key, reference),
+                    {LABELS[name]: value for name, value in scores.items() if name in LABELS},
+                )
 
 
 if __name__ == "__main__":

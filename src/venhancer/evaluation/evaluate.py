@@ -18,7 +18,7 @@ from venhancer.evaluation.baselines.baseline import Job
 from venhancer.evaluation.clips import TestClip
 from venhancer.evaluation.contenders import Contender
 from venhancer.evaluation.degrade import Degradation
-from venhancer.evaluation.kept import Kept, Output, digest, output_key
+from venhancer.evaluation.kept import Kept, Output, output_key, scores_key
 from venhancer.evaluation.metrics.metric import Metric, Subject
 from venhancer.evaluation.metrics.registry import all_metrics, lacks, measure, metric_named, score
 from venhancer.progress import SILENT, Progress
@@ -267,7 +267,7 @@ def _score(one: Result, task: _Task, settings: EvaluateSettings, metrics: Sequen
     if one.error:
         return one
     output = np.load(kept.folder / "outputs" / f"{one.key}.npy")
-    key = f"{one.key}-{digest(task.reference)}"
+    key = scores_key(one.key, task.reference)
     known = kept.scores(key)
     missing = [metric for metric in metrics if metric.needs_weights or metric.label not in known]
     found = _measure(_subject(output, task, settings), missing)

@@ -84,6 +84,11 @@ def output_key(source: np.ndarray, rate: object, scale: int, factor: int, identi
     return fingerprint({**asked, "contender": identity})
 
 
+def scores_key(output: str, reference: np.ndarray | None) -> str:
+    """Return the key of an output's scores: they depend on what it is compared with, too."""
+    return f"{output}-{digest(reference)}"
+
+
 def _write(path: Path, content: Any) -> None:  # noqa: ANN401 - an array or JSON values
     """Write a file whole or not at all."""
     part = path.with_name(f".{secrets.token_hex(8)}.part")
