@@ -122,7 +122,7 @@ def adopt(clip: TestClip, contenders: Sequence[Contender], folder: Path, degrada
     for contender in contenders:
         earlier = folder / f"{FORMERLY.get(contender.name, contender.name)}.npy"
         key = output_key(source, rate, degradation.scale, degradation.factor, contender.identity)
-        target = kept.folder / "outputs" / f"{key}.npy"
+        target = kept.file(key)
         if contender.name in BASELINES and earlier.exists() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             try:

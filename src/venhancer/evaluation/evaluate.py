@@ -18,7 +18,7 @@ from venhancer.evaluation.baselines.baseline import Job
 from venhancer.evaluation.clips import TestClip
 from venhancer.evaluation.contenders import Contender
 from venhancer.evaluation.degrade import Degradation
-from venhancer.evaluation.kept import Kept, Output, output_key, scores_key
+from venhancer.evaluation.kept import Kept, Output, digest, output_key, scores_key
 from venhancer.evaluation.metrics.metric import Metric, Subject
 from venhancer.evaluation.metrics.registry import all_metrics, lacks, measure, metric_named, score
 from venhancer.progress import SILENT, Progress
@@ -156,7 +156,7 @@ def evaluate(
     for clip in clips:
         task = _task(clip, settings)
         frames[clip.name] = task.job.frames
-        results.append(_score_row(task, settings, metrics))
+        results.append(_score_row(task, settings, metrics, kept))
         progress.advance()
         for one in (one for one in made if one.clip == clip.name):
             results.append(_score(one, task, settings, metrics, kept))
@@ -202,7 +202,7 @@ def shown_frames(
 ) -> UInt8[np.ndarray, "f h w 3"]:
     """Return the frames behind a result that has no error, for pictures."""
     if result.key:
-        return np.load(kept.folder / "outputs" / f"{result.key}.npy", mmap_mode="r")
+        return np.load(kept.file(result.key), mmap_mode="r")
     return _row_frames(_task(clip, settings))
 
 
@@ -256,25 +256,38 @@ def _row_frames(task: _Task) -> UInt8[np.ndarray, "f h w 3"]:
     return held
 
 
-def _score_row(task: _Task, settings: EvaluateSettings, metrics: Sequence[Metric]) -> Result:
-    name = REFERENCE if settings.has_reference else INPUT
-    scores = _measure(_subject(_row_frames(task), task, settings), metrics)
+def _score_row(task: _Task, settings: EvaluateSettings, metrics: Sequence[Metric], kept: Kept) -> Result:
+    """Return the scores of the row that no contender made."""
+    name, frames = REFERENCE if settings.has_reference else INPUT, _row_frames(task)
+    scores = _kept_scores(frames, digest(frames), task, settings, metrics, kept=kept)
     return Result(clip=task.name, contender=name, scores=scores)
 
 
 def _score(one: Result, task: _Task, settings: EvaluateSettings, metrics: Sequence[Metric], kept: Kept) -> Result:
-    """Return a result with its scores, from earlier as far as they are there."""
+    """Return a result with its scores."""
     if one.error:
         return one
-    output = np.load(kept.folder / "outputs" / f"{one.key}.npy")
-    key = scores_key(one.key, task.reference)
+    scores = _kept_scores(np.load(kept.file(one.key)), one.key, task, settings, metrics, kept=kept)
+    return Result(clip=one.clip, contender=one.contender, scores=scores, seconds=one.seconds, key=one.key)
+
+
+def _kept_scores(
+    frames: UInt8[np.ndarray, "f h w 3"],
+    name: str,
+    task: _Task,
+    settings: EvaluateSettings,
+    metrics: Sequence[Metric],
+    *,
+    kept: Kept,
+) -> dict[str, float]:
+    """Return the scores of frames, from earlier as far as they are there; `name` says which frames they are."""
+    key = scores_key(name, task.reference if settings.has_reference else task.job.key_frames)
     known = kept.scores(key)
     missing = [metric for metric in metrics if metric.needs_weights or metric.label not in known]
-    found = _measure(_subject(output, task, settings), missing)
+    found = _measure(_subject(frames, task, settings), missing)
     fresh = {metric.label: found[metric.name] for metric in missing if isfinite(found[metric.name])}
     kept.keep_scores(key, known | fresh)
-    scores = {metric.name: found[metric.name] if metric in missing else known[metric.label] for metric in metrics}
-    return Result(clip=one.clip, contender=one.contender, scores=scores, seconds=one.seconds, key=one.key)
+    return {metric.name: found[metric.name] if metric in missing else known[metric.label] for metric in metrics}
 
 
 def _subject(result: UInt8[np.ndarray, "f h w 3"], task: _Task, settings: EvaluateSettings) -> Subject:

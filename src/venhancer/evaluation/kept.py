@@ -38,9 +38,13 @@ class Kept:
     folder: Path
     is_fresh: bool = False
 
+    def file(self, key: str) -> Path:
+        """Return where the frames under a key are."""
+        return self.folder / "outputs" / f"{key}.npy"
+
     def output(self, key: str) -> Output | None:
         """Return the output under a key, None if it is not there."""
-        frames, told = self.folder / "outputs" / f"{key}.npy", self.folder / "outputs" / f"{key}.json"
+        frames, told = self.file(key), self.file(key).with_suffix(".json")
         if self.is_fresh or not frames.exists() or not told.exists():
             return None
         return Output(np.load(frames), json.loads(told.read_text())["seconds"])
@@ -51,7 +55,7 @@ class Kept:
         Raises:
             JobFailed: the disk is full or may not be written to.
         """
-        frames = self.folder / "outputs" / f"{key}.npy"
+        frames = self.file(key)
         _write(frames, output.frames)
         _write(frames.with_suffix(".json"), {"seconds": output.seconds, **about})
 
@@ -85,7 +89,7 @@ def output_key(source: np.ndarray, rate: object, scale: int, factor: int, identi
 
 
 def scores_key(output: str, reference: np.ndarray | None) -> str:
-    """Return the key of an output's scores: they depend on what it is compared with, too."""
+    """Return the key of the scores of an output: they depend on what it is compared with, too."""
     return f"{output}-{digest(reference)}"
 
 
