@@ -11,8 +11,6 @@ import pytest
 from media.clips import make_clip
 from venhancer.cli import main
 
-pytest.importorskip("PIL")
-
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:

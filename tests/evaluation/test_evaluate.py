@@ -20,11 +20,6 @@ from venhancer.evaluation.tables import as_lines, failures, table_of_means
 METRICS = ("psnr", "ssim", "frame_difference_error")
 
 
-@pytest.fixture(autouse=True)
-def _pillow():
-    pytest.importorskip("PIL")
-
-
 def clip(name: str, frames: int = 7, seed: int = 0) -> TestClip:
     """Smooth noise that drifts by a pixel a frame."""
     noise = np.random.default_rng(seed).integers(0, 256, (48, 64 + frames, 3))

@@ -18,11 +18,11 @@ from venhancer.model_folders import EMBEDDED, PUBLISHED, find_model
 from venhancer.settings import parse_settings
 
 RESIZING: Mapping[str, tuple[Baseline, tuple[str, ...]]] = {
-    "bicubic+repeat": (bicubic_repeat, ("PIL",)),
-    "lanczos+blend": (lanczos_blend, ("PIL",)),
-    "lanczos+minterpolate": (lanczos_minterpolate, ("PIL", "imageio_ffmpeg")),
+    "bicubic+repeat": (bicubic_repeat, ()),
+    "lanczos+blend": (lanczos_blend, ()),
+    "lanczos+minterpolate": (lanczos_minterpolate, ("imageio_ffmpeg",)),
 }
-"""Baselines without networks, and the modules each needs."""
+"""Baselines without networks, and the optional modules each needs."""
 
 BASELINES = (*RESIZING, *CHAINS)
 MODELS = (EMBEDDED, *PUBLISHED)
@@ -63,7 +63,7 @@ def parse_contender(text: str, packages: Path) -> Contender:
         return Contender(name=text, load=lambda: baseline, identity={"baseline": text, "version": 1})
     if text in CHAINS:
         chain = CHAINS[text]
-        _check_installed(text, ("PIL", "ncnn"))
+        _check_installed(text, ("ncnn",))
         identity = {"baseline": text, "packages": chain.packages, "version": 1}
         return Contender(name=text, load=lambda: chain.load(packages), identity=identity)
     model, *settings = text.split("@")

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from venhancer.errors import SettingsError
 from venhancer.media.probe import probe
@@ -102,17 +103,9 @@ def degrade(
 def resize(
     frames: UInt8[np.ndarray, "f h w 3"], height: int, width: int, kernel: Resampling
 ) -> UInt8[np.ndarray, "f h2 w2 3"]:
-    """Return frames resized with Pillow, which widens its kernels against aliasing when shrinking.
-
-    Raises:
-        SettingsError: Pillow is not installed.
-    """
+    """Return frames resized with Pillow, which widens its kernels against aliasing when shrinking."""
     if frames.shape[1:3] == (height, width):
         return frames
-    try:
-        from PIL import Image
-    except ModuleNotFoundError as error:
-        raise SettingsError("resizing needs Pillow: run pip install 'venhancer[evaluate]'") from error
     kernels = Image.Resampling
     resampling = {"bicubic": kernels.BICUBIC, "bilinear": kernels.BILINEAR, "lanczos": kernels.LANCZOS}[kernel]
     return np.stack([np.asarray(Image.fromarray(frame).resize((width, height), resampling)) for frame in frames])

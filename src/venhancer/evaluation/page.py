@@ -25,16 +25,16 @@ def render_page(evaluation: Evaluation, clips: Sequence[TestClip], kept: Kept) -
     notes = [*failures(evaluation), *(f"not measured: {line}" for line in evaluation.left_out)]
     parts = [
         f"<h1>Evaluation</h1><p>{escape(describe(evaluation))}</p>",
-        _table(table_of_means(evaluation)),
+        table_as_html(table_of_means(evaluation)),
         "".join(f"<p class=note>{escape(line)}</p>" for line in notes),
         "<h2>Means</h2>",
         f"<div class=plots>{''.join(_bars(evaluation, metric) for metric in evaluation.metrics)}</div>",
         "<h2>Clips</h2>",
         *(_clip(evaluation, clip, kept) for clip in clips),
         "<h2>By clip</h2>",
-        *(_table(table) for table in tables_by_clip(evaluation)),
+        *(table_as_html(table) for table in tables_by_clip(evaluation)),
     ]
-    head = f"<meta charset=utf-8><title>Evaluation</title><style>{_STYLE}</style>"
+    head = f"<meta charset=utf-8><title>Evaluation</title><style>{STYLE}</style>"
     return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>\n"
 
 
@@ -61,7 +61,8 @@ def _picture(picture: UInt8[np.ndarray, "h w 3"], what: str) -> str:
     return f'<img alt="{escape(what)}" src="data:image/png;base64,{data}">'
 
 
-def _table(table: Table) -> str:
+def table_as_html(table: Table) -> str:
+    """Return a table with its title as HTML."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in table.header)
     rows = "".join(f"<tr>{''.join(_cells(table, number))}</tr>" for number in range(len(table.rows)))
     return f"<h3>{escape(table.title)}</h3><table><tr>{head}</tr>{rows}</table>"
@@ -81,7 +82,7 @@ def _bars(evaluation: Evaluation, metric: Metric) -> str:
     return _picture(bar_plot(means, title=heading(metric), pale=[evaluation.contenders[-1]]), f"means of {metric.name}")
 
 
-_STYLE = """
+STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1200px; padding: 0 1em; color: #222 }
 table { border-collapse: collapse; margin: 0 0 1.5em; font-variant-numeric: tabular-nums }
 th, td { padding: .2em .7em; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap }

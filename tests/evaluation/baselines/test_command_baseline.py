@@ -67,7 +67,6 @@ def test_another_ending_may_be_asked_for(program):
 
 
 def test_folders_of_pictures_work_too_and_a_tail_is_cut(program):
-    pytest.importorskip("PIL")
     made = CommandBaseline.parse(f"mine={program(PICTURES)} {{input_frames}} {{output_frames}}")(JOB)
     assert made.shape == (7, 64, 96, 3)
     np.testing.assert_array_equal(made[3, ::2, ::2], KEY_FRAMES[1])

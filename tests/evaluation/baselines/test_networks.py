@@ -33,7 +33,6 @@ def test_chain_asks_for_exact_times_and_keeps_key_frames():
 
 @pytest.mark.parametrize(("scale", "calls"), [(1, 0), (2, 3)])
 def test_another_scale_than_the_networks_is_reached_by_resizing(scale, calls):
-    pytest.importorskip("PIL")
     seen = []
 
     def upscale(frame):

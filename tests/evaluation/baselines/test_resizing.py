@@ -27,11 +27,6 @@ def spot_column(frame: np.ndarray) -> float:
     return float((weights.sum(axis=0) * (np.arange(frame.shape[1]) + 0.5)).sum() / weights.sum())
 
 
-@pytest.fixture(autouse=True)
-def _pillow():
-    pytest.importorskip("PIL")
-
-
 def test_bicubic_repeat_holds_each_key_frame():
     made = bicubic_repeat(job(3, 2, 3))
     assert made.shape == (7, 64, 96, 3)

@@ -24,11 +24,6 @@ def panning(frames: int = 5, step: int = 2) -> np.ndarray:
     return np.stack([wide[:, step * n : step * n + 96] for n in range(frames)])
 
 
-@pytest.fixture(autouse=True)
-def _opencv():
-    pytest.importorskip("cv2")
-
-
 def test_motion_of_a_camera_move_is_found():
     first, second = panning(2, step=3)
     motion = find_motion(first, second)

@@ -75,7 +75,6 @@ def test_direction_of_each_metric_is_true(name, clip):
 
 
 def test_input_ssim_looks_at_key_frames_only_at_the_inputs_size():
-    pytest.importorskip("PIL")
     source = np.random.default_rng(0).integers(0, 256, (3, 16, 24, 3), dtype=np.uint8)
     result = np.zeros((5, 32, 48, 3), np.uint8)
     result[::2] = source.repeat(2, axis=1).repeat(2, axis=2)

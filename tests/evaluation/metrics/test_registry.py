@@ -45,13 +45,12 @@ def test_a_metric_that_needs_the_truth_says_so():
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr("venhancer.evaluation.metrics.registry.find_spec", lambda _: None)
-    reason = lacks(metric_named("warped_error"), Subject(result=CLIP))
-    assert reason == "it needs cv2: run pip install 'venhancer[evaluate]'"
+    reason = lacks(metric_named("vmaf"), Subject(result=CLIP, reference=CLIP))
+    assert reason == "it needs imageio_ffmpeg: run pip install 'venhancer[evaluate]'"
 
 
 def test_the_source_stands_in_for_the_truth():
     """Held and enlarged it is the likeness; its motion guides only if no moment is missing."""
-    pytest.importorskip("PIL")
     source = CLIP[::3, ::2, ::2]
     between = Subject(result=CLIP, source=source, factor=3)
     likeness = between.likeness

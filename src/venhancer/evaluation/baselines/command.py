@@ -16,6 +16,7 @@ from typing import Self
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image, UnidentifiedImageError
 
 from venhancer.errors import InputError, JobFailed, SettingsError
 from venhancer.evaluation.baselines.baseline import Clip, Job
@@ -110,8 +111,6 @@ def _write_input(folder: Path, job: Job, *, as_pictures: bool) -> None:
         writing = Writing(width=width, height=height, rate=job.rate, codec="ffv1")
         write_video(folder / "input.mkv", iter(job.key_frames), writing, sound_from=None)
         return
-    from PIL import Image
-
     (folder / "input").mkdir()
     (folder / "output").mkdir()
     for number, frame in enumerate(job.key_frames):
@@ -138,8 +137,6 @@ def _frames(file: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
 
 
 def _pictures(files: list[Path]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    from PIL import Image, UnidentifiedImageError
-
     for file in files:
         try:
             with Image.open(file) as picture:

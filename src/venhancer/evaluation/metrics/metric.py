@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt8
 
+from venhancer.evaluation.degrade import resize
+
 Clip = UInt8[np.ndarray, "f h w 3"]
 Takes = Literal["result", "reference", "source", "factor", "guide", "likeness", "weights"]
 """What a metric may ask for by name: what `Subject` has, but of the weights its own."""
@@ -83,8 +85,6 @@ class Subject:
         """What comes nearest to a truth: the truth, else the source at the result's size, each frame held."""
         if self.reference is not None or self.source is None:
             return self.reference
-        from venhancer.evaluation.degrade import resize
-
         _, height, width, _ = self.result.shape
         large = resize(self.source, height, width, "bicubic")
         return large if self.factor == 1 else np.repeat(large, self.factor, axis=0)[: len(self.result)]

@@ -1,8 +1,8 @@
 """Where pixels go between two frames, and where that can be known: dense flow by OpenCV's DIS (Kroeger et al. 2016)."""
 
 from dataclasses import dataclass
-from typing import Any
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
@@ -33,14 +33,13 @@ def find_motion(frame: UInt8[np.ndarray, "h w 3"], other: UInt8[np.ndarray, "h w
     """Return where the pixels of a frame are in the other.
 
     Raises:
-        SettingsError: OpenCV is not installed, or frames are too small.
+        SettingsError: frames are too small.
     """
     if min(frame.shape[:2]) < SMALLEST_SIDE:
         size = f"{frame.shape[1]}x{frame.shape[0]}"
         raise SettingsError(
             f"motion cannot be measured on frames of {size}; use {SMALLEST_SIDE}x{SMALLEST_SIDE} or more"
         )
-    cv2 = _opencv()
     method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey, other_grey = (cv2.cvtColor(np.ascontiguousarray(one), cv2.COLOR_RGB2GRAY) for one in (frame, other))
     there, back = method.calc(grey, other_grey, None), method.calc(other_grey, grey, None)
@@ -51,7 +50,6 @@ def warp(
     picture: UInt8[np.ndarray, "h w *c"] | Float[np.ndarray, "h w *c"], flow: Float[np.ndarray, "h w 2"]
 ) -> Float[np.ndarray, "h w *c"]:
     """Return what a flow points to, read from a picture bilinearly; edges go on outwards."""
-    cv2 = _opencv()
     rows, columns = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)
     across, down = columns + flow[..., 0], rows + flow[..., 1]
     return cv2.remap(picture.astype(np.float32), across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -75,13 +73,3 @@ def _is_boundary(flow: np.ndarray) -> Bool[np.ndarray, "h w"]:
     down, across = np.gradient(flow, axis=(0, 1))
     change = (down**2).sum(axis=-1) + (across**2).sum(axis=-1)
     return change > _BOUNDARY * (flow**2).sum(axis=-1) + _BOUNDARY_FLOOR
-
-
-def _opencv() -> Any:  # noqa: ANN401 - its names come from a binary, unseen by type checkers
-    try:
-        import cv2  # pyright: ignore[reportMissingImports] - of the extra evaluate
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            "measuring motion needs opencv-python-headless: run pip install 'venhancer[evaluate]'"
-        ) from error
-    return cv2

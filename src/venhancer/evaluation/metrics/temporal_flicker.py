@@ -18,7 +18,7 @@ def temporal_flicker(result: Clip, guide: Clip | None = None) -> float:
         guide: the clip motion is read from; the result itself if there is none.
 
     Raises:
-        SettingsError: OpenCV is not installed.
+        SettingsError: frames are smaller than 16 pixels a side.
     """
     guide = result if guide is None else guide
     wavering = []
@@ -38,5 +38,4 @@ METRIC = Metric(
     what="how far frames lie from the mean of their neighbours along the motion; blur lowers it",
     higher_is_better=False,
     unit="levels",
-    packages=("cv2",),
 )

@@ -19,7 +19,7 @@ def warped_error(result: Clip, guide: Clip | None = None) -> float:
             excuse themselves in part.
 
     Raises:
-        SettingsError: OpenCV is not installed.
+        SettingsError: frames are smaller than 16 pixels a side.
     """
     errors = []
     for (frame, after), (guide_frame, guide_after) in zip(
@@ -39,5 +39,4 @@ METRIC = Metric(
     what="change along the motion, which the truth has too: a still or blurred clip can be below it",
     higher_is_better=False,
     unit="1/1000",
-    packages=("cv2",),
 )
