@@ -98,10 +98,11 @@ def make_optimizer(settings: TrainSettings, learner: Learner) -> torch.optim.Opt
         SettingsError: it needs a package that is missing.
     """
     parameters = learner.trained().values()
+    options = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay, "eps": settings.adam_epsilon}
     if settings.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        return torch.optim.AdamW(parameters, **options)
     try:
         from torchao.optim import AdamW8bit
     except ImportError as error:
         raise SettingsError("optimizer adamw_8bit needs torchao; run pip install torchao, or pass adamw") from error
-    return AdamW8bit(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    return AdamW8bit(parameters, **options)

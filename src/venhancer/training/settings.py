@@ -227,6 +227,9 @@ class TrainSettings(Frozen):
         default="adamw", description="AdamW, or the same with moments of 8 bits (needs torchao)."
     )
     learning_rate: float = Field(default=1e-5, gt=0, description="Peak learning rate.")
+    adam_epsilon: float = Field(
+        default=1e-8, gt=0, description="AdamW's epsilon; parameters with far smaller gradients hardly learn."
+    )
     warmup: int = Field(default=0, ge=0, description="Steps of linear warm-up.")
     cosine_decay: bool = Field(default=False, description="Let the learning rate fall to zero along a cosine.")
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay.")
