@@ -20,6 +20,8 @@ from venhancer.errors import InputError, JobFailed, SettingsError, VEnhancerErro
 from venhancer.evaluate_command import add_flags as add_evaluate_flags
 from venhancer.evaluate_command import run as _evaluate
 from venhancer.flags import OneLineParser, add_fields, add_settings, given_fields, read_settings
+from venhancer.study_command import add_flags as add_study_flags
+from venhancer.study_command import run as _study
 from venhancer.training.index_settings import IndexSettings, parse_index_settings
 
 if TYPE_CHECKING:
@@ -99,6 +101,8 @@ def make_parser() -> OneLineParser:
     add_evaluate_flags(
         _add_command(commands, "evaluate", _evaluate, "CLIPS...", "Compare models and baselines on clips.")
     )
+
+    add_study_flags(_add_command(commands, "study", _study, "CLIPS...", "Show what each setting of a model does."))
 
     train = _add_command(commands, "train", _train, "RECIPE", "Train a model, or go on where training stopped.")
     train.set_defaults(when_stopped="the same command goes on from there")

@@ -20,6 +20,7 @@ COMMANDS = [
     "weights convert",
     "weights show",
     "evaluate",
+    "study",
     "train",
     "train index",
 ]
@@ -40,6 +41,10 @@ FLAGS = {
         "--debug --contenders --model-folder --baseline --scale --temporal-factor --frames --start --kernel "
         "--input-noise --input-crf --no-reference --metrics --lpips-weights --dists-weights --output --cache --fresh "
         "--quiet"
+    ),
+    "study": (
+        "--debug --model --studies --values --scale --temporal-factor -p --prompt --seed --frames --start --crop "
+        "--metrics --output --cache --fresh --device --dtype --quiet"
     ),
     "train": "--debug --dry-run --tflops --quiet",
     "train index": "--debug --output --overwrite --quiet --licence --split --captions --shortest --longest --smallest "

@@ -27,7 +27,10 @@ RESIZING: Mapping[str, tuple[Baseline, tuple[str, ...]]] = {
 BASELINES = (*RESIZING, *CHAINS)
 MODELS = (EMBEDDED, *PUBLISHED)
 
-_NOT_OF_THE_OUTPUT = ("evaluation", "training", "cli.py", "terminal.py", "flags.py")
+_NOT_OF_THE_OUTPUT = (
+    *("evaluation", "training", "cli.py", "terminal.py", "flags.py"),
+    *("evaluate_command.py", "study_command.py", "pictures.py", "plots.py"),
+)
 """Files of this package that no output frame depends on."""
 
 
@@ -106,7 +109,7 @@ def model_contender(model: str | Path, settings: Mapping[str, object], *, name: 
         )
     parse_settings(**settings)
     asked: dict[str, Any] = dict(settings)
-    folder = find_model(model)
+    find_model(model)
 
     def load() -> Baseline:
         from venhancer.weights import load_pipeline
@@ -119,12 +122,17 @@ def model_contender(model: str | Path, settings: Mapping[str, object], *, name: 
 
         return enhance
 
-    identity = {
-        "model": _digest(folder, "*"),
-        "code": _code_digest(),
-        "settings": {k: str(settings[k]) for k in settings},
-    }
-    return Contender(name=name or Path(model).name, load=load, identity={**identity, "torch": version("torch")})
+    identity = {**model_identity(model), "settings": {k: str(settings[k]) for k in settings}}
+    return Contender(name=name or Path(model).name, load=load, identity=identity)
+
+
+def model_identity(model: str | Path) -> Mapping[str, object]:
+    """Return what tells a model's outputs from another's: its files, this package's code, torch.
+
+    Raises:
+        WeightsError: there is no such model.
+    """
+    return {"model": _digest(find_model(model), "*"), "code": _code_digest(), "torch": version("torch")}
 
 
 def command_contender(text: str) -> Contender:
