@@ -3,11 +3,14 @@
 One module, so that whatever distributes a run (DDP, FSDP2) sees every parameter and every use of it.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import torch
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.checkpoint import checkpoint
 
 from venhancer.errors import SettingsError
 from venhancer.pipeline import VEnhancerPipeline
@@ -55,6 +58,11 @@ def _attention_on(device: torch.device) -> AbstractContextManager[None]:
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
+def _recompute_on(device: torch.device) -> Callable[..., Tensor]:
+    """Return how a stage is called that the backward pass computes again, with the same attention."""
+    return partial(checkpoint, use_reentrant=False, context_fn=lambda: (nullcontext(), _attention_on(device)))
+
+
 def make_learner(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Learner:
     """Return the networks of a pipeline with only what is to be trained open to gradients.
 
@@ -71,7 +79,7 @@ def make_learner(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Learne
         add_adapters(pipeline, settings.lora, settings.seed)
     for network in (pipeline.unet, pipeline.controlnet):
         if settings.gradient_checkpointing:
-            network.enable_gradient_checkpointing()
+            network.enable_gradient_checkpointing(_recompute_on(pipeline.device))
         if settings.compile_blocks:
             network.compile_repeated_blocks()
     return learner

@@ -1,0 +1,54 @@
+"""Memory, number format and optimiser are chosen without changing what is learnt."""
+
+import sys
+
+import pytest
+import torch
+from prepared import make_clips, tiny_settings
+
+from venhancer.errors import SettingsError
+from venhancer.training.data import Batches, generator_for
+from venhancer.training.learner import make_learner, make_optimizer
+from venhancer.training.start import start_pipeline
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("learner")
+    make_clips(folder / "clips")
+    start_pipeline(tiny_settings(folder))
+    return folder
+
+
+def gradients(settings) -> dict[str, torch.Tensor]:
+    learner = make_learner(settings, start_pipeline(settings))
+    batch = Batches(settings).group(0, 0)
+    losses = learner(batch, generator_for(0, 0), 0)
+    torch.stack(list(losses.terms.values())).sum().backward()
+    return {name: parameter.grad for name, parameter in learner.trained().items()}
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_checkpointing_changes_no_gradient(folder, precision):
+    settings = tiny_settings(folder, precision=precision)
+    kept, again = (gradients(settings.model_copy(update={"gradient_checkpointing": value})) for value in (False, True))
+    assert kept.keys() == again.keys()
+    for name, gradient in kept.items():
+        torch.testing.assert_close(again[name], gradient)
+    assert any(gradient.abs().max() > 0 for gradient in kept.values())
+
+
+def test_mixed_precision_is_near(folder):
+    settings = tiny_settings(folder)
+    exact, mixed = (gradients(settings.model_copy(update={"precision": value})) for value in ("no", "bf16"))
+    whole = [torch.cat([gradient.flatten() for gradient in each.values()]) for each in (exact, mixed)]
+    assert not torch.equal(*whole)
+    assert torch.nn.functional.cosine_similarity(*whole, dim=0) > 0.98
+    assert all(gradient.dtype == torch.float32 for gradient in mixed.values())
+
+
+def test_8_bit_moments_need_a_package(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchao.optim", None)
+    settings = tiny_settings(folder, optimizer="adamw_8bit")
+    with pytest.raises(SettingsError, match="adamw_8bit needs torchao; run pip install torchao"):
+        make_optimizer(settings, make_learner(settings, start_pipeline(tiny_settings(folder))))
