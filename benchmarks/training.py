@@ -38,11 +38,9 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data = arguments.data or make_clips(Path(folder) / "clips")
-        fields = {
-            "output": Path(folder) / "run",
-            "data": TrainSettings.from_file(RECIPE).data.model_copy(update={"manifest": data}),
-        }
-        settings = TrainSettings.from_file(RECIPE).model_copy(update=fields)
+        recipe = TrainSettings.from_file(RECIPE)
+        changes = {"output": Path(folder) / "run", "data": recipe.data.model_copy(update={"manifest": data})}
+        settings = recipe.model_copy(update=changes)
         times = list(step_times(settings, arguments.steps))
     result = {"threads": torch.get_num_threads(), "torch": torch.__version__, "precision": settings.precision}
     result |= {"clips": settings.batch_size, "frames": settings.frames, "crop": list(settings.crop)}
@@ -81,8 +79,8 @@ def step_times(settings: TrainSettings, steps: int) -> Iterator[tuple[float, flo
             began = time.perf_counter()
             batch = next(batches)
             waited = time.perf_counter()
-            terms = learner(batch, generator_for(settings.seed, step, group, 1))
-            (torch.stack(list(terms.values())).sum() / settings.groups).backward()
+            losses = learner(batch, generator_for(settings.seed, step, group, 1), step)
+            (torch.stack(list(losses.terms.values())).sum() / settings.groups).backward()
             waiting += waited - began
             computing += time.perf_counter() - waited
         began = time.perf_counter()
