@@ -239,7 +239,7 @@ def _lay_out(
         raise ValueError(f"{len(rows)} and {len(columns)} headings do not suit {shape[0]} rows and {shape[1]} columns")
     if captions and [len(row) for row in captions] != [shape[1]] * shape[0]:
         raise ValueError("every picture needs a caption")
-    widths = [max((row[column].width if row[column] else 0) for row in cells) or 1 for column in range(shape[1])]
+    widths = [max((cell.width if cell else 0) for cell in column) or 1 for column in zip(*cells, strict=True)]
     heights = [max((cell.height if cell else 0) for cell in row) or 1 for row in cells]
     size = min(22, max(13, max(widths) // 20))
     font, large = font_of(size), font_of(round(size * 1.35))

@@ -27,8 +27,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--studies",
         metavar="NAMES",
         default="",
-        help="Commas between: guidance, words, noise, told-scale, scales, times, refine, seeds, and steps and start, "
-        "which are done only when named; all for everything.",
+        help="Commas between: guidance, words, noise, told-scale, scales, times, refine, seeds; steps, start, "
+        "start-noise only when named; all for everything.",
     )
     what.add_argument(
         "--values",
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
     from venhancer.evaluation.kept import Kept
     from venhancer.evaluation.report import check_report_folder
     from venhancer.evaluation.studies.report import table_of, verdict, write_studies
-    from venhancer.evaluation.studies.run import StudySettings, load_model, run_study
+    from venhancer.evaluation.studies.run import Finding, StudySettings, load_model, run_study
     from venhancer.evaluation.tables import as_lines
     from venhancer.model_folders import cache_folder
 
@@ -100,7 +100,8 @@ def run(arguments: argparse.Namespace) -> None:
     with terminal.busy(f"loading {arguments.model}"):
         model = load_model(arguments.model, device=arguments.device, dtype=arguments.dtype)
     kept = Kept(arguments.cache or cache_folder() / "evaluation", is_fresh=arguments.fresh)
-    findings = []
+    findings: list[Finding] = []
+    files: list[Path] = []
     for study in studies:
         with terminal.progress() as progress:
             findings.append(run_study(study, clips, settings, model, kept, progress=progress))

@@ -15,6 +15,7 @@ ASKED = {
     "refine": ("noise_augmentation", [0, 100, 200]),
     "seeds": ("seed", [0, 1]),
     "steps": ("steps", [1, 2, 4, 8]),
+    "start-noise": ("start_noise", [0, 0.5, 1]),
     "start": ("start_timestep", [899, 999, 700, 500, 300, 100]),
 }
 
@@ -62,7 +63,7 @@ def test_words_go_to_the_prompt_and_away_from_their_opposite():
 def test_without_names_all_but_the_extra_ones_are_done():
     names = [study.name for study in choose_studies()]
     assert names == ["guidance", "words", "noise", "told-scale", "scales", "times", "refine", "seeds"]
-    assert [study.name for study in choose_studies(["all"])] == [*names, "steps", "start"]
+    assert [study.name for study in choose_studies(["all"])] == [*names, "steps", "start", "start-noise"]
     assert [study.name for study in choose_studies(["noise", "guidance"])] == ["guidance", "noise"]
 
 

@@ -82,7 +82,7 @@ def test_outputs_of_other_lengths_are_compared_as_far_as_both_go(tmp_path):
 def test_a_value_that_cannot_be_is_told_and_the_others_go_on(tmp_path):
     found = run_study(study("scales", "2,8"), [clip()], QUICK, Enlarger().model(), Kept(tmp_path))
     assert found.done == ("2 x larger",)
-    assert "an input of 8x6 at every 3th of 7 frames is too small" in found.errors["8 x larger"]
+    assert "an input of 8x6 and 3 of 7 frames is too small" in found.errors["8 x larger"]
 
 
 def test_kept_outputs_are_not_made_again(tmp_path):

@@ -116,6 +116,15 @@ STUDIES = (
         label="start {}",
         is_extra=True,
     ),
+    Study(
+        name="start-noise",
+        what="Share of the start timestep's noise put on the enlarged input.",
+        expected="A model finished for few steps needs none; one trained on v alone needs all of it.",
+        values=(0, 0.5, 1),
+        ask=lambda ask, value: ask.setting(start_noise=value),
+        label="start noise {}",
+        is_extra=True,
+    ),
 )
 
 
@@ -132,7 +141,8 @@ def choose_studies(names: Iterable[str] = (), values: Iterable[str] = ()) -> lis
     known = {study.name: study for study in STUDIES}
     chosen = set(names) or {study.name for study in STUDIES if not study.is_extra}
     chosen = set(known) if "all" in chosen else chosen
-    others = dict(pair.partition("=")[::2] for pair in values)
+    pairs = [pair.partition("=") for pair in values]
+    others = {name: text for name, _, text in pairs}
     unknown = sorted((chosen | others.keys()) - known.keys())
     if unknown:
         raise SettingsError(f"unknown study {unknown[0]!r}; there are {', '.join(known)}, and all")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import isfinite, nan
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -221,7 +222,8 @@ def load_model(model: str, *, device: str = "auto", dtype: str = "auto") -> Mode
     pipeline = load_pipeline(model, device=device, dtype=dtype)
 
     def enhance(source: Clip, rate: Fraction, size: tuple[int, int], ask: Ask) -> Clip:
-        return pipeline(source, source_fps=rate, fps=rate * ask.factor, size=size, **ask.settings)
+        settings: dict[str, Any] = {**ask.settings, "size": size, "fps": rate * ask.factor}
+        return pipeline(source, source_fps=rate, **settings)
 
     return Model(enhance, {**model_identity(model), "device": device, "dtype": dtype})
 
@@ -233,18 +235,17 @@ def make_input(truth: Clip, ask: Ask) -> Clip:
         SettingsError: that would be too small, or of one frame alone.
     """
     _, height, width, _ = truth.shape
-    sides = [2 * round(side / ask.scale / 2) for side in (height, width)]
-    if min(sides) < SMALLEST_SIDE or ask.factor >= len(truth):
-        small = f"{sides[1]}x{sides[0]} at every {ask.factor}th of {len(truth)} frames"
-        raise SettingsError(
-            f"an input of {small} is too small (sides of {SMALLEST_SIDE}, two frames); pass larger clips"
-        )
-    return resize(truth[:: ask.factor], *sides, "bicubic")
+    rows, columns = (2 * round(side / ask.scale / 2) for side in (height, width))
+    kept = truth[:: ask.factor]
+    if min(rows, columns) < SMALLEST_SIDE or (ask.factor > 1 and len(kept) < 2):
+        given = f"an input of {columns}x{rows} and {len(kept)} of {len(truth)} frames"
+        raise SettingsError(f"{given} is too small; pass clips that leave sides of {SMALLEST_SIDE} and two frames")
+    return resize(kept, rows, columns, "bicubic")
 
 
 def enlarge_and_hold(source: Clip, truth: Clip, factor: int) -> Clip:
     """Return the input at the truth's size, each frame held until the next."""
-    large = resize(source, *truth.shape[1:3], "bicubic")
+    large = resize(source, truth.shape[1], truth.shape[2], "bicubic")
     return np.repeat(large, factor, axis=0)[: _count(len(truth), factor)]
 
 
