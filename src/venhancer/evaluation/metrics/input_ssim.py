@@ -10,7 +10,8 @@ from venhancer.evaluation.metrics.ssim import ssim
 
 def input_ssim(result: Clip, source: UInt8[np.ndarray, "k h2 w2 3"], factor: int) -> float:
     """Return the structural similarity of the result's key frames, made as small as the source again, to the source."""
-    return ssim(resize(result[::factor], *source.shape[1:3], "bicubic"), source)
+    _, height, width, _ = source.shape
+    return ssim(resize(result[::factor], height, width, "bicubic"), source)
 
 
 METRIC = Metric(
