@@ -137,7 +137,8 @@ def test_metrics_that_cannot_be_had_are_told_of_or_refused(tmp_path):
     metrics, left_out = choose_metrics(settings(metrics=None))
     assert any(line.startswith("lpips: it needs weights: pass --lpips-weights") for line in left_out)
     assert "input_ssim" not in [metric.name for metric in metrics]
-    metrics, _ = choose_metrics(settings(metrics=None, has_reference=False))
+    metrics, left_out = choose_metrics(settings(metrics=None, has_reference=False))
+    assert left_out == ()
     assert not any(metric.needs_reference for metric in metrics)
     with pytest.raises(SettingsError, match="unknown metric sharp"):
         choose_metrics(settings(metrics=("sharp",)))

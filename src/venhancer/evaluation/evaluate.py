@@ -174,7 +174,7 @@ def evaluate(
 def choose_metrics(settings: EvaluateSettings) -> tuple[tuple[Metric, ...], tuple[str, ...]]:
     """Return the metrics to measure, and why others are not.
 
-    With the truth at hand, what compares with the input is left out, unless it is asked for.
+    What compares with the input is left out where there is a truth, and what needs a truth where there is none.
 
     Raises:
         SettingsError: one that is asked for is unknown or cannot be had here.
@@ -191,10 +191,15 @@ def choose_metrics(settings: EvaluateSettings) -> tuple[tuple[Metric, ...], tupl
             if reason := lacks(metric, subject):
                 raise SettingsError(f"{metric.name} cannot be measured: {reason}")
         return chosen, ()
-    usual = [metric for metric in all_metrics().values() if not (settings.has_reference and "source" in metric.takes)]
+    usual = [metric for metric in all_metrics().values() if _suits(metric, settings)]
     reasons = {metric.name: lacks(metric, subject) for metric in usual}
     left_out = tuple(f"{name}: {reason}" for name, reason in reasons.items() if reason)
     return tuple(metric for metric in usual if not reasons[metric.name]), left_out
+
+
+def _suits(metric: Metric, settings: EvaluateSettings) -> bool:
+    """Tell whether a metric is of use: what compares with the truth where there is one, with the input where not."""
+    return "source" not in metric.takes if settings.has_reference else not metric.needs_reference
 
 
 def shown_frames(

@@ -38,10 +38,13 @@ _CHANNELS = re.compile(r"lins?\.?(\d)\.model\.\d\.weight")
 
 
 def mean_distance(distance: Distance, result: Clip, reference: Clip) -> float:
-    """Return the mean distance over the frames of two clips."""
+    """Return the mean distance over the frames of two clips; equal frames have none, and need no network."""
     found = []
     with torch.inference_mode():
         for pair in zip(result, reference, strict=True):
+            if np.array_equal(*pair):
+                found.append(0.0)
+                continue
             a, b = (torch.from_numpy(frame.copy()).movedim(-1, 0)[None].float() / 255 for frame in pair)
             found.append(float(distance(a, b)))
     return float(np.mean(found))

@@ -1,6 +1,7 @@
 """Where pixels go between two frames, and where that can be known: dense flow by OpenCV's DIS (Kroeger et al. 2016)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -40,7 +41,7 @@ def find_motion(frame: UInt8[np.ndarray, "h w 3"], other: UInt8[np.ndarray, "h w
         raise SettingsError(
             f"motion cannot be measured on frames of {size}; use {SMALLEST_SIDE}x{SMALLEST_SIDE} or more"
         )
-    method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    method: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey, other_grey = (cv2.cvtColor(np.ascontiguousarray(one), cv2.COLOR_RGB2GRAY) for one in (frame, other))
     there, back = method.calc(grey, other_grey, None), method.calc(other_grey, grey, None)
     return Motion(there, _is_consistent(there, warp(back, there)) & _is_inside(there) & ~_is_boundary(there))
