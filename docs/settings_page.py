@@ -15,6 +15,7 @@ from venhancer.training.index_settings import IndexSettings
 from venhancer.training.settings import (
     AugmentSettings,
     DataSettings,
+    LogSettings,
     LoraSettings,
     NetworkSettings,
     ObjectiveSettings,
@@ -31,6 +32,7 @@ GROUPS: Mapping[str, type[BaseModel]] = {
     "network": NetworkSettings,
     "augment": AugmentSettings,
     "objective": ObjectiveSettings,
+    "log": LogSettings,
 }
 HEAD = """# Settings
 

@@ -118,6 +118,10 @@ def make_parser() -> OneLineParser:
     index.add_argument("--overwrite", action="store_true", help="Replace the manifest if it is there.")
     index.add_argument("--quiet", action="store_true", help="Show errors only.")
     add_fields(index, IndexSettings)
+
+    curves = _add_command(commands, "train curves", _train_curves, "RUN...", "Draw the loss curves of training runs.")
+    curves.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="Output folders of runs.")
+    curves.add_argument("--output", metavar="FILE", type=Path, default=Path("curves.png"), help="Default curves.png.")
     return parser
 
 
@@ -312,6 +316,14 @@ def _train_index(arguments: argparse.Namespace) -> None:
         raise SettingsError(f"pictures need {error.name}; run pip install 'venhancer[train]'") from error
     terminal.show_rows(report.describe())
     terminal.show_line(f"wrote {report.manifest}; train on it with data: {report.manifest}")
+
+
+def _train_curves(arguments: argparse.Namespace) -> None:
+    from venhancer.terminal import Terminal
+    from venhancer.training.curves import draw_curves
+
+    draw_curves(arguments.runs, arguments.output)
+    Terminal().show_line(f"wrote {arguments.output}")
 
 
 def _hush_libraries() -> None:

@@ -23,6 +23,7 @@ COMMANDS = [
     "study",
     "train",
     "train index",
+    "train curves",
 ]
 SETTINGS = (
     "--scale --size --fps --slow -p --prompt --negative-prompt --prompt-suffix --steps --solver --timetable "
@@ -50,6 +51,7 @@ FLAGS = {
     "train index": "--debug --output --overwrite --quiet --licence --split --captions --shortest --longest --smallest "
     "--darkest --stillest --whole-files --moves --move-size --move-frames --parallax-share --rate --shard-size "
     "--workers",
+    "train curves": "--debug --output",
 }
 
 

@@ -47,6 +47,14 @@ def test_uneven_timing_is_said_and_keeps_the_length(steps):
     assert abs(len(times) / rate - length) < Fraction(1, 1000)
 
 
+def test_a_tenth_of_a_frame_off_is_still_constant_and_a_tick_more_is_not():
+    """Steps of 3, 4 and 3: the two frames within are exactly a tenth of a frame early and late."""
+    clock = Fraction(1, 24_000)
+    assert find_rate([0, 3000, 7000, 10_000], clock, 0, []) == (Fraction(36, 5), True)
+    assert not find_rate([0, 2999, 7000, 10_000], clock, 0, []).is_constant
+    assert not find_rate([0, 3000, 7001, 10_000], clock, 0, []).is_constant
+
+
 def test_one_missing_frame_is_not_constant():
     times = [0, 1, 2, 3, 5, 6, 7]
     assert not find_rate(times, Fraction(1, 25), 1, [Fraction(25)]).is_constant

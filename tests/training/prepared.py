@@ -60,6 +60,7 @@ def tiny_settings(folder: Path, **changes: object) -> TrainSettings:
         "workers": 0,
         "checkpoint_every": 2,
         "log_every": 1,
+        "log": {"validation_every": 0, "pictures_every": 0},
     }
     if changes.get("start_from") is not None:
         fields = {name: value for name, value in fields.items() if name not in ("network", "relative_to_start")}

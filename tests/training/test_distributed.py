@@ -1,6 +1,5 @@
 """Several processes do the work of one."""
 
-import json
 import os
 import subprocess
 import sys
@@ -14,6 +13,8 @@ from prepared import make_clips, tiny_settings
 from venhancer.errors import SettingsError
 from venhancer.training import checkpoints
 from venhancer.training.learner import make_learner, make_optimizer
+from venhancer.training.log import RunLog
+from venhancer.training.log_file import read_log
 from venhancer.training.loop import make_accelerator, train
 from venhancer.training.start import start_pipeline
 from venhancer.training.state import TrainState
@@ -34,7 +35,7 @@ def launch(folder: Path, processes: int, **changes) -> subprocess.CompletedProce
 def state_of(settings) -> TrainState:
     """Return the state in a run's newest checkpoint."""
     learner = make_learner(settings, start_pipeline(settings))
-    state = TrainState.begin(learner, make_optimizer(settings, learner))
+    state = TrainState.begin(learner, make_optimizer(settings, learner), RunLog(settings, checkpoints=dict))
     kept = checkpoints.Checkpoints(settings.output / "checkpoints", keep=1, keep_every=None, is_main=True)
     assert kept.resume(state)
     return state
@@ -53,11 +54,13 @@ def test_two_processes_are_one(tmp_path):
     for name, parameter in one.learner.trained().items():
         torch.testing.assert_close(two.learner.trained()[name], parameter, rtol=0, atol=1e-6)
         torch.testing.assert_close(two.average[name], one.average[name], rtol=0, atol=1e-6)
-    norms = [
-        [json.loads(line)["gradient_norm"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
-        for name in ("run", "two")
-    ]
-    assert norms[0] == pytest.approx(norms[1], rel=1e-3)
+    logs = [read_log(tmp_path / name) for name in ("run", "two")]
+    for alone, together in zip(*logs, strict=True):
+        for name in ("loss", "gradient_norm", "clips"):
+            assert together[name] == pytest.approx(alone[name], rel=1e-3)
+        for objective, means in alone["by_timestep"].items():
+            assert together["by_timestep"][objective] == pytest.approx(means, rel=1e-3)
+        assert together["by_factors"].keys() == alone["by_factors"].keys()
 
 
 def test_groups_that_cannot_be_shared_out(tmp_path):

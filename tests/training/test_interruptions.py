@@ -16,6 +16,7 @@ from prepared import make_clips, tiny_settings, weights_of
 
 from venhancer.errors import JobFailed
 from venhancer.training.checkpoints import list_checkpoints
+from venhancer.training.log_file import read_log
 from venhancer.training.loop import train
 
 STEPS = 8
@@ -67,6 +68,7 @@ def assert_ends_alike(folder: Path, expected: dict[str, torch.Tensor]) -> None:
     ended = weights_of(train(tiny_settings(folder, steps=STEPS)))
     assert ended.keys() == expected.keys()
     assert all(torch.equal(ended[name], expected[name]) for name in expected)
+    assert [line["step"] for line in read_log(folder / "run")] == list(range(1, STEPS + 1))
 
 
 def test_killed_again_and_again(folder, never_stopped):

@@ -100,6 +100,11 @@ class Checkpoints:
         state.adopt(content)
         return True
 
+    def by_step(self) -> dict[int, Path]:
+        """Return the whole checkpoints by their step, oldest first, once what was begun is written."""
+        self.settle()
+        return {_step_of(folder): folder for folder in list_checkpoints(self.folder)}
+
     def _publish(self, writing: Future[Any], partial: Path, target: Path) -> None:
         """Give a checkpoint its name when all of it is on the disk, and remove those no longer kept."""
         try:

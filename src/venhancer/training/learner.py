@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
+from jaxtyping import Int
 from torch import Generator, Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
@@ -41,12 +42,14 @@ class Learner(nn.Module):
         self.objective = objective
         self.mixed_precision = mixed_precision
 
-    def forward(self, batch: Example, generator: Generator, step: int) -> Losses:
-        """Return what a group of clips costs at a step of the run."""
-        device = batch.target.device
+    def forward(
+        self, batch: Example, generator: Generator, step: int, timesteps: Int[Tensor, " b"] | None = None
+    ) -> Losses:
+        """Return what a group of clips costs at a step of the run; at `timesteps`, if given, see `Objective`."""
+        networks, device = (self.unet, self.controlnet, self.text_encoder), batch.target.device
         precision = torch.autocast(device.type, torch.bfloat16, enabled=self.mixed_precision)
         with precision, _attention_on(device):
-            return self.objective(self.unet, self.controlnet, self.text_encoder, batch, generator=generator, step=step)
+            return self.objective(*networks, batch, generator=generator, step=step, timesteps=timesteps)
 
     def trained(self) -> dict[str, nn.Parameter]:
         """Return the parameters that learn, by name, such as "controlnet.key_frame_conv.weight"."""

@@ -5,29 +5,26 @@ same weights: the clips and the randomness of a group depend on the seed, the st
 process and many do the same work; a step's gradient is the mean over all its groups, whoever computes them.
 """
 
-import json
-import logging
 import math
-import time
 from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import FullyShardedDataParallelPlugin
+from accelerate.utils import FullyShardedDataParallelPlugin, gather_object
 
-from venhancer.errors import JobFailed, SettingsError
+from venhancer.errors import SettingsError
 from venhancer.runtime import choose_device
 from venhancer.training.checkpoints import Checkpoints
 from venhancer.training.data import fill_latent_cache, generator_for, load_batches
 from venhancer.training.export import export
 from venhancer.training.learner import SHARDED_TOGETHER, make_learner, make_optimizer
+from venhancer.training.log import RunLog
 from venhancer.training.settings import TrainSettings
 from venhancer.training.start import start_pipeline
 from venhancer.training.state import TrainState
 from venhancer.training.stopping import stop_requests
-
-logger = logging.getLogger(__name__)
+from venhancer.training.validation import Validation
 
 
 def train(settings: TrainSettings) -> Path | None:
@@ -35,7 +32,7 @@ def train(settings: TrainSettings) -> Path | None:
 
     Raises:
         SettingsError: the settings do not fit this machine, this many processes or the model to start from.
-        JobFailed: the loss stopped being a number, or a checkpoint cannot be written or read; good ones stay.
+        JobFailed: the loss stopped being a number or jumped, or a checkpoint cannot be written or read; good ones stay.
         InputError: the data cannot be used.
         WeightsError: the model to start from cannot be used.
     """
@@ -44,51 +41,66 @@ def train(settings: TrainSettings) -> Path | None:
         pipeline = start_pipeline(settings).to(accelerator.device)
     bare = make_learner(settings, pipeline)
     learner, optimizer = accelerator.prepare(bare, make_optimizer(settings, bare))
-    state = TrainState.begin(bare, optimizer.optimizer)
     checkpoints = Checkpoints(
         settings.output / "checkpoints",
         keep=settings.keep_checkpoints,
         keep_every=settings.keep_every,
         is_main=accelerator.is_main_process,
     )
+    log = RunLog(
+        settings,
+        checkpoints=checkpoints.by_step,
+        is_main=accelerator.is_main_process,
+        gather=gather_object,
+    )
+    state = TrainState.begin(bare, optimizer.optimizer, log)
     checkpoints.resume(state)
+    validation = Validation(settings, pipeline, bare)
     mine = range(accelerator.process_index, settings.groups, accelerator.num_processes)
     fill_latent_cache(settings, pipeline.vae, rank=accelerator.process_index, ranks=accelerator.num_processes)
     accelerator.wait_for_everyone()
     batches = load_batches(settings, state.step, rank=accelerator.process_index, ranks=accelerator.num_processes)
 
-    started, started_at = time.monotonic(), state.step
+    log.begin(state.step)
+    wants_checkpoint = False
     with stop_requests() as stop:
         while state.step < settings.steps:
+            rate = learning_rate(settings, state.step)
             for parameters in optimizer.param_groups:
-                parameters["lr"] = learning_rate(settings, state.step)
+                parameters["lr"] = rate
             for group in mine:
-                batch = next(batches).to(accelerator.device)
+                with log.waiting():
+                    batch = next(batches).to(accelerator.device)
                 generator = generator_for(settings.seed, state.step, group, 1)
                 with nullcontext() if group == mine[-1] else accelerator.no_sync(learner):
                     losses = learner(batch, generator, state.step)
-                    loss = torch.stack(list(losses.terms.values())).sum()
-                    if not torch.isfinite(loss):
-                        raise JobFailed(f"the loss is {loss.item()} at step {state.step}; go on more slowly")
-                    accelerator.backward(loss / len(mine))
+                    accelerator.backward(torch.stack(list(losses.terms.values())).sum() / len(mine))
+                log.add(batch, losses)
                 if stop.agreed(accelerator):  # the step is done again from its beginning
                     checkpoints.save(state)
                     checkpoints.settle()
                     return None
             norm = accelerator.clip_grad_norm_(bare.trained().values(), settings.clip_norm)
+            assert norm is not None
+            log.finish_step(state.step + 1, norm, rate)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             state.step += 1
             state.update_average(settings.ema_decay)
 
-            if state.step % settings.log_every == 0 and accelerator.is_main_process:
-                rate = (state.step - started_at) / (time.monotonic() - started)
-                log(settings.output, state.step, losses.terms, float(norm), rate)
+            if validation.is_due(state.step):
+                with state.averaged(), log.aside():
+                    validation.look(state.step, log)
             checkpoints.settle(wait=False)
-            if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
+            is_over = state.step == settings.steps
+            wants_checkpoint = wants_checkpoint or state.step % settings.checkpoint_every == 0
+            if is_over or (wants_checkpoint and log.is_steady):
                 checkpoints.save(state)
+                wants_checkpoint = False
         checkpoints.settle()
 
+    skipped = gather_object(list(batches.skipped))
+    log.finish(state.step, skipped_clips=len(set(skipped)))
     averaged = state.averaged_weights()
     return export(settings, averaged) if accelerator.is_main_process else settings.output / "pipeline"
 
@@ -132,12 +144,3 @@ def learning_rate(settings: TrainSettings, step: int) -> float:
         return settings.learning_rate
     done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def log(folder: Path, step: int, terms: dict[str, torch.Tensor], norm: float, rate: float) -> None:
-    """Append a line to the run's log."""
-    line = {"step": step, **{name: round(term.item(), 5) for name, term in terms.items()}}
-    line |= {"gradient_norm": round(norm, 4), "steps_per_second": round(rate, 3)}
-    with (folder / "log.jsonl").open("a") as file:
-        file.write(json.dumps(line) + "\n")
-    logger.info("%s", line)

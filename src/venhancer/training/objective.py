@@ -72,8 +72,19 @@ class Objective:
         *,
         generator: Generator,
         step: int,
+        timesteps: Int[Tensor, " b"] | None = None,
     ) -> Losses:
-        """Return what the networks' predictions for a batch cost at some step of the run."""
+        """Return what the networks' predictions for a batch cost at some step of the run.
+
+        Args:
+            unet: the base network.
+            controlnet: the video ControlNet.
+            text_encoder: prompts to embeddings.
+            batch: the clips.
+            generator: of all that is drawn.
+            step: of the run.
+            timesteps: denoise from there, instead of drawing an objective and its timesteps.
+        """
         text_embeds = encode_prompts(list(batch.caption), self.tokenizer, text_encoder)
         conditions = self.conditions(batch, generator)
 
@@ -83,9 +94,12 @@ class Objective:
             )
             return unet(noisy_latents, timesteps, unet.project_text(text_embeds), residuals).float()
 
-        if happens(self.settings.finishing_share, generator):
+        if timesteps is None and happens(self.settings.finishing_share, generator):
             return self._finishing(predict, batch, conditions, generator, step)
-        return self._denoising(predict, batch, conditions, generator)
+        if timesteps is None:
+            drawn = torch.randint(self.schedule.num_timesteps, (len(batch.target),), generator=generator)
+            timesteps = drawn.to(batch.target.device)
+        return self._denoising(predict, batch, conditions, generator, timesteps)
 
     @torch.no_grad()
     def conditions(self, batch: Example, generator: Generator) -> Conditions:
@@ -105,13 +119,13 @@ class Objective:
             schedule=self.schedule,
         )
 
-    def _denoising(self, predict: PredictV, batch: Example, conditions: Conditions, generator: Generator) -> Losses:
+    def _denoising(
+        self, predict: PredictV, batch: Example, conditions: Conditions, generator: Generator, timesteps: Tensor
+    ) -> Losses:
         with torch.no_grad():
             kept = batch.target_latents
             latents = self.vae.encode_frames(batch.target) if kept is None else kept
             clean = self.space.enter(latents, conditions)
-        clips = clean.shape[0]
-        timesteps = torch.randint(self.schedule.num_timesteps, (clips,), generator=generator).to(clean.device)
         noise = _noise_like(clean, generator)
         predicted = predict(self.schedule.add_noise(clean, noise, timesteps), timesteps)
         errors = (predicted - self.schedule.velocity(clean, noise, timesteps)).square().mean(dim=(1, 2, 3, 4))

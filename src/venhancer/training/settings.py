@@ -189,6 +189,26 @@ def _data_settings(value: object) -> object:
     return {"manifest": value} if isinstance(value, str | Path) else value
 
 
+class LogSettings(Frozen):
+    """What a run tells of itself, and when it stops by itself; nothing here changes what is learned."""
+
+    bucket_window: int = Field(default=200, ge=1, description="Clips that the mean loss of a bucket is taken over.")
+    validation_every: int = Field(
+        default=500, ge=0, description="Steps between validations on clips that stay the same; 0 for none."
+    )
+    validation_clips: int = Field(default=4, ge=1, description="Clips of a validation.")
+    validation_seed: int = Field(default=1, ge=0, description="Seed of those clips and of their noise.")
+    pictures_every: int = Field(
+        default=500, ge=0, description="Steps between sample grids and motion strips; 0 for none."
+    )
+    picture_clips: int = Field(default=2, ge=1, description="Validation clips that are shown in pictures.")
+    spike_factor: float = Field(
+        default=10.0, gt=1, description="Training stops when the loss is over this many times its running median ..."
+    )
+    spike_steps: int = Field(default=10, ge=1, le=50, description="... for so many steps in a row.")
+    spike_window: int = Field(default=200, ge=100, description="Steps that the running median is taken over.")
+
+
 class TrainSettings(Frozen):
     """One training run; a recipe file holds these fields."""
 
@@ -207,6 +227,7 @@ class TrainSettings(Frozen):
     network: NetworkSettings = NetworkSettings()
     augment: AugmentSettings = AugmentSettings()
     objective: ObjectiveSettings = ObjectiveSettings()
+    log: LogSettings = LogSettings()
     relative_to_start: bool = Field(default=False, description="Predict what to add to the resized input.")
     between: Literal["repeat", "blend", "flow"] | None = Field(
         default=None, description="How frames between key frames start; the model's own way, or repeat from nothing."
@@ -320,7 +341,6 @@ def _first_line(error: ValidationError) -> str:
         return f"{name} {first['input']} {reason}" if reason.startswith("is ") else reason
     if first["type"] != "extra_forbidden":
         return f"{name} is {first['input']!r}: {first['msg'].lower()}"
-    groups = (TrainSettings, DataSettings, LoraSettings, NetworkSettings, AugmentSettings, ObjectiveSettings)
-    known = [field for group in groups for field in group.model_fields]
+    known = [field for group in Frozen.__subclasses__() for field in group.model_fields]
     near = get_close_matches(str(first["loc"][-1]), known, n=1)
     return f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else "")

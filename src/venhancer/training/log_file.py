@@ -1,0 +1,93 @@
+"""The files a run's log is kept in: read, cut back to a checkpoint, and written whole; no torch.
+
+`log.jsonl` holds one JSON object a line, each with the step it was written after. Lines with `loss` tell of training,
+lines with `validation` of the fixed validation clips, and a line with `stopped` says why a run ended early.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from venhancer.errors import InputError, JobFailed
+
+LOG_FILE = "log.jsonl"
+
+Line = dict[str, Any]
+
+
+def read_log(run: Path) -> list[Line]:
+    """Return the lines of a run's log; a last line that was never finished is left out.
+
+    Raises:
+        InputError: there is no log, or it is not one of ours.
+    """
+    file = run / LOG_FILE
+    try:
+        written = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = [json.loads(line) for line in written if line.endswith("\n")]
+    except OSError as error:
+        raise InputError(f"{run} has no {LOG_FILE} ({error.strerror}); give the output folder of a training") from error
+    except ValueError as error:
+        raise InputError(f"{file} is not a training log: {error}; give the output folder of a training") from error
+    if not all(isinstance(line, dict) and "step" in line for line in lines):
+        raise InputError(f"{file} is not a training log: a line has no step; give the output folder of a training")
+    return lines
+
+
+def cut_log(run: Path, last_step: int) -> None:
+    """Drop the lines after a step, which a run that goes on from there writes again."""
+    if not (run / LOG_FILE).exists():
+        return
+    kept = [line for line in read_log(run) if line["step"] <= last_step]
+    write_whole(run / LOG_FILE, "".join(json.dumps(line) + "\n" for line in kept).encode())
+
+
+def append_line(run: Path, line: Mapping[str, object]) -> None:
+    """Add a line to a run's log.
+
+    Raises:
+        JobFailed: it cannot be written.
+    """
+    try:
+        with (run / LOG_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+    except OSError as error:
+        raise JobFailed(_not_written(run / LOG_FILE, error)) from error
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all.
+
+    Raises:
+        JobFailed: it cannot be written.
+    """
+    partial = file.with_name(f".{file.name}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        partial.replace(file)
+    except OSError as error:
+        raise JobFailed(_not_written(file, error)) from error
+
+
+def rounded(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return JSON values with numbers to five digits."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, Mapping):
+        return {name: rounded(part) for name, part in value.items()}
+    return [rounded(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Yield the numbers within, named by their path."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float):
+            yield f"{prefix}{name}", value
+
+
+def _not_written(file: Path, error: OSError) -> str:
+    return f"{file} cannot be written ({error.strerror}); make room, and the same command goes on"
