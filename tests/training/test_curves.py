@@ -52,7 +52,7 @@ def test_smoothing_keeps_slopes_and_ends_and_evens_out_the_rest():
     assert smoothed(list(slope)) == pytest.approx(slope)
     uneven = smoothed([0.0, 1.0] * 50)
     assert (uneven[0], uneven[-1]) == (0, 1)
-    assert uneven[50] == pytest.approx(0.5, abs=0.5 / SMOOTHED_OVER)
+    assert uneven[50] == pytest.approx(0.5, abs=1 / SMOOTHED_OVER)
 
 
 def test_what_is_no_run_or_no_png_is_refused(tmp_path):
