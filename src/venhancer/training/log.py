@@ -19,6 +19,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from venhancer.errors import JobFailed
+from venhancer.pictures import as_file
 from venhancer.training.augment import Example
 from venhancer.training.buckets import (
     ClipLoss,
@@ -32,7 +33,6 @@ from venhancer.training.buckets import (
 from venhancer.training.divergence import GroupLoss, Watch
 from venhancer.training.log_file import append_line, cut_log, flat, rounded, write_whole
 from venhancer.training.objective import Losses
-from venhancer.training.preview import as_png
 from venhancer.training.report import peak_memory, write_report
 from venhancer.training.settings import TrainSettings
 
@@ -181,7 +181,7 @@ class RunLog:
         """Keep a picture of a step as a PNG file and on the board."""
         if not self.is_main:
             return
-        write_whole(self.settings.output / PICTURES / f"step_{step:08d}_{name}.png", as_png(picture))
+        write_whole(self.settings.output / PICTURES / f"step_{step:08d}_{name}.png", as_file(picture))
         if self._board is not None:
             self._board.add_image(name, picture, step, dataformats="HWC")
 

@@ -92,9 +92,8 @@ def train(settings: TrainSettings) -> Path | None:
                 with state.averaged(), log.aside():
                     validation.look(state.step, log)
             checkpoints.settle(wait=False)
-            is_over = state.step == settings.steps
             wants_checkpoint = wants_checkpoint or state.step % settings.checkpoint_every == 0
-            if is_over or (wants_checkpoint and log.is_steady):
+            if state.step == settings.steps or (wants_checkpoint and log.is_steady):
                 checkpoints.save(state)
                 wants_checkpoint = False
         checkpoints.settle()

@@ -20,19 +20,20 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
 from venhancer.errors import InputError
+from venhancer.pictures import liveliest_row, motion_strips, stills
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.training.augment import Example
 from venhancer.training.buckets import TIMESTEPS_A_BUCKET, key_frame_gap, timestep_label
 from venhancer.training.data import Batches, generator_for
 from venhancer.training.learner import Learner
 from venhancer.training.log import RunLog
-from venhancer.training.preview import motion_picture, sample_picture
 from venhancer.training.settings import TrainSettings
 
 logger = logging.getLogger(__name__)
 
 HELD_OUT = "held_out"
 MOST_DECIBELS = 100.0
+FRAMES_SHOWN = 4
 
 Clip = UInt8[np.ndarray, "f h w 3"]
 
@@ -75,10 +76,14 @@ class Validation:
             figures = self._figures(results) if wants_figures else None
         if figures is not None:
             log.validated(step, figures)
+        if not log.is_main:
+            return
         for number, (example, result) in enumerate(zip(examples[:shown], results, strict=False)):
             clips = {"input": resized_input(example), "output": result, "target": to_eight_bits(example.target[0])}
-            log.pictured(step, f"clip_{number}", sample_picture(clips))
-            log.pictured(step, f"clip_{number}_motion", motion_picture(clips))
+            shown_frames = np.linspace(0, len(result) - 1, FRAMES_SHOWN).round().astype(int)
+            log.pictured(step, f"clip_{number}", stills(clips, np.unique(shown_frames).tolist()))
+            row = liveliest_row(clips["target"])
+            log.pictured(step, f"clip_{number}_motion", motion_strips(clips, row=row))
 
     @cached_property
     def examples(self) -> list[Example]:
