@@ -47,8 +47,8 @@ def side_by_side(source: Path, target: Path, shown_from: tuple[int, ...]) -> np.
         pictures,
         rows=["a key frame", "made from nothing"],
         columns=["input: 160x90, 8 frames a second", "result: 640x360, 24 frames a second"],
-        crop=Box(0.5, 0.15, 0.3, 0.3),
-        cell_width=640,
+        crop=Box(0.3, 0.2, 0.42, 0.42),
+        cell_width=480,
     )
 
 

@@ -205,7 +205,8 @@ def _cell(picture: Picture, crop: Box | None, width: int) -> Image.Image:
     if crop is None:
         return whole
     part = np.ascontiguousarray(crop.cut(picture))
-    enlarged = _resized(Image.fromarray(part), width, max(1, round(part.shape[0] * width / part.shape[1])))
+    wanted = round(width * crop.height * picture.shape[0] / (crop.width * picture.shape[1]))
+    enlarged = _resized(Image.fromarray(part), width, max(1, wanted))
     left, top, right, bottom = crop.edges(width, height)
     ImageDraw.Draw(whole).rectangle((left, top, right - 1, bottom - 1), outline=ACCENT, width=2)
     ImageDraw.Draw(enlarged).rectangle((0, 0, width - 1, enlarged.height - 1), outline=ACCENT, width=2)
