@@ -17,6 +17,7 @@ CONTENDERS = "nano,bicubic+repeat,lanczos+minterpolate"
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add what `venhancer evaluate` takes."""
+    parser.set_defaults(when_stopped="what was made is kept; the same command goes on")
     parser.add_argument("clips", metavar="CLIPS", type=Path, nargs="+", help="Video files, and folders of them.")
     who = parser.add_argument_group("who takes part")
     who.add_argument(

@@ -66,7 +66,7 @@ def estimate_flows(before: Float[Tensor, "1 3 h w"], after: Float[Tensor, "1 3 h
     first, second = _grey(before), _grey(after)
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     dis.setFinestScale(FINEST_SCALE)
-    with _one_thread():
+    with one_thread():
         flows = [
             dis.calc(*pair, np.zeros((*first.shape, 2), np.float32)) for pair in ((first, second), (second, first))
         ]
@@ -94,8 +94,8 @@ def _grey(picture: Float[Tensor, "1 3 h w"]) -> UInt8[np.ndarray, "h w"]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep OpenCV to one thread: its DIS divides a picture by their number, and so depends on it."""
+def one_thread() -> Iterator[None]:
+    """Within the block, keep OpenCV to one thread: its DIS divides a picture by their number, and so depends on it."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

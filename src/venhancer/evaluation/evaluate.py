@@ -5,8 +5,9 @@ loss, through `Kept`; one that fails is told of in the results, and the others g
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import isfinite, nan
 from pathlib import Path
 
@@ -149,12 +150,14 @@ def evaluate(
         raise SettingsError(f"contenders {', '.join(names) or 'none'}: give one or more, each with a name of its own")
     metrics, left_out = choose_metrics(settings)
     progress.start(len(contenders) * len(clips), "enhance")
-    made = [one for contender in contenders for one in _enhance_all(contender, clips, settings, kept, progress)]
+    inputs: dict[str, UInt8[np.ndarray, "k h w 3"]] = {}
+    tasks = partial(_task, settings=settings, inputs=inputs)
+    made = [one for contender in contenders for one in _enhance_all(contender, clips, tasks, kept, progress)]
     progress.start(len(made) + len(clips), "measure")
     results: list[Result] = []
     frames: dict[str, int] = {}
     for clip in clips:
-        task = _task(clip, settings)
+        task = tasks(clip)
         frames[clip.name] = task.job.frames
         results.append(_score_row(task, settings, metrics, kept))
         progress.advance()
@@ -208,24 +211,31 @@ def shown_frames(
     """Return the frames behind a result that has no error, for pictures."""
     if result.key:
         return np.load(kept.file(result.key), mmap_mode="r")
-    return _row_frames(_task(clip, settings))
+    return _row_frames(_task(clip, settings, {}))
 
 
-def _task(clip: TestClip, settings: EvaluateSettings) -> _Task:
+def _task(clip: TestClip, settings: EvaluateSettings, inputs: dict[str, UInt8[np.ndarray, "k h w 3"]]) -> _Task:
+    """Return a clip as contenders and metrics see it; inputs are made once, so that all are given the same."""
     frames, degradation = clip.load(), settings.degradation
-    source = degradation.apply(frames) if settings.has_reference else frames
+    if settings.has_reference and clip.name not in inputs:
+        inputs[clip.name] = degradation.apply(frames)
+    source = inputs[clip.name] if settings.has_reference else frames
     rate = clip.rate / degradation.factor if settings.has_reference else clip.rate
     job = Job(key_frames=source, rate=rate, scale=degradation.scale, factor=degradation.factor)
     return _Task(clip.name, job, frames if settings.has_reference else None)
 
 
 def _enhance_all(
-    contender: Contender, clips: Sequence[TestClip], settings: EvaluateSettings, kept: Kept, progress: Progress
+    contender: Contender,
+    clips: Sequence[TestClip],
+    tasks: Callable[[TestClip], _Task],
+    kept: Kept,
+    progress: Progress,
 ) -> Iterator[Result]:
     """Yield what came of a contender on each clip, not scored yet; it is loaded when the first output is missing."""
     baseline = None
     for clip in clips:
-        job = _task(clip, settings).job
+        job = tasks(clip).job
         key = output_key(job.key_frames, job.rate, job.scale, job.factor, contender.identity)
         output, error = kept.output(key), ""
         if output is None:

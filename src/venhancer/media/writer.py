@@ -46,6 +46,7 @@ class Writing:
         color_matrix: bt601, bt709 or bt2020: of the conversion to limited range, and of all colour tags.
         metadata: tags added to those of the source, or put in their place.
         with_sound: False leaves the source's sound out, as slow motion must.
+        threads: of the encoder; 0 leaves it the choice, 1 gives the same file on every machine and every time.
     """
 
     width: int
@@ -56,6 +57,7 @@ class Writing:
     color_matrix: str = "bt709"
     metadata: Mapping[str, str] = field(default_factory=dict)
     with_sound: bool = True
+    threads: int = 0
 
     def __post_init__(self) -> None:
         if self.width < 2 or self.height < 2 or self.width % 2 or self.height % 2:
@@ -175,6 +177,7 @@ def _add_video(output: OutputContainer, writing: Writing) -> VideoStream:
     stream = output.add_stream("libx264" if h264 else "ffv1", rate=writing.rate, options=options)
     context = stream.codec_context
     context.width, context.height = writing.width, writing.height
+    context.thread_count = writing.threads
     context.pix_fmt = "yuv420p" if h264 else "bgr0"
     context.time_base = 1 / writing.rate
     context.colorspace = MATRIX_TAGS[writing.color_matrix] if h264 else 0

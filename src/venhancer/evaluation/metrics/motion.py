@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from venhancer.errors import SettingsError
+from venhancer.motion import one_thread
 
 SMALLEST_SIDE = 16
 """Frames smaller than this are too small for the coarsest patches of DIS."""
@@ -43,7 +44,8 @@ def find_motion(frame: UInt8[np.ndarray, "h w 3"], other: UInt8[np.ndarray, "h w
         )
     method: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey, other_grey = (cv2.cvtColor(np.ascontiguousarray(one), cv2.COLOR_RGB2GRAY) for one in (frame, other))
-    there, back = method.calc(grey, other_grey, None), method.calc(other_grey, grey, None)
+    with one_thread():
+        there, back = method.calc(grey, other_grey, None), method.calc(other_grey, grey, None)
     return Motion(there, _is_consistent(there, warp(back, there)) & _is_inside(there) & ~_is_boundary(there))
 
 
