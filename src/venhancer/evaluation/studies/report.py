@@ -154,7 +154,7 @@ def to_json(model: str, settings: StudySettings, findings: Sequence[Finding]) ->
     """Return everything as JSON values; what has no number is null."""
     return {
         "versions": {"venhancer": version("venhancer")},
-        "model": model,
+        "model": Path(model).name,
         "setting": {"scale": settings.scale, "factor": settings.factor, "seed": settings.seed},
         "prompts": dict(settings.prompts),
         "studies": [
