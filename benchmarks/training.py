@@ -20,6 +20,7 @@ import torch
 from venhancer.training.cost import run_cost
 from venhancer.training.data import generator_for, load_batches
 from venhancer.training.learner import make_learner, make_optimizer
+from venhancer.training.log import RunLog
 from venhancer.training.manifest import MANIFEST, ClipEntry, write_manifest
 from venhancer.training.settings import TrainSettings
 from venhancer.training.start import start_pipeline
@@ -70,7 +71,7 @@ def step_times(settings: TrainSettings, steps: int) -> Iterator[tuple[float, flo
     """
     learner = make_learner(settings, start_pipeline(settings))
     optimizer = make_optimizer(settings, learner)
-    state = TrainState.begin(learner, optimizer)
+    state = TrainState.begin(learner, optimizer, RunLog(settings, checkpoints=dict))
     batches = load_batches(settings, 0)
     left, right = (torch.randn(SIDE, SIDE, dtype=number_format(settings)) for _ in range(2))
     for step in range(steps + 2):
