@@ -8,12 +8,14 @@ import shutil
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import AsyncSaveResponse, async_save
 
 from venhancer.errors import JobFailed
 from venhancer.training.state import TrainState
@@ -38,7 +40,7 @@ class Checkpoints:
         self.is_main = is_main
         self._is_alone = not dist.is_initialized()
         # its own group: what the writing thread exchanges must not meet what training exchanges
-        self._group = None if self._is_alone else dist.new_group(backend="gloo")
+        self._group = None if self._is_alone else cast("dist.ProcessGroup", dist.new_group(backend="gloo"))
         self._publisher = ThreadPoolExecutor(max_workers=1)
         self._pending: Future[None] | None = None
 
@@ -54,9 +56,7 @@ class Checkpoints:
             return
         partial = self.folder / f".{target.name}.part"
         self.folder.mkdir(parents=True, exist_ok=True)
-        writing = dcp.async_save(
-            state.content(), checkpoint_id=partial, process_group=self._group, no_dist=self._is_alone
-        )
+        writing = async_save(state.content(), checkpoint_id=partial, process_group=self._group, no_dist=self._is_alone)
         self._pending = self._publisher.submit(self._publish, writing, partial, target)
 
     def settle(self, *, wait: bool = True) -> None:
@@ -86,10 +86,10 @@ class Checkpoints:
             return False
         content = state.content()
         try:
-            reader = dcp.FileSystemReader(found[-1])
+            reader = FileSystemReader(found[-1])
             difference = _first_difference(reader.read_metadata().state_dict_metadata, content)
             if difference is None:
-                dcp.load(content, storage_reader=reader, process_group=self._group, no_dist=self._is_alone)
+                load(content, storage_reader=reader, process_group=self._group, no_dist=self._is_alone)
         except (Exception, CheckpointException) as error:  # a damaged file can raise anything, and the second is none
             reason = " ".join(str(error).split())[:200]
             raise JobFailed(f"{found[-1]} is damaged ({reason}); remove it to go on from the one before") from error
@@ -105,10 +105,10 @@ class Checkpoints:
         self.settle()
         return {_step_of(folder): folder for folder in list_checkpoints(self.folder)}
 
-    def _publish(self, writing: Future[Any], partial: Path, target: Path) -> None:
+    def _publish(self, writing: Future[Any] | AsyncSaveResponse, partial: Path, target: Path) -> None:
         """Give a checkpoint its name when all of it is on the disk, and remove those no longer kept."""
         try:
-            writing.result()
+            (writing.upload_completion if isinstance(writing, AsyncSaveResponse) else writing).result()
         except BaseException:
             if self.is_main:
                 shutil.rmtree(partial, ignore_errors=True)

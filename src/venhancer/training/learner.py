@@ -6,6 +6,7 @@ One module, so that whatever distributes a run (DDP, FSDP2) sees every parameter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from importlib import import_module
 
 import torch
 from jaxtyping import Int
@@ -56,7 +57,7 @@ class Learner(nn.Module):
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
 
-def _attention_on(device: torch.device) -> AbstractContextManager[None]:
+def _attention_on(device: torch.device) -> AbstractContextManager[object]:
     """Return the context attention trains in: plain products on the CPU, whose fused kernel is slow when short."""
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
@@ -109,11 +110,11 @@ def make_optimizer(settings: TrainSettings, learner: Learner) -> torch.optim.Opt
         SettingsError: it needs a package that is missing.
     """
     parameters = learner.trained().values()
-    options = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay, "eps": settings.adam_epsilon}
-    if settings.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, **options)
-    try:
-        from torchao.optim import AdamW8bit
-    except ImportError as error:
-        raise SettingsError("optimizer adamw_8bit needs torchao; run pip install torchao, or pass adamw") from error
-    return AdamW8bit(parameters, **options)
+    make: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW
+    if settings.optimizer == "adamw_8bit":
+        try:
+            make = import_module("torchao.optim").AdamW8bit
+        except ImportError as error:
+            raise SettingsError("optimizer adamw_8bit needs torchao; run pip install torchao, or pass adamw") from error
+    rate, decay, epsilon = settings.learning_rate, settings.weight_decay, settings.adam_epsilon
+    return make(parameters, lr=rate, weight_decay=decay, eps=epsilon)

@@ -140,7 +140,7 @@ class LoraSettings(Frozen):
         default=("controlnet",), min_length=1, description="Networks that get adapters: controlnet, unet or both."
     )
     rank: int = Field(default=16, ge=1, description="Rank of each adapter.")
-    alpha: float = Field(default=16.0, gt=0, description="Adapters are scaled by alpha / rank.")
+    alpha: int = Field(default=16, ge=1, description="Adapters are scaled by alpha / rank.")
     layers: tuple[str, ...] = Field(
         default=("to_q", "to_k", "to_v", "to_out", "to_hidden"),
         min_length=1,
