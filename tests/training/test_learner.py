@@ -1,14 +1,11 @@
-"""Memory, number format and optimiser are chosen without changing what is learnt."""
-
-import sys
+"""Memory and number format are chosen without changing what is learnt."""
 
 import pytest
 import torch
 from prepared import make_clips, tiny_settings
 
-from venhancer.errors import SettingsError
 from venhancer.training.data import Batches, generator_for
-from venhancer.training.learner import make_learner, make_optimizer
+from venhancer.training.learner import make_learner
 from venhancer.training.start import start_pipeline
 
 
@@ -45,10 +42,3 @@ def test_mixed_precision_is_near(folder):
     assert not torch.equal(*whole)
     assert torch.nn.functional.cosine_similarity(*whole, dim=0) > 0.98
     assert all(gradient.dtype == torch.float32 for gradient in mixed.values())
-
-
-def test_8_bit_moments_need_a_package(folder, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torchao.optim", None)
-    settings = tiny_settings(folder, optimizer="adamw_8bit")
-    with pytest.raises(SettingsError, match="adamw_8bit needs torchao; run pip install torchao"):
-        make_optimizer(settings, make_learner(settings, start_pipeline(tiny_settings(folder))))

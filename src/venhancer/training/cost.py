@@ -21,7 +21,6 @@ from venhancer.traits import load_traits
 # Bytes a block keeps for each of its output's values: measured, in float32 and in mixed precision.
 _KEPT_BY_RES_BLOCK = {"no": 68, "bf16": 42}
 _KEPT_BY_TRANSFORMERS = {"no": 273, "bf16": 144}  # spatial and temporal together
-_BYTES_OF_MOMENTS = {"adamw": 8, "adamw_8bit": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +92,7 @@ def run_cost(settings: TrainSettings) -> RunCost:
         memory={
             "weights": 4 * whole,
             "gradients": 4 * learning,
-            "moments": _BYTES_OF_MOMENTS[settings.optimizer] * learning,
+            "moments": 8 * learning,
             "average": 4 * learning,
             "activations": micro * _activation_bytes(settings, shape, grid, passes),
         },

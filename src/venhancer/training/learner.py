@@ -6,7 +6,6 @@ One module, so that whatever distributes a run (DDP, FSDP2) sees every parameter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from importlib import import_module
 
 import torch
 from jaxtyping import Int
@@ -14,7 +13,6 @@ from torch import Generator, Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
-from venhancer.errors import SettingsError
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.training.augment import Example
 from venhancer.training.lora import add_adapters
@@ -85,7 +83,7 @@ def make_learner(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Learne
         if settings.gradient_checkpointing:
             network.enable_gradient_checkpointing(_recompute_on(pipeline.device))
         if settings.compile_blocks:
-            network.compile_repeated_blocks()
+            network.compile_repeated_blocks(dynamic=False)  # with sizes left open it fails on the CPU
     return learner
 
 
@@ -104,17 +102,6 @@ def make_objective(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Obje
 
 
 def make_optimizer(settings: TrainSettings, learner: Learner) -> torch.optim.Optimizer:
-    """Return the optimiser of the parameters that learn.
-
-    Raises:
-        SettingsError: it needs a package that is missing.
-    """
-    parameters = learner.trained().values()
-    make: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW
-    if settings.optimizer == "adamw_8bit":
-        try:
-            make = import_module("torchao.optim").AdamW8bit
-        except ImportError as error:
-            raise SettingsError("optimizer adamw_8bit needs torchao; run pip install torchao, or pass adamw") from error
+    """Return the optimiser of the parameters that learn."""
     rate, decay, epsilon = settings.learning_rate, settings.weight_decay, settings.adam_epsilon
-    return make(parameters, lr=rate, weight_decay=decay, eps=epsilon)
+    return torch.optim.AdamW(learner.trained().values(), lr=rate, weight_decay=decay, eps=epsilon)

@@ -244,9 +244,6 @@ class TrainSettings(Frozen):
         description="Clips computed at once: gradients of the others are added up. All of batch_size if left out.",
     )
     steps: int = Field(ge=1, description="Optimiser steps in all.")
-    optimizer: Literal["adamw", "adamw_8bit"] = Field(
-        default="adamw", description="AdamW, or the same with moments of 8 bits (needs torchao)."
-    )
     learning_rate: float = Field(default=1e-5, gt=0, description="Peak learning rate.")
     adam_epsilon: float = Field(
         default=1e-8, gt=0, description="AdamW's epsilon; parameters with far smaller gradients hardly learn."

@@ -25,7 +25,6 @@ SETTLED_AT_START = {
     "fresh_controlnet",
     "lora",
     "network",
-    "optimizer",
     "relative_to_start",
     "seed",
     "start_from",

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import cast
 
 import torch
 from accelerate import Accelerator
@@ -26,7 +27,7 @@ class StopRequest:
         if accelerator.num_processes == 1:
             return self.was_made
         asked = torch.tensor(float(self.was_made), device=accelerator.device)
-        return bool(accelerator.reduce(asked, "sum") > 0)
+        return bool(cast("torch.Tensor", accelerator.reduce(asked, "sum")) > 0)
 
 
 @contextmanager
