@@ -94,6 +94,7 @@ def test_told_to_stop(folder, never_stopped):
 def test_ctrl_c_amid_the_groups_of_a_step(folder):
     """The step under way is given up and done again: its gradients so far are not kept."""
     changes = {"steps": 3, "batch_size": 6, "micro_batch_size": 1, "checkpoint_every": 1000}
+    handler = signal.getsignal(signal.SIGINT)
     whole = weights_of(train(tiny_settings(folder, output=folder / "whole", **changes)))
 
     def interrupt() -> None:
@@ -106,11 +107,12 @@ def test_ctrl_c_amid_the_groups_of_a_step(folder):
     assert train(tiny_settings(folder, **changes)) is None
     watcher.join()
     assert reached(folder) < 3
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
     resumed = weights_of(train(tiny_settings(folder, **changes)))
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
 
+@pytest.mark.usefixtures("capsys")  # what is printed must not go through files, which the limit would hit as well
 def test_a_full_disk_leaves_the_last_good_checkpoint(folder, never_stopped):
     """A limit on the size of files stands in for a disk that fills up while a checkpoint is written."""
     train(tiny_settings(folder, steps=2))
