@@ -1,5 +1,6 @@
 """Frames as they come out: colours by the book, ranges by count, damage never passed over."""
 
+import tracemalloc
 from dataclasses import replace
 from fractions import Fraction
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from venhancer.errors import InputError
 from venhancer.media.probe import probe
-from venhancer.media.reader import read_frames
+from venhancer.media.reader import FrameReader, read_frames
 
 LUMA = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}  # weights of red and blue
 TAGS = {"bt601": 6, "bt709": 1, "bt2020": 9}
@@ -118,6 +119,20 @@ def test_any_range_gives_exactly_those_frames(whole, bounds):
     assert all(np.array_equal(*pair) for pair in zip(part, frames[start:stop], strict=True))
 
 
+@settings(max_examples=20)
+@given(
+    calls=st.lists(st.lists(st.integers(0, 49), max_size=12).map(sorted), max_size=5),
+    keep=st.integers(0, 10),
+)
+def test_a_reader_gives_the_same_frames_however_they_are_come_by(whole, calls, keep):
+    clip, frames = whole
+    with FrameReader(clip, keep=keep) as reader:
+        for numbers in calls:
+            given_frames = list(reader.read(numbers))
+            assert len(given_frames) == len(numbers)
+            assert all(np.array_equal(frame, frames[n]) for frame, n in zip(given_frames, numbers, strict=True))
+
+
 def test_all_frames_come_in_order(whole):
     _, frames = whole
     assert [number_of(frame) for frame in frames] == list(range(50))
@@ -205,3 +220,44 @@ def test_reading_streams(tmp_path):
     frames = read_frames(clip)
     assert number_of(next(frames)) == 0
     frames.close()
+
+
+def test_frames_that_were_kept_are_not_decoded_again(tmp_path):
+    """Without its file a reader goes on in the one it has open, but cannot begin again."""
+    clip = probe(make_clip(tmp_path / "a.mp4", frames=40))
+    with FrameReader(clip, keep=8) as enough, FrameReader(clip, keep=7) as too_few:
+        for reader in (enough, too_few):
+            assert [number_of(frame) for frame in reader.read(range(20))] == list(range(20))
+        clip.path.unlink()
+        assert [number_of(frame) for frame in enough.read(range(12, 40))] == list(range(12, 40))
+        with pytest.raises(InputError, match="cannot be read"):
+            next(too_few.read([12]))
+
+
+def test_a_call_that_is_not_drained_costs_nothing(tmp_path):
+    clip = probe(make_clip(tmp_path / "a.mp4", frames=40))
+    with FrameReader(clip) as reader:
+        assert number_of(next(reader.read(range(20)))) == 0
+        clip.path.unlink()
+        assert [number_of(frame) for frame in reader.read([5, 5, 12])] == [5, 5, 12]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+def test_memory_is_that_of_the_frames_kept(tmp_path, name):
+    clip = probe(make_clip(tmp_path / name, width=160, height=128, frames=100))
+    frame = 160 * 128 * 3
+    with FrameReader(clip, keep=4) as reader:
+        next(reader.read([0]))
+        tracemalloc.start()
+        for _ in reader.read(range(1, 100)):
+            pass
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 8 * frame
+
+
+@pytest.mark.parametrize("numbers", [[3, 2], [-1], [0, 40]])
+def test_wrong_numbers_are_a_wrong_call(tmp_path, numbers):
+    reader = FrameReader(probe(make_clip(tmp_path / "a.mp4", frames=40)))
+    with pytest.raises(ValueError, match=r"ascending|within 0\.\.39"):
+        reader.read(numbers)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
@@ -100,7 +101,7 @@ def probe(path: Path) -> ClipInfo:
             raise InputError(f"{path} holds no frame that can be decoded; give a clip of one frame or more")
         packets = read_packets(container, stream, path)
         shown = _shown_frames(packets, path)
-        lost = sum(stamp.is_shown for stamp in packets.stamps) - len(shown) if packets.hold_frames else 0
+        lost = int(packets.is_shown.sum()) - len(shown) if packets.hold_frames else 0
         time_base = stream.time_base or Fraction(1)
         declared = [rate for rate in (stream.average_rate, stream.base_rate, stream.guessed_rate) if rate]
         found = find_rate([time for time, _ in shown], time_base, shown[-1][1], declared)
@@ -135,7 +136,9 @@ def probe(path: Path) -> ClipInfo:
 def _shown_frames(packets: Packets, path: Path) -> list[tuple[int, int]]:
     """Return time and duration of every frame in order of showing, from the packets if they tell, else by decoding."""
     if packets.are_frames:
-        return sorted((stamp.time, stamp.duration) for stamp in packets.stamps if stamp.is_shown)
+        order = np.argsort(packets.times[packets.is_shown])
+        times, durations = (field[packets.is_shown][order] for field in (packets.times, packets.durations))
+        return list(zip(times.tolist(), durations.tolist(), strict=True))
     with open_source(path) as container:
         frames = [(frame.pts, frame.duration) for frame in decode(container, video_stream(container, path), path)]
     if any(time is None for time, _ in frames):

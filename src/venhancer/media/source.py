@@ -5,6 +5,7 @@ which frames count as frames of the clip are each decided once.
 """
 
 import os
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedIOBase
@@ -13,11 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
+import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from jaxtyping import Bool, Int64
 
 from venhancer.errors import InputError, VEnhancerError
 
@@ -27,19 +30,22 @@ ONE_FRAME_A_PACKET = ("av1", "dnxhd", "ffv1", "h264", "hevc", "mjpeg", "prores",
 MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
 
 
-class Stamp(NamedTuple):
-    """One packet of video: times in units of the stream's time base, and whether it needs no packet before it."""
-
-    time: int
-    duration: int
-    is_key: bool
-    is_shown: bool
-
-
 class Packets(NamedTuple):
-    """The packets of a stream in file order: meant as one frame each, and certain to give one frame each."""
+    """The packets of a stream in file order.
 
-    stamps: list[Stamp]
+    Args:
+        times: when their frames are shown, in units of the stream's time base.
+        durations: for how long, in the same units, 0 if unknown.
+        is_key: whether each needs no packet before it.
+        is_shown: whether its frame is part of the clip.
+        hold_frames: whether each is meant as one frame.
+        are_frames: whether each is certain to give one frame.
+    """
+
+    times: Int64[np.ndarray, "packets"]
+    durations: Int64[np.ndarray, "packets"]
+    is_key: Bool[np.ndarray, "packets"]
+    is_shown: Bool[np.ndarray, "packets"]
     hold_frames: bool
     are_frames: bool
 
@@ -115,11 +121,11 @@ def read_packets(container: InputContainer, stream: VideoStream, path: Path) -> 
     codec = context.codec.canonical_name
     is_indexed = container.format.name in (MOV, MATROSKA)
     is_timed, is_reordered = True, False
-    stamps: list[Stamp] = []
+    times, durations, keys, shown = array("q"), array("q"), bytearray(), bytearray()  # compact: films are long
     with failures_as(InputError, f"{path} is damaged; copy or download it again"):
         for packet in container.demux(stream):
             if packet.is_corrupt:
-                raise InputError(f"{path} is damaged or cut short after {len(stamps)} frames; download it again")
+                raise InputError(f"{path} is damaged or cut short after {len(times)} frames; download it again")
             if packet.pts is None and not packet.size:
                 continue  # the last one, which only asks the decoder for the frames it still holds
             is_timed &= packet.pts is not None
@@ -127,15 +133,24 @@ def read_packets(container: InputContainer, stream: VideoStream, path: Path) -> 
             is_key = packet.is_keyframe
             if is_key and is_indexed and codec == "h264":
                 is_key = _starts_anew(bytes(packet), context.extradata or b"")
-            is_shown = packet.size > 0 and not packet.is_discard
-            stamps.append(Stamp(packet.pts or 0, packet.duration or 0, is_key, is_shown))
-    if _is_cut_short(container, stream, path, len(stamps)):
-        raise InputError(f"{path} is cut short after {len(stamps)} frames; copy or download it again")
-    times = [stamp.time for stamp in stamps]
-    is_timed &= len(set(times)) == len(times) and (is_reordered or not context.has_b_frames)
-    starts_clean = bool(stamps) and stamps[0].is_key and times[0] == min(times)
+            times.append(packet.pts or 0)
+            durations.append(packet.duration or 0)
+            keys.append(is_key)
+            shown.append(packet.size > 0 and not packet.is_discard)
+    if _is_cut_short(container, stream, path, len(times)):
+        raise InputError(f"{path} is cut short after {len(times)} frames; copy or download it again")
+    stamps = np.array(times, dtype=np.int64)
+    is_timed &= len(np.unique(stamps)) == len(stamps) and (is_reordered or not context.has_b_frames)
+    starts_clean = len(stamps) > 0 and bool(keys[0]) and stamps[0] == stamps.min()
     holds_frames = codec in ONE_FRAME_A_PACKET
-    return Packets(stamps, holds_frames, is_indexed and holds_frames and is_timed and starts_clean)
+    return Packets(
+        stamps,
+        np.array(durations, dtype=np.int64),
+        np.array(keys, dtype=bool),
+        np.array(shown, dtype=bool),
+        holds_frames,
+        is_indexed and holds_frames and is_timed and bool(starts_clean),
+    )
 
 
 def decode(
