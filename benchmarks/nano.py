@@ -6,13 +6,12 @@ Run: python benchmarks/nano.py
 import json
 import resource
 import time
-from functools import partial
 from pathlib import Path
 
 import torch
 
+from venhancer.enhance import read_inputs
 from venhancer.media.probe import probe
-from venhancer.media.reader import read_frames
 from venhancer.plan import make_plan
 from venhancer.settings import parse_settings
 from venhancer.weights import load_pipeline
@@ -30,16 +29,15 @@ def main() -> None:
     plan = make_plan(clip, parse_settings(scale=4, fps=24), pipeline.traits)
     seconds = dict.fromkeys(("encode", "denoise", "decode"), 0.0)
     prompts = pipeline.project_prompts([plan.sampling.prompt, plan.sampling.negative_prompt])
-    read = partial(read_frames, clip)
+    carried = None
     for segment in plan.segments:
-        keys = [plan.source[index] for index in segment.context if plan.is_key[index]]
-        frames = list(read(keys[0], keys[-1] + 1))
+        frames = list(read_inputs(clip, plan.inputs_behind(pipeline.encoded_frames(plan, segment))))
         marks = [time.perf_counter()]
         conditions = pipeline.encode(frames, plan, segment)
         marks.append(time.perf_counter())
-        latents = pipeline.denoise(conditions, prompts, plan, segment)
+        latents, carried = pipeline.denoise(conditions, prompts, plan, segment, carried=carried)
         marks.append(time.perf_counter())
-        list(pipeline.decode(latents, plan, segment))
+        list(pipeline.decode(latents[:, :, : len(segment.settled)], plan, segment, None, {}))
         marks.append(time.perf_counter())
         for stage, begin, end in zip(seconds, marks, marks[1:], strict=False):
             seconds[stage] += end - begin

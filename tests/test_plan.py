@@ -40,7 +40,7 @@ NANO = ModelTraits(
     defaults=SamplingDefaults(steps=4, window_frames=17, window_overlap=8, start_timestep=500),
 )
 FILM = Fraction(24000, 1001)
-MODELS = {"nano": NANO, "v2": load_traits("v2")}
+MODELS = {"nano": NANO, "v1": load_traits("v1"), "v2": load_traits("v2")}
 
 
 def make_clip(width=320, height=180, rate=24, frames=48, not_kept=()):
@@ -220,16 +220,32 @@ def test_every_input_frame_is_the_key_of_one_output_frame_shown_when_it_is(plan)
 def test_segments_write_each_frame_once_and_windows_start_on_key_frames(plan):
     written = [frame for segment in plan.segments for frame in segment.frames]
     assert written == list(range(plan.frames))
+    carried = 0
     for segment in plan.segments:
-        assert segment.context.start <= segment.frames.start < segment.frames.stop <= segment.context.stop
-        assert plan.is_key[segment.frames.start]
-        assert len(segment.windows) <= 4
+        assert segment.carried == 0 or segment.context.start > segment.shot.start
+        assert segment.carried == carried
+        assert segment.context.start == segment.settled.start
+        assert segment.frames.stop <= segment.settled.stop <= segment.context.stop <= segment.shot.stop
+        assert segment.handed_on == segment.context.stop - segment.settled.stop
         assert all(len(window) <= plan.sampling.window_frames for window in segment.windows)
         assert all(plan.is_key[window.start] for window in segment.windows)
         weights = np.zeros(len(segment.context))
-        for window, part in zip(segment.local_windows, blend_weights(segment.local_windows), strict=True):
+        spans = [range(segment.carried), *segment.local_windows]
+        for window, part in zip(spans, blend_weights(spans), strict=True):
             weights[window.start : window.stop] += part
         assert np.array_equal(weights, np.ones(len(segment.context)))
+        carried = segment.handed_on
+
+
+@pytest.mark.parametrize("model", ["nano", "v1", "v2"])
+@pytest.mark.parametrize("frames", [81, 800])
+def test_segments_of_a_cut_clip_stay_within_their_shots(model, frames):
+    plan = make_plan(make_clip(frames=frames), parse_settings(fps=72), MODELS[model], cuts=[1, 40, 41])
+    assert [(shot.start, shot.stop) for shot in plan.shots] == [(0, 3), (3, 120), (120, 123), (123, 3 * frames)]
+    assert [frame for segment in plan.segments for frame in segment.frames] == list(range(3 * frames))
+    for segment in plan.segments:
+        assert segment.shot.start <= segment.context.start < segment.context.stop <= segment.shot.stop
+        assert segment.ends_shot == (segment.frames.stop == segment.shot.stop)
 
 
 def test_memory_does_not_grow_with_length():

@@ -7,14 +7,17 @@ Either the whole result appears at `target` or nothing does.
 import json
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from venhancer.media.probe import probe
+import numpy as np
+from jaxtyping import UInt8
+
+from venhancer.media.probe import ClipInfo, probe
 from venhancer.media.reader import read_frames
 from venhancer.media.sound import audio_plan
 from venhancer.media.writer import Writing, check_target, write_video
@@ -114,7 +117,7 @@ def enhance_as_planned(
 ) -> EnhanceReport:
     """Carry out a plan and write the result to `target`, replacing it; see `enhance_video`."""
     started = time.monotonic()
-    read = partial(read_frames, plan.clip)  # file   -> frames
+    read = partial(read_inputs, plan.clip)  # file   -> frames
     frames = pipeline.enhance(plan, read, progress=progress)  # frames -> latents -> denoised -> frames
     write_video(target, frames, writing_of(plan), sound_from=plan.clip)  # frames -> file
     return EnhanceReport(
@@ -124,6 +127,14 @@ def enhance_as_planned(
         device=str(pipeline.device),
         dtype=str(pipeline.unet.dtype).removeprefix("torch."),
     )
+
+
+def read_inputs(clip: ClipInfo, inputs: Sequence[int]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Yield the input frames of these numbers."""
+    wanted = set(inputs)
+    for number, frame in enumerate(read_frames(clip, inputs[0], inputs[-1] + 1), start=inputs[0]):
+        if number in wanted:
+            yield frame
 
 
 def writing_of(plan: EnhancePlan) -> Writing:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from venhancer.errors import SettingsError
 from venhancer.settings import EnhanceSettings, allowed_values, parse_settings
@@ -90,6 +91,9 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     schema = EnhanceSettings.model_json_schema()["properties"]
     from_model = {field.name for field in fields(SamplingDefaults)}
     for name, field in EnhanceSettings.model_fields.items():
+        if field.annotation is bool:
+            add_switch(group, name, field)
+            continue
         names = [*([short] if (short := SHORTER.get(name)) else []), f"--{name.replace('_', '-')}"]
         default = "the model's" if name in from_model else field.default
         takes = allowed_values(name) + (f"; default {default}" if default not in (None, "") else "")
@@ -106,15 +110,29 @@ def add_fields(parser: argparse.ArgumentParser, settings: type[BaseModel]) -> No
     """Add one flag for every field of other settings; a field that is yes or no takes no value."""
     group = parser.add_argument_group("settings")
     for name, field in settings.model_fields.items():
-        flag = f"--{name.replace('_', '-')}"
         if field.annotation is bool:
-            group.add_argument(flag, dest=name, action="store_true", default=argparse.SUPPRESS, help=field.description)
+            add_switch(group, name, field)
             continue
+        flag = f"--{name.replace('_', '-')}"
         is_pair = isinstance(field.default, tuple)
         default = "x".join(str(side) for side in field.default) if is_pair else field.default
         said = f"{field.description} (default {default})" if default not in (None, "") else field.description
         kind = "WxH" if is_pair else _KINDS.get(field.annotation, "TEXT")
         group.add_argument(flag, dest=name, default=argparse.SUPPRESS, metavar=kind, help=said)
+
+
+def add_switch(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:
+    """Add the flag of a field that is yes or no, which takes no value: `--name`, or `--no-name` for one that is on."""
+    flag = name.replace("_", "-")
+    help_text = f"Switch off: {field.description}" if field.default else field.description
+    group.add_argument(
+        f"--no-{flag}" if field.default else f"--{flag}",
+        dest=name,
+        action="store_const",
+        const=not field.default,
+        default=argparse.SUPPRESS,
+        help=help_text,
+    )
 
 
 def given_fields(arguments: argparse.Namespace, settings: type[BaseModel]) -> dict[str, object]:

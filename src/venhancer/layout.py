@@ -6,7 +6,7 @@ arithmetic in integers and fractions.
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -33,23 +33,43 @@ class Padding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A run of output frames that is denoised, decoded and written together.
+    """A run of output frames of one shot that is denoised, decoded and written together.
+
+    Neighbours of one shot share frames: what the earlier one makes of them is carried over to the later one, blended
+    there with what that makes of them, and only then settled.
 
     Args:
-        frames: written; over all segments every frame once, in order.
-        context: denoised; reaches up to half a window overlap further than `frames` on both inner sides.
+        shot: all frames of its shot.
+        context: frames denoised.
         windows: what the network sees at once, in numbers of the whole output; together they cover `context`.
+        carried: how many of the first frames of `context` the segment before has denoised too.
+        settled: frames whose latents are final afterwards: `context` without what the next segment shares.
+        frames: written; over all segments every frame once, in order. They lag behind `settled` where the autoencoder
+            decodes several frames together.
     """
 
-    frames: range
+    shot: range
     context: range
     windows: tuple[range, ...]
+    carried: int
+    settled: range
+    frames: range
 
     @property
     def local_windows(self) -> tuple[range, ...]:
         """The windows counted from the context's first frame."""
         first = self.context.start
         return tuple(range(window.start - first, window.stop - first) for window in self.windows)
+
+    @property
+    def handed_on(self) -> int:
+        """How many of the last frames of the context the next segment shares."""
+        return self.context.stop - self.settled.stop
+
+    @property
+    def ends_shot(self) -> bool:
+        """Whether no segment of the same shot follows."""
+        return self.context.stop == self.shot.stop
 
 
 def output_size(clip: ClipInfo, settings: EnhanceSettings) -> tuple[int, int]:
@@ -140,38 +160,85 @@ def key_layout(input_frames: int, factor: Fraction) -> tuple[tuple[int, ...], tu
     return source, tuple(index in own for index in range(frames))
 
 
-def divide(frames: int, key_frames: Sequence[int], *, window_frames: int, window_overlap: int) -> tuple[Segment, ...]:
-    """Return the segments of an output of so many frames, each of a few windows that start on key frames.
+def divide(
+    shots: Sequence[range],
+    key_frames: Sequence[int],
+    traits: ModelTraits,
+    *,
+    window_frames: int,
+    window_overlap: int,
+) -> tuple[Segment, ...]:
+    """Return the segments of an output, each of a few windows that start on key frames.
 
-    The windows are laid out over the whole output and dealt to segments in turn, so that a long clip costs no more
-    windows than it needs. Two segments meet at the key frame in the middle of what their windows share.
+    The windows are laid out over a whole shot and dealt to segments in turn, so that a long clip costs no more windows
+    than it needs; neighbouring segments share what their neighbouring windows share.
+
+    Args:
+        shots: ranges that together cover all output frames; each begins with a key frame.
+        key_frames: numbers of all key frames.
+        traits: of the model, which say how its autoencoder decodes.
+        window_frames: most frames in a window.
+        window_overlap: frames that two windows share, about.
 
     Raises:
         SettingsError: a window is too short to reach from one key frame to the next.
     """
-    gap = max(after - before for before, after in pairwise([*key_frames, frames]))
+    gap = max(after - before for before, after in pairwise([*key_frames, shots[-1].stop]))
     needed = gap + min(window_overlap, 1)
-    if window_frames < min(needed, frames):
+    if window_frames < min(needed, shots[-1].stop):
         raise SettingsError(
             f"window_frames {window_frames} cannot reach from one key frame to the next, {gap} frames on; "
             f"pass --window-frames {needed} to 512"
         )
-    windows = split_windows(frames, window_frames, window_overlap, key_frames)
+    segments: list[Segment] = []
+    for shot in shots:
+        keys = key_frames[bisect_left(key_frames, shot.start) : bisect_left(key_frames, shot.stop)]
+        starts = [key - shot.start for key in keys]
+        windows = split_windows(len(shot), window_frames, window_overlap, starts)
+        segments += _deal(shot, [range(shot.start + one.start, shot.start + one.stop) for one in windows], traits)
+    return tuple(segments)
+
+
+def _deal(shot: range, windows: Sequence[range], traits: ModelTraits) -> Iterator[Segment]:
+    """Yield the segments of one shot."""
     count = -(-len(windows) // SEGMENT_WINDOWS)
     edges = [len(windows) * index // count for index in range(count + 1)]
-    groups = [windows[first:last] for first, last in pairwise(edges)]
-    cuts = [_meeting_point(before[-1], after[0], key_frames) for before, after in pairwise(groups)]
-    return tuple(
-        Segment(frames=range(start, stop), context=range(group[0].start, group[-1].stop), windows=group)
-        for group, (start, stop) in zip(groups, pairwise([0, *cuts, frames]), strict=True)
-    )
+    written, carried, first = shot.start, 0, 0
+    for last in edges[1:]:
+        ends_shot = last == len(windows)
+        context = range(windows[first].start, windows[last - 1].stop)
+        settled = range(context.start, context.stop if ends_shot else windows[last].start)
+        ready = settled.stop if ends_shot else traits.decodable(written, settled.stop)
+        if ready == written:
+            continue  # nothing could be written: one segment with the next windows
+        yield Segment(
+            shot=shot,
+            context=context,
+            windows=tuple(windows[first:last]),
+            carried=carried,
+            settled=settled,
+            frames=range(written, ready),
+        )
+        written, carried, first = ready, context.stop - settled.stop, last
 
 
-def _meeting_point(before: range, after: range, key_frames: Sequence[int]) -> int:
-    """Return the key frame nearest to the middle of what two windows share."""
-    first, end = after.start, max(before.stop, after.start + 1)
-    shared = key_frames[bisect_left(key_frames, first) : bisect_left(key_frames, end)]
-    return min(shared, key=lambda key: abs(2 * key - after.start - before.stop))
+def cut_at(cuts: Sequence[int], key_inputs: Sequence[int], key_frames: Sequence[int], frames: int) -> tuple[range, ...]:
+    """Return the shots of an output, in output frames.
+
+    Each begins with the key frame of its first input frame that has one; the frames before it hold the shot before.
+
+    Args:
+        cuts: input frames that begin a shot, without the clip's first.
+        key_inputs: input frame behind each key frame.
+        key_frames: numbers of the key frames.
+        frames: output frames.
+
+    >>> cut_at([2], [0, 1, 2, 3], [0, 3, 6, 9], 12)
+    (range(0, 6), range(6, 12))
+    """
+    firsts = {bisect_left(key_inputs, cut) for cut in cuts} - {0, len(key_inputs)}
+    edges = [0, *sorted(key_frames[first] for first in firsts), frames]
+    return tuple(range(start, stop) for start, stop in pairwise(edges))
 
 
 def format_number(value: Fraction | float) -> str:

@@ -4,9 +4,10 @@
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
 from venhancer.conditioning import Between, Conditions, LatentSpace, encode_clip, make_conditions, resize_frames
-from venhancer.diffusion.denoiser import Denoiser, Guided, Windowed
+from venhancer.diffusion.denoiser import Continued, Denoiser, Guided, Windowed
 from venhancer.diffusion.samplers import SOLVERS
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
 from venhancer.layout import Segment
@@ -33,8 +34,10 @@ from venhancer.settings import parse_ratio, parse_settings
 from venhancer.traits import ModelTraits, load_traits
 from venhancer.windows import blend_weights
 
-ReadFrames = Callable[[int, int], Iterable[UInt8[np.ndarray, "h w 3"]]]
-"""Return input frames from the first number to before the second."""
+Frame: TypeAlias = UInt8[np.ndarray, "h w 3"]
+
+ReadFrames: TypeAlias = Callable[[Sequence[int]], Iterable[Frame]]
+"""Return the input frames of these numbers, which ascend."""
 
 # Noises of one output frame, told apart by their number; solver steps follow.
 START_NOISE, KEY_FRAME_NOISE, STEP_NOISE = 0, 1, 2
@@ -43,11 +46,32 @@ BATCHED_TOKENS = 32_768
 """Guidance branches run as one batch while a window has at most this many latents: faster, twice the activations."""
 
 
+Carry: TypeAlias = dict[str, Tensor]
+"""What a segment hands on: "denoised" (evaluations, c, shared frames, h, w), what was said of the frames it shares;
+"latents" (c, n, h, w), settled but not decoded; "held" (n, 3, height, width), decoded but not yet cross-faded."""
+
+
 class ProjectedText(NamedTuple):
     """A prompt as both networks need it: keys and values of all their cross-attentions."""
 
     unet: tuple[KeysValues, ...]
     controlnet: tuple[KeysValues, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EnhancedSegment:
+    """One segment's output.
+
+    Attributes:
+        segment: which one.
+        frames: what is written of it, in order; to be drawn to the end.
+        carry: what the next segment needs to continue, by name; complete once `frames` have been drawn, and empty if
+            another shot follows.
+    """
+
+    segment: Segment
+    frames: Iterator[Frame]
+    carry: Carry
 
 
 class VEnhancerPipeline(DiffusionPipeline):
@@ -121,11 +145,9 @@ class VEnhancerPipeline(DiffusionPipeline):
         count, height, width, _ = frames.shape
         clip = describe_frames(count, height, width, parse_ratio(source_fps))
         plan = make_plan(clip, parse_settings(**settings), self.traits)
-        return np.stack(list(self.enhance(plan, lambda start, stop: frames[start:stop], progress=progress)))
+        return np.stack(list(self.enhance(plan, lambda inputs: (frames[index] for index in inputs), progress=progress)))
 
-    def enhance(
-        self, plan: EnhancePlan, read: ReadFrames, *, progress: Progress = SILENT
-    ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    def enhance(self, plan: EnhancePlan, read: ReadFrames, *, progress: Progress = SILENT) -> Iterator[Frame]:
         """Yield the output frames of a plan, in order, in memory that does not grow with the clip.
 
         Args:
@@ -133,14 +155,59 @@ class VEnhancerPipeline(DiffusionPipeline):
             read: gives the input frames.
             progress: told of every evaluation of a window.
         """
-        windows = sum(len(segment.windows) for segment in plan.segments)
-        progress.start(plan.sampling.evaluations * windows, "denoise")
+        for enhanced in self.enhance_segments(plan, read, progress=progress):
+            yield from enhanced.frames
+
+    def enhance_segments(
+        self,
+        plan: EnhancePlan,
+        read: ReadFrames,
+        *,
+        first: int = 0,
+        carry: Carry | None = None,
+        progress: Progress = SILENT,
+    ) -> Iterator[EnhancedSegment]:
+        """Yield the segments of a plan, each to be drawn to its end before the next.
+
+        Args:
+            plan: what to do.
+            read: gives the input frames.
+            first: number of the segment to begin with.
+            carry: of the segment before it.
+            progress: told of every evaluation of a window.
+        """
+        segments = plan.segments[first:]
+        progress.start(plan.sampling.evaluations * sum(len(segment.windows) for segment in segments), "denoise")
         prompts = self.project_prompts([plan.sampling.prompt, plan.sampling.negative_prompt])
-        for segment in plan.segments:
-            frames = read(*_input_frames(plan, segment))
-            conditions = self.encode(frames, plan, segment)
-            latents = self.denoise(conditions, prompts, plan, segment, progress)
-            yield from self.decode(latents, plan, segment)
+        carried = carry or {}
+        for segment in segments:
+            enhanced = self._enhance_segment(plan, segment, read, prompts, carried=carried, progress=progress)
+            yield enhanced
+            carried = enhanced.carry
+
+    def _enhance_segment(
+        self,
+        plan: EnhancePlan,
+        segment: Segment,
+        read: ReadFrames,
+        prompts: Sequence[ProjectedText],
+        *,
+        carried: Carry,
+        progress: Progress,
+    ) -> EnhancedSegment:
+        conditions = self.encode(read(plan.inputs_behind(self.encoded_frames(plan, segment))), plan, segment)
+        latents, said = self.denoise(
+            conditions, prompts, plan, segment, carried=carried.get("denoised"), progress=progress
+        )
+        settled = latents[:, :, : len(segment.settled)]
+        if "latents" in carried:
+            settled = torch.cat([carried["latents"][None].to(settled.device), settled], dim=2)
+        carry: Carry = {}
+        frames = self.decode(settled, plan, segment, carried.get("held"), carry)
+        if not segment.ends_shot:
+            undecoded = segment.settled.stop - segment.frames.stop
+            carry |= {"denoised": said, "latents": settled[0, :, settled.shape[2] - undecoded :]}
+        return EnhancedSegment(segment, frames, carry)
 
     @torch.inference_mode()
     def project_prompts(self, prompts: list[str]) -> list[ProjectedText]:
@@ -150,15 +217,30 @@ class VEnhancerPipeline(DiffusionPipeline):
             ProjectedText(self.unet.project_text(one), self.controlnet.project_text(one)) for one in embeds.split(1)
         ]
 
+    def encoded_frames(self, plan: EnhancePlan, segment: Segment) -> range:
+        """Return a segment's frames, up to the next key frame if the last ones start between two."""
+        stop = segment.context.stop
+        if self.config["between"] == "repeat" or segment.ends_shot:
+            return segment.context
+        following = next((index for index in range(stop, segment.shot.stop) if plan.is_key[index]), stop - 1)
+        return range(segment.context.start, following + 1)
+
     @torch.inference_mode()
-    def encode(self, frames: Iterable[UInt8[np.ndarray, "h w 3"]], plan: EnhancePlan, segment: Segment) -> Conditions:
-        """Return the conditions of a segment from the input frames behind its key frames."""
-        is_key = torch.tensor([plan.is_key[index] for index in segment.context], device=self.device)
+    def encode(self, frames: Iterable[Frame], plan: EnhancePlan, segment: Segment) -> Conditions:
+        """Return the conditions of a segment.
+
+        Args:
+            frames: the input frames behind the key frames among `encoded_frames`.
+            plan: what to do.
+            segment: which one.
+        """
+        encoded = self.encoded_frames(plan, segment)
+        is_key = torch.tensor([plan.is_key[index] for index in encoded], device=self.device)
         resized = (self._resize_frame(frame, plan) for frame in frames)
         latents, start_latents = encode_clip(resized, is_key, self.config["between"], self.vae.encode_frames)
-        key_frames = [index for index in segment.context if plan.is_key[index]]
+        key_frames = [index for index in encoded if plan.is_key[index]]
         sampling = plan.sampling
-        return make_conditions(
+        conditions = make_conditions(
             latents,
             is_key[None],
             start_latents,
@@ -167,6 +249,7 @@ class VEnhancerPipeline(DiffusionPipeline):
             downscale_factor=torch.tensor([sampling.downscale_factor], device=self.device),
             schedule=self.schedule,
         )
+        return conditions.frames(range(len(segment.context)))
 
     @torch.inference_mode()
     def denoise(
@@ -175,9 +258,20 @@ class VEnhancerPipeline(DiffusionPipeline):
         prompts: Sequence[ProjectedText],
         plan: EnhancePlan,
         segment: Segment,
+        *,
+        carried: Float[Tensor, "n c s h w"] | None = None,
         progress: Progress = SILENT,
-    ) -> Float[Tensor, "1 c f h w"]:
-        """Return the enhanced latents of a segment's context."""
+    ) -> tuple[Float[Tensor, "1 c f h w"], Float[Tensor, "n c s2 h w"]]:
+        """Return the enhanced latents of a segment's context, and what to hand on to the next segment.
+
+        Args:
+            conditions: of the segment.
+            prompts: the prompt and the negative prompt.
+            plan: what to do.
+            segment: which one.
+            carried: what the segment before handed on; None for the first one of a shot.
+            progress: told of every evaluation of a window.
+        """
         sampling, schedule = plan.sampling, self.schedule
         prompt, negative_prompt = prompts
 
@@ -194,7 +288,9 @@ class VEnhancerPipeline(DiffusionPipeline):
             return denoised
 
         windows = segment.local_windows
-        denoise = Windowed(denoise_window, windows, blend_weights(windows))
+        carried_weights, *weights = blend_weights([range(segment.carried), *windows])
+        windowed = Windowed(denoise_window, windows, weights)
+        denoise = Continued(windowed, carried, carried_weights, segment.handed_on)
         timesteps = schedule.timesteps(sampling.steps, sampling.start_timestep, timetable=sampling.timetable)
         sigmas = schedule.sigmas(timesteps)
         start = self.space.enter(conditions.start_latents, conditions)
@@ -203,22 +299,38 @@ class VEnhancerPipeline(DiffusionPipeline):
         denoised = SOLVERS[sampling.solver](
             denoise, solver_from_noisy(noisy, sigmas[0]), sigmas, noise=lambda step: noise(STEP_NOISE + step)
         )
-        return self.space.leave(denoised, conditions)
+        return self.space.leave(denoised, conditions), torch.stack(denoise.said)
 
     def decode(
-        self, latents: Float[Tensor, "1 c f h w"], plan: EnhancePlan, segment: Segment
-    ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        """Yield the frames of a segment that are written, cropped to the output size."""
+        self,
+        latents: Float[Tensor, "1 c f h w"],
+        plan: EnhancePlan,
+        segment: Segment,
+        held: Float[Tensor, "n 3 h2 w2"] | None,
+        carry: Carry,
+    ) -> Iterator[Frame]:
+        """Yield the frames of a segment that are written, cropped to the output size.
+
+        Args:
+            latents: settled ones, from the segment's first written frame on.
+            plan: what to do.
+            segment: which one.
+            held: the first frames as the segment before decoded them, if frames are decoded together.
+            carry: where such frames are left for the next segment.
+        """
         rows = slice(plan.padding.top, plan.padding.top + plan.height)
         columns = slice(plan.padding.left, plan.padding.left + plan.width)
-        decoded = self.vae.decode_each(latents)
-        for index in segment.context:
+        left = 0 if segment.ends_shot else plan.traits.decode_overlap
+        decoded = self.vae.decode_each(latents[:, :, : len(segment.frames) + left], held)
+        for _ in segment.frames:
             with torch.inference_mode():  # entered anew for each frame: the caller's code runs between two of them
                 picture = (next(decoded)[:, rows, columns].clamp(-1, 1) + 1) * 127.5
-            if index in segment.frames:
-                yield picture.round().to(torch.uint8).movedim(0, -1).cpu().numpy()
+            yield picture.round().to(torch.uint8).movedim(0, -1).cpu().numpy()
+        if left:
+            with torch.inference_mode():
+                carry["held"] = torch.stack(list(decoded))
 
-    def _resize_frame(self, frame: UInt8[np.ndarray, "h w 3"], plan: EnhancePlan) -> Float[Tensor, "3 h2 w2"]:
+    def _resize_frame(self, frame: Frame, plan: EnhancePlan) -> Float[Tensor, "3 h2 w2"]:
         """Return one input frame in [-1, 1], resized to the output and padded to the grid by its edges."""
         pixels = torch.from_numpy(frame).to(self.device).movedim(-1, 0)[None, :, None].float() / 127.5 - 1
         resized = resize_frames(pixels, plan.height, plan.width)
@@ -249,12 +361,6 @@ class VEnhancerPipeline(DiffusionPipeline):
         return torch.stack([frame_noise(plan.sampling.seed, index, shape, draw) for index in frames], dim=1)[None].to(
             like.device
         )
-
-
-def _input_frames(plan: EnhancePlan, segment: Segment) -> tuple[int, int]:
-    """Return the first and one past the last input frame behind a segment's key frames."""
-    behind = [plan.source[index] for index in segment.context if plan.is_key[index]]
-    return behind[0], behind[-1] + 1
 
 
 def _join(texts: Sequence[tuple[KeysValues, ...]]) -> tuple[KeysValues, ...]:

@@ -5,7 +5,7 @@ refused in one line. The plan is printed before the work begins, and the work fo
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +16,7 @@ from venhancer.estimate import Estimate, estimate_cost
 from venhancer.layout import (
     Padding,
     Segment,
+    cut_at,
     divide,
     format_number,
     key_layout,
@@ -95,6 +96,11 @@ class EnhancePlan:
         return self.frames / self.rate
 
     @property
+    def shots(self) -> tuple[range, ...]:
+        """Output frames of each shot."""
+        return tuple(dict.fromkeys(segment.shot for segment in self.segments))
+
+    @property
     def key_frames(self) -> tuple[int, ...]:
         """Numbers of the output frames that are key frames; the i-th has input frame i behind it."""
         return tuple(index for index, is_key in enumerate(self.is_key) if is_key)
@@ -119,6 +125,10 @@ class EnhancePlan:
         """Rows of latents."""
         return self.padded_height // self.traits.pixels_per_latent
 
+    def inputs_behind(self, frames: range) -> tuple[int, ...]:
+        """Return the numbers of the input frames behind the key frames among some output frames."""
+        return tuple(self.source[index] for index in frames if self.is_key[index])
+
     def frame_time(self, index: int) -> Fraction:
         """Return when an output frame is shown, in seconds from the first."""
         return index / self.rate
@@ -142,8 +152,16 @@ class EnhancePlan:
         }
 
 
-def make_plan(clip: ClipInfo, settings: EnhanceSettings, traits: ModelTraits) -> EnhancePlan:
+def make_plan(
+    clip: ClipInfo, settings: EnhanceSettings, traits: ModelTraits, *, cuts: Sequence[int] = ()
+) -> EnhancePlan:
     """Return the plan that enhances `clip` exactly as the settings ask, or refuse.
+
+    Args:
+        clip: the input.
+        settings: what is asked for.
+        traits: of the model.
+        cuts: input frames that begin a shot, without the first; nothing is blended or made across them.
 
     Raises:
         InputError: the clip is too small.
@@ -156,7 +174,11 @@ def make_plan(clip: ClipInfo, settings: EnhanceSettings, traits: ModelTraits) ->
     key_frames = [index for index, key in enumerate(is_key) if key]
     sampling = _resolve_sampling(settings, traits, math.sqrt(width * height / (clip.width * clip.height)))
     segments = divide(
-        len(source), key_frames, window_frames=sampling.window_frames, window_overlap=sampling.window_overlap
+        cut_at(cuts, range(clip.frames), key_frames, len(source)),
+        key_frames,
+        traits,
+        window_frames=sampling.window_frames,
+        window_overlap=sampling.window_overlap,
     )
     estimate = estimate_cost(
         traits,
@@ -236,6 +258,8 @@ def _describe(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     guidance = f"{format_number(sampling.guidance_scale)}, rescaled by {format_number(sampling.guidance_rescale)}"
     yield "guidance", guidance if sampling.guidance_scale != 1 else "none"
     yield "noise augmentation", f"{sampling.noise_augmentation} of 300"
+    if len(plan.shots) > 1:
+        yield "shots", f"{len(plan.shots)}; nothing is made or blended across a cut"
     windows = [window for segment in plan.segments for window in segment.windows]
     longest = max(len(window) for window in windows)
     shared = f", sharing about {sampling.window_overlap}" if len(windows) > 1 else ""

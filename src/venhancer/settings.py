@@ -137,6 +137,7 @@ class EnhanceSettings(BaseModel):
     window_overlap: int | None = Field(
         None, ge=0, le=511, description="Frames two neighbouring windows share and blend over."
     )
+    shots: bool = Field(default=True, description="Look for cuts, so that nothing is made or blended across them.")
     crf: int = Field(17, ge=0, le=51, description="H.264 quality: 0 is lossless, 17 looks so, 51 is worst.")
     codec: Codec = Field("h264", description="How the output is compressed: h264 plays everywhere, ffv1 loses nothing.")
     model: str = Field(
@@ -173,6 +174,8 @@ def parse_settings(**values: object) -> EnhanceSettings:
 def allowed_values(name: str) -> str:
     """Return in words what a field takes, such as "1 to 8" or "h264 or ffv1"."""
     facts = _facts(EnhanceSettings.model_json_schema()["properties"][name])
+    if facts.get("type") == "boolean":
+        return "yes or no"
     if "enum" in facts:
         return _listed(facts["enum"])
     if "maxLength" in facts:
@@ -207,6 +210,8 @@ _REASONS = {
     "greater_than_equal": "is below {ge}",
     "less_than_equal": "is above {le}",
     "literal_error": "is unknown",
+    "bool_parsing": "is neither yes nor no",
+    "bool_type": "is neither yes nor no",
     "string_type": "is not text",
     "string_too_long": "is longer than {max_length} characters",
     "string_too_short": "is empty",

@@ -19,6 +19,7 @@ from venhancer.settings import Solver, Timetable, parse_settings
 
 NETWORKS = ("unet", "controlnet")
 COMPANIONS = ("vae", "text_encoder")
+DECODED_TOGETHER = {"VideoAutoencoder": (5, 2)}  # frames in a window of the temporal decoder, and those that two share
 
 POSITIVE_SUFFIX = (
     "Cinematic, High Contrast, highly detailed, taken using a Canon EOS R camera,   hyper detailed photo - "
@@ -63,6 +64,8 @@ class ModelTraits:
         companion_parameters: of the autoencoder and the text encoder together.
         text_tokens: length of the text embeddings.
         autoencoder_width: channels of the autoencoder's widest features at full size; 0 if it is linear.
+        decode_window: frames that the autoencoder decodes together.
+        decode_overlap: frames that two such windows share.
         defaults: how it samples unless told otherwise.
     """
 
@@ -74,12 +77,23 @@ class ModelTraits:
     companion_parameters: int
     text_tokens: int = 77
     autoencoder_width: int = 256
+    decode_window: int = 1
+    decode_overlap: int = 0
     defaults: SamplingDefaults
 
     @property
     def downsamplings(self) -> int:
         """How many times the networks halve rows and columns."""
         return self.network.downsamplings
+
+    def decodable(self, start: int, stop: int) -> int:
+        """Return how far frames from `start` on can be finished while latents from `stop` on are still missing.
+
+        >>> load_traits("v2").decodable(0, 9)
+        6
+        """
+        stride = self.decode_window - self.decode_overlap
+        return start + max(0, (stop - start - self.decode_overlap) // stride) * stride
 
 
 _OPEN_CLIP_TEXT = 340_387_840
@@ -94,6 +108,8 @@ _PUBLISHED = {
         name="v2",
         parameters=2_044_809_796,
         companion_parameters=97_742_847 + _OPEN_CLIP_TEXT,
+        decode_window=DECODED_TOGETHER["VideoAutoencoder"][0],
+        decode_overlap=DECODED_TOGETHER["VideoAutoencoder"][1],
         defaults=SamplingDefaults(steps=15, prompt_suffix=POSITIVE_SUFFIX, negative_prompt=NEGATIVE_PROMPT),
     ),
 }
@@ -117,6 +133,7 @@ def load_traits(model: str) -> ModelTraits:
     )
     text = folder / "text_encoder" / "config.json"
     is_linear = "patch" in autoencoder
+    decode_window, decode_overlap = DECODED_TOGETHER.get(autoencoder.get("_class_name", ""), (1, 0))
     try:
         return ModelTraits(
             name=model,
@@ -127,6 +144,8 @@ def load_traits(model: str) -> ModelTraits:
             companion_parameters=_count_parameters(folder, COMPANIONS),
             text_tokens=_read_json(text)["max_position_embeddings"] if text.is_file() else 77,
             autoencoder_width=0 if is_linear else autoencoder["block_out_channels"][1],
+            decode_window=decode_window,
+            decode_overlap=decode_overlap,
             defaults=_read_defaults(folder, index),
         )
     except (KeyError, IndexError) as error:

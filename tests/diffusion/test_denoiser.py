@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from venhancer.diffusion.denoiser import Denoiser, Guided, Windowed
+from venhancer.diffusion.denoiser import Continued, Denoiser, Guided, Windowed
+from venhancer.diffusion.samplers import sample_ddim, sample_dpmpp_2m_sde, sample_heun
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
+from venhancer.windows import blend_weights
 
 SCHEDULE = Schedule()
 
@@ -136,3 +138,41 @@ def test_a_weight_list_too_few_is_refused():
     windowed = Windowed(lambda x, sigma, window: x, [range(4), range(2, 6)], [torch.ones(4)])
     with pytest.raises(ValueError, match="shorter"):
         windowed(some_latents(), 2.0)
+
+
+@pytest.mark.parametrize("sample", [sample_ddim, sample_heun, sample_dpmpp_2m_sde])
+@pytest.mark.parametrize("sigmas", [[2.0, 0.0], [4.0, 2.0, 1.0, 0.0]])
+def test_parts_one_after_the_other_meet_as_windows_do(sample, sigmas):
+    """Where a window's x0 is a function of its own frames alone, parts give just what one run gives."""
+    x = some_latents(batch=1, frames=10)
+    noise = [some_latents(seed, batch=1, frames=10) for seed in range(1, 5)]
+    windows = [range(4), range(2, 6), range(4, 10)]
+
+    def denoise_window(x, sigma, window):
+        return x * sigma**-1 + window.start
+
+    whole = sample(Windowed(denoise_window, windows, blend_weights(windows)), x, sigmas, noise=noise.__getitem__)
+
+    parts, carried = [], None
+    for part, local, shared, handed_on in [
+        (range(6), [range(4), range(2, 6)], 0, 2),
+        (range(4, 10), [range(6)], 2, 0),
+    ]:
+        frames = slice(part.start, part.stop)
+        own, *weights = blend_weights([range(shared), *local])
+        windowed = Windowed(
+            lambda x, sigma, window, first=part.start: denoise_window(
+                x, sigma, range(window.start + first, window.stop + first)
+            ),
+            local,
+            weights,
+        )
+        denoise = Continued(windowed, carried, own, handed_on)
+        done = sample(denoise, x[:, :, frames], sigmas, noise=lambda step, frames=frames: noise[step][:, :, frames])
+        parts.append(done[:, :, : len(part) - handed_on])
+        carried = torch.stack(denoise.said)
+    joined = torch.cat(parts, dim=2)
+    assert_close(joined[:, :, :5], whole[:, :, :5])  # at weight 0, the later part says nothing of frame 4
+    assert_close(joined[:, :, 6:], whole[:, :, 6:])
+    apart = (joined - whole)[:, :, 5].abs().max() / whole.abs().max()
+    assert apart < 1e-6 if len(sigmas) == 2 else 1e-6 < apart < 0.2  # the earlier part never saw the later one's steps

@@ -4,6 +4,7 @@ import torch
 from torch.testing import assert_close
 
 from venhancer.models import ImageAutoencoder, LinearAutoencoder, VideoAutoencoder
+from venhancer.traits import load_traits
 
 SMALL = {"block_out_channels": (8, 8), "layers_per_block": 1, "norm_num_groups": 4, "latent_channels": 4}
 
@@ -80,3 +81,19 @@ def test_video_autoencoder_within_one_window_decodes_as_the_library_does():
         latents = vae.encode_frames(clip)
         direct = vae.decode(latents[0].movedim(1, 0) / vae.config.scaling_factor, num_frames=4).sample
         assert_close(vae.decode_frames(latents)[0].movedim(1, 0), direct)
+
+
+def test_video_autoencoder_decodes_a_clip_in_parts_as_in_one():
+    vae = temporal_autoencoder()
+    traits = load_traits("v2")
+    with torch.no_grad():
+        latents = vae.encode_frames(frames(13)[:1])
+        whole = list(vae.decode_each(latents))
+        parts, held, start = [], None, 0
+        for stop in (5, 10, 11):
+            ready = traits.decodable(start, stop)
+            part = list(vae.decode_each(latents[:, :, start : ready + traits.decode_overlap], held))
+            parts += part[: ready - start]
+            held, start = torch.stack(part[ready - start :]), ready
+        parts += vae.decode_each(latents[:, :, start:], held)
+    assert_close(torch.stack(parts), torch.stack(whole))

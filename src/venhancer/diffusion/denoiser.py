@@ -12,7 +12,7 @@ is the only place that casts: the network sees its own dtype, everything outside
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -107,7 +107,8 @@ class Windowed:
         denoise_window: Returns x0 of x cut to a window, at sigma, for that window: a range of frames of the clip, by
             which the conditions are to be cut too.
         windows: Ranges that together cover every frame.
-        weights: For each window, one weight a frame; at every frame of the clip they sum to 1 over the windows.
+        weights: For each window, one weight a frame. At every frame of the clip they sum to 1 over the windows, or to
+            less where `Continued` adds the rest.
     """
 
     denoise_window: Callable[[Latents, float, range], Latents]
@@ -122,3 +123,36 @@ class Windowed:
             weights = torch.as_tensor(frame_weights, dtype=x.dtype, device=x.device).view(-1, 1, 1)
             blended[:, :, frames] += weights * self.denoise_window(x[:, :, frames], sigma, window)
         return blended
+
+
+@dataclass(frozen=True, slots=True)
+class Continued:
+    """Denoise a part of a clip as the continuation of the part before: itself a `Denoise`.
+
+    At every evaluation, what the part before said of the shared frames is blended in as one more window would be. So
+    parts that are denoised one after the other, each in the memory of one, meet as windows do; and where a solver takes
+    a single step, they are what one run over the whole clip would have made.
+
+    Attributes:
+        denoise: Of this part, blended with weights that leave room for those of the part before.
+        carried: For each evaluation in turn, x0 of the first frames by the part before; None if there is none.
+        weights: Of those frames, one a frame.
+        handed_on: How many of the last frames the next part shares.
+        said: For each evaluation so far, x0 of the last frames: what the next part takes as `carried`.
+    """
+
+    denoise: Denoise
+    carried: Float[Tensor, "n c s h w"] | None
+    weights: Float[Tensor, "_"] | Float[np.ndarray, "_"]
+    handed_on: int
+    said: list[Float[Tensor, "c f h w"]] = field(default_factory=list)
+
+    def __call__(self, x: Latents, sigma: float) -> Latents:
+        """Return x0 of this part."""
+        denoised = self.denoise(x, sigma)
+        if self.carried is not None:
+            shared = self.carried.shape[2]
+            weights = torch.as_tensor(self.weights, dtype=x.dtype, device=x.device).view(-1, 1, 1)
+            denoised[:, :, :shared] += weights * self.carried[len(self.said)].to(x.device)
+        self.said.append(denoised[0, :, denoised.shape[2] - self.handed_on :].clone())
+        return denoised

@@ -19,14 +19,20 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from venhancer.traits import DECODED_TOGETHER
+
 
 class OneByOne:
     """Decodes a clip frame by frame, as autoencoders without a sense of time can."""
 
     decode_frames: Callable[[Tensor], Tensor]
 
-    def decode_each(self, latents: Float[Tensor, "1 c f h w"]) -> Iterator[Float[Tensor, "3 h2 w2"]]:
-        """Yield the frames of one clip, one at a time."""
+    def decode_each(
+        self,
+        latents: Float[Tensor, "1 c f h w"],
+        held: None = None,  # noqa: ARG002 - as every autoencoder is called
+    ) -> Iterator[Float[Tensor, "3 h2 w2"]]:
+        """Yield the frames of one clip, one at a time; there is nothing to hold from earlier ones."""
         for frame in latents.split(1, dim=2):
             yield self.decode_frames(frame)[0, :, 0]
 
@@ -101,8 +107,7 @@ class VideoAutoencoder(AutoencoderKLTemporalDecoder):
         decode_overlap: frames that two windows share.
     """
 
-    decode_window = 5
-    decode_overlap = 2
+    decode_window, decode_overlap = DECODED_TOGETHER["VideoAutoencoder"]
 
     def encode_frames(self, frames: Float[Tensor, "b 3 f h w"]) -> Float[Tensor, "b c f h2 w2"]:
         """Return the latents of frames in [-1, 1]."""
@@ -113,11 +118,18 @@ class VideoAutoencoder(AutoencoderKLTemporalDecoder):
         clips = [torch.stack(list(self.decode_each(clip[None])), dim=1) for clip in latents]
         return torch.stack(clips)
 
-    def decode_each(self, latents: Float[Tensor, "1 c f h w"]) -> Iterator[Float[Tensor, "3 h2 w2"]]:
-        """Yield the frames of one clip as their windows are done."""
+    def decode_each(
+        self, latents: Float[Tensor, "1 c f h w"], held: Float[Tensor, "n 3 h2 w2"] | None = None
+    ) -> Iterator[Float[Tensor, "3 h2 w2"]]:
+        """Yield the frames of one clip as their windows are done.
+
+        Args:
+            latents: of the clip, or of its next part.
+            held: the first frames as the window before made them: the last ones yielded for the part before, whose
+                latents were its last ones too. They are cross-faded as between all windows.
+        """
         pictures = rearrange(latents[0], "c f h w -> f c h w").to(self.dtype) / self.config["scaling_factor"]
         last = max(len(pictures) - self.decode_overlap, 1)
-        held: Tensor | None = None
         for start in range(0, last, self.decode_window - self.decode_overlap):
             window = pictures[start : start + self.decode_window]
             frames = self.decode(window, num_frames=len(window), return_dict=False)[0].float()
