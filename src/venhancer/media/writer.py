@@ -1,38 +1,34 @@
 """Frames into a file.
 
-`write_video` encodes frames as it is given them, puts the sound beside them, and moves the finished file into place in
-one step: at any moment there is either the whole video or none.
+`write_segment` encodes frames as it is given them into a file of pictures alone; `write_video` makes one such segment
+and has it assembled with the sound: at any moment there is either the whole video or none.
 """
 
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from heapq import merge
 from pathlib import Path
 
-import av
 import numpy as np
 from av.container import OutputContainer
-from av.error import FFmpegError
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
-from venhancer.errors import InputError, JobFailed
+from venhancer.errors import InputError
+from venhancer.media.assemble import SEGMENT_SUFFIX, assemble
+from venhancer.media.output import failing, open_output, written_whole
 from venhancer.media.probe import PRIMARIES, TRANSFERS, ClipInfo
 from venhancer.media.reader import COLORSPACES, EXACT
-from venhancer.media.sound import add_sound
-from venhancer.media.source import failures_as, open_source
+from venhancer.media.source import failures_as
 
-FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
-CODECS = ("h264", "ffv1")
+CONTAINERS = {"h264": (".mp4", ".mov", ".mkv"), "ffv1": (".mkv",)}
+CODECS = tuple(CONTAINERS)
 MATRIX_TAGS = {"bt601": 6, "bt709": 1, "bt2020": 9}  # ITU-T H.273, table 4
-CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # true of the source file only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +42,7 @@ class Writing:
         color_matrix: bt601, bt709 or bt2020: of the conversion to limited range, and of all colour tags.
         metadata: tags added to those of the source, or put in their place.
         with_sound: False leaves the source's sound out, as slow motion must.
+        sample_aspect_ratio: width of a pixel over its height.
         threads: of the encoder; 0 leaves it the choice, 1 gives the same file on every machine and every time.
     """
 
@@ -57,6 +54,7 @@ class Writing:
     color_matrix: str = "bt709"
     metadata: Mapping[str, str] = field(default_factory=dict)
     with_sound: bool = True
+    sample_aspect_ratio: Fraction = Fraction(1)
     threads: int = 0
 
     def __post_init__(self) -> None:
@@ -77,8 +75,9 @@ def check_target(target: Path, source: Path, *, overwrite: bool, codec: str = "h
         InputError: extension unknown or not for this codec, no such folder, no permission, the source itself, or there
             already.
     """
-    if target.suffix.lower() not in FORMATS:
-        raise InputError(f"{target} must end in {', '.join(FORMATS)}; rename it")
+    suffixes = dict.fromkeys(suffix for allowed in CONTAINERS.values() for suffix in allowed)
+    if target.suffix.lower() not in suffixes:
+        raise InputError(f"{target} must end in {', '.join(suffixes)}; rename it")
     _check_container(target, codec)
     with failures_as(InputError, f"{target} cannot be written; choose another path"):
         if not target.parent.is_dir():
@@ -102,7 +101,7 @@ def write_video(
         target: replaced if it exists; `check_target` is the place to ask.
         frames: uint8 RGB of the size in `writing`, drawn one by one.
         writing: size, rate, codec, colour, tags.
-        sound_from: the source clip, whose first sound track (see `audio_plan`), tags, rotation and pixel shape it keeps
+        sound_from: the source clip, whose sound, tags, rotation and pixel shape it keeps; see `assemble`.
 
     Raises:
         ValueError: no frames, or a frame of another size or type.
@@ -110,65 +109,42 @@ def write_video(
         JobFailed: the disk is full, or the file cannot be written for another reason.
     """
     _check_container(target, writing.codec)
-    part = target.with_name(f".{secrets.token_hex(8)}.part{target.suffix.lower()}")
+    if sound_from is not None:
+        writing = replace(writing, sample_aspect_ratio=sound_from.sample_aspect_ratio)
+    pictures = target.with_name(f".{secrets.token_hex(8)}.part{SEGMENT_SUFFIX}")
     try:
-        _write(part, target, frames, writing, sound_from)
-        with _failing(target):
-            _flush_to_disk(part)
-            part.replace(target)
-            _flush_to_disk(target.parent)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
-    return target
+        write_segment(pictures, frames, writing, called=target)
+        return assemble(target, [pictures], writing, sound_from)
+    finally:
+        pictures.unlink(missing_ok=True)
+
+
+def write_segment(
+    path: Path, frames: Iterable[UInt8[np.ndarray, "h w 3"]], writing: Writing, *, called: Path | None = None
+) -> Path:
+    """Write `frames` and nothing else to `path`, a file for `assemble`, and return it; a failure leaves nothing.
+
+    Args:
+        path: ends in `SEGMENT_SUFFIX`; replaced if it exists.
+        frames: as in `write_video`.
+        writing: size, rate, codec, colour; the same for all segments of a file.
+        called: what errors call the file.
+
+    Raises:
+        ValueError: no frames, or a frame of another size or type.
+        JobFailed: the disk is full, or the file cannot be written for another reason.
+    """
+    called = called or path
+    with written_whole(path, called) as part, open_output(part, called) as output:
+        for packet in _encode(_add_video(output, writing), frames, writing, called):
+            with failing(called):
+                output.mux(packet)
+    return path
 
 
 def _check_container(target: Path, codec: str) -> None:
-    allowed = [".mkv"] if codec == "ffv1" else list(FORMATS)
-    if target.suffix.lower() not in allowed:
-        raise InputError(f"{target} cannot hold {codec}; use {', '.join(allowed)}")
-
-
-def _write(
-    part: Path, target: Path, frames: Iterable[np.ndarray], writing: Writing, sound_from: ClipInfo | None
-) -> None:
-    with ExitStack() as opened:
-        output = opened.enter_context(_open_output(part, target))
-        video = _add_video(output, writing)
-        sound: Iterator[Packet] = iter(())
-        if sound_from is not None:
-            source = opened.enter_context(open_source(sound_from.path))
-            tags = {name: value for name, value in source.metadata.items() if name.lower() not in CONTAINER_TAGS}
-            output.metadata.update(tags)
-            video.set_display_rotation(sound_from.rotation)
-            video.codec_context.sample_aspect_ratio = sound_from.sample_aspect_ratio
-            if writing.with_sound:
-                sound = add_sound(output, source, sound_from, target)
-        output.metadata.update(writing.metadata)
-        for packet in merge(_encode(video, frames, writing, target), sound, key=_seconds):
-            with _failing(target):
-                output.mux(packet)
-
-
-@contextmanager
-def _open_output(part: Path, target: Path) -> Iterator[OutputContainer]:
-    """Give the open output; finish it if the block succeeds."""
-    suffix = target.suffix.lower()
-    flags = {} if suffix == ".mkv" else {"movflags": "+faststart+use_metadata_tags"}
-    name = f"file:{part.absolute()}"
-    with _failing(target):
-        output = av.open(name, "w", format=FORMATS[suffix], container_options=flags, metadata_errors="surrogateescape")
-    try:
-        yield output
-    except BaseException:
-        with suppress(FFmpegError, OSError):
-            part.unlink()  # first, so that closing does not rearrange a long file for nothing
-        with suppress(FFmpegError, OSError):
-            output.close()
-        raise
-    with _failing(target):
-        output.close()
+    if target.suffix.lower() not in CONTAINERS[codec]:
+        raise InputError(f"{target} cannot hold {codec}; use {', '.join(CONTAINERS[codec])}")
 
 
 def _add_video(output: OutputContainer, writing: Writing) -> VideoStream:
@@ -180,6 +156,7 @@ def _add_video(output: OutputContainer, writing: Writing) -> VideoStream:
     context.thread_count = writing.threads
     context.pix_fmt = "yuv420p" if h264 else "bgr0"
     context.time_base = 1 / writing.rate
+    context.sample_aspect_ratio = writing.sample_aspect_ratio
     context.colorspace = MATRIX_TAGS[writing.color_matrix] if h264 else 0
     context.color_range = ColorRange.MPEG if h264 else ColorRange.JPEG
     context.color_primaries = PRIMARIES[writing.color_matrix]
@@ -195,7 +172,7 @@ def _encode(stream: VideoStream, frames: Iterable[np.ndarray], writing: Writing,
     for number, frame in enumerate(frames, start=1):
         if frame.shape != shape or frame.dtype != np.uint8:
             raise ValueError(f"frame {number - 1} is {frame.dtype} {frame.shape}; it must be uint8 {shape}")
-        with _failing(target):
+        with failing(target):
             picture = reformatter.reformat(
                 VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24"),
                 format=stream.codec_context.pix_fmt,
@@ -210,25 +187,6 @@ def _encode(stream: VideoStream, frames: Iterable[np.ndarray], writing: Writing,
         yield from packets
     if number == 0:
         raise ValueError(f"there are no frames to write to {target}")
-    with _failing(target):
+    with failing(target):
         packets = stream.encode(None)
     yield from packets
-
-
-def _seconds(packet: Packet) -> Fraction:
-    time = packet.pts if packet.dts is None else packet.dts
-    return (time or 0) * packet.time_base
-
-
-@contextmanager
-def _failing(target: Path) -> Iterator[None]:
-    with failures_as(JobFailed, f"{target} could not be written; check free space and permissions there"):
-        yield
-
-
-def _flush_to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,0 +1,148 @@
+"""Finished segments and the source's other tracks into one file.
+
+Segments are files of pictures alone, each of which begins with a key frame and leans on no other. `assemble` takes
+their packets as they are, gives every frame its exact time, and lays the sound and all else beside them; what stands
+in memory is one packet of each track and the tables that the container itself needs.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from fractions import Fraction
+from heapq import merge
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from venhancer.errors import JobFailed
+from venhancer.media.output import failing, open_output, written_whole
+from venhancer.media.probe import ClipInfo
+from venhancer.media.sound import add_sound
+from venhancer.media.source import failures_as, open_source
+
+if TYPE_CHECKING:
+    import venhancer.media.writer  # named, not loaded: the writer assembles too
+
+SEGMENT_SUFFIX = ".mkv"  # holds every codec with its parameters, colours and order of frames
+CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # true of the source file only
+APPLE_TAGS = {"hevc": "hvc1"}  # without which Apple's players refuse the track
+
+
+class _Order(NamedTuple):
+    """How the packets of one segment lie: frames in all, and the frame that each shows, in file order."""
+
+    frames: int
+    shows: list[int]
+
+    @property
+    def delay(self) -> int:
+        """Frames by which decoding must run ahead of showing."""
+        return max(place - frame for place, frame in enumerate(self.shows))
+
+
+def assemble(
+    target: Path,
+    segments: Sequence[Path],
+    writing: "venhancer.media.writer.Writing",
+    source: ClipInfo | None,
+) -> Path:
+    """Join `segments` and the other tracks of `source` to `target`, and return it; a failure leaves nothing.
+
+    Args:
+        target: .mp4, .mov, .mkv or .webm; replaced if it exists.
+        segments: files that `write_segment` made, one after the other; each is read twice and left as it is.
+        writing: the rate, and the tags that are laid over those of the source.
+        source: the clip whose sound, tags, rotation and pixel shape the result keeps.
+
+    Raises:
+        ValueError: no segments.
+        InputError: the source's sound is damaged, or the source is gone.
+        JobFailed: a segment is damaged or made in another way than the first, or the target cannot be written.
+    """
+    if not segments:
+        raise ValueError(f"there are no segments to make {target} of")
+    delay = max(_order(path).delay for path in segments)
+    with written_whole(target) as part, ExitStack() as opened:
+        output = opened.enter_context(open_output(part, target))
+        video = _add_video(output, segments[0], writing, source)
+        others: Iterator[Packet] = iter(())
+        if source is not None:
+            container = opened.enter_context(open_source(source.path))
+            tags = {name: value for name, value in container.metadata.items() if name.lower() not in CONTAINER_TAGS}
+            output.metadata.update(tags)
+            if writing.with_sound:
+                others = add_sound(output, container, source, target)
+        output.metadata.update(writing.metadata)
+        for packet in merge(_pictures(video, segments, writing.rate, delay), others, key=_seconds):
+            with failing(target):
+                output.mux(packet)
+        opened.close()  # finishes the file before it is moved
+    return target
+
+
+def _add_video(
+    output: OutputContainer, segment: Path, writing: "venhancer.media.writer.Writing", source: ClipInfo | None
+) -> VideoStream:
+    with _open_segment(segment) as container:
+        template = container.streams.video[0]
+        stream = output.add_stream_from_template(template, opaque=True)
+        context = stream.codec_context
+        name = template.codec_context.codec.canonical_name
+        if output.format.name in ("mp4", "mov"):
+            context.codec_tag = APPLE_TAGS.get(name, template.codec_context.codec_tag if name == "prores" else "\0" * 4)
+    stream.time_base = 1 / writing.rate
+    context.framerate = writing.rate
+    if source is not None:
+        context.sample_aspect_ratio = source.sample_aspect_ratio
+        stream.set_display_rotation(source.rotation)
+    return stream
+
+
+def _pictures(stream: VideoStream, segments: Sequence[Path], rate: Fraction, delay: int) -> Iterator[Packet]:
+    """Yield the packets of all segments with the times of their frames."""
+    first, parameters = 0, None
+    for path in segments:
+        order = _order(path)
+        with _open_segment(path) as container:
+            context = container.streams.video[0].codec_context
+            made = (context.codec.name, context.width, context.height, context.extradata)
+            if parameters not in (None, made):
+                raise JobFailed(f"{path} was encoded in another way than {segments[0]}; remove both and run again")
+            parameters = made
+            for place, packet in enumerate(_packets(container, path)):
+                packet.pts, packet.dts = first + order.shows[place], first + place - delay
+                packet.duration, packet.time_base, packet.stream = 1, 1 / rate, stream
+                yield packet
+        first += order.frames
+
+
+def _order(path: Path) -> _Order:
+    with _open_segment(path) as container:
+        times, is_key = [], False
+        for packet in _packets(container, path):
+            is_key |= packet.is_keyframe and not times
+            times.append(packet.pts)
+    if not is_key or None in times or len(set(times)) < len(times):
+        raise JobFailed(f"{path} does not begin with a key frame of its own; remove it and run again")
+    place = {time: number for number, time in enumerate(sorted(times))}
+    return _Order(len(times), [place[time] for time in times])
+
+
+def _open_segment(path: Path) -> InputContainer:
+    with failures_as(JobFailed, f"{path} cannot be read; remove it and run again"):
+        return av.open(f"file:{path.absolute()}", format="matroska")
+
+
+def _packets(container: InputContainer, path: Path) -> Iterator[Packet]:
+    with failures_as(JobFailed, f"{path} is damaged; remove it and run again"):
+        for packet in container.demux(video=0):
+            if packet.size:
+                yield packet
+
+
+def _seconds(packet: Packet) -> Fraction:
+    time = packet.pts if packet.dts is None else packet.dts
+    return (time or 0) * packet.time_base

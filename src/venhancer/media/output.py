@@ -1,0 +1,90 @@
+"""Files that are there whole or not at all.
+
+The writer and the assembler come through here, so that how an output is opened, what its failures say and how it gets
+its name are each decided once.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import av
+from av.container import OutputContainer
+from av.error import FFmpegError
+
+from venhancer.errors import JobFailed
+from venhancer.media.source import failures_as
+
+FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+
+
+@contextmanager
+def written_whole(target: Path, called: Path | None = None) -> Iterator[Path]:
+    """Give a path to write to; it becomes `target` if the block succeeds and is gone if it does not.
+
+    Args:
+        target: replaced if it exists.
+        called: what errors call it.
+
+    Raises:
+        JobFailed: the disk is full, or the file cannot be moved into place for another reason.
+    """
+    part = target.with_name(f".{secrets.token_hex(8)}.part{target.suffix.lower()}")
+    try:
+        yield part
+        with failing(called or target):
+            _flush_to_disk(part)
+            part.replace(target)
+            _flush_to_disk(target.parent)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def open_output(part: Path, called: Path, **options: str) -> Iterator[OutputContainer]:
+    """Give the open output; finish it if the block succeeds.
+
+    Args:
+        part: the file written.
+        called: what errors call it.
+        options: of the container, beside those every output has.
+    """
+    suffix = part.suffix.lower()
+    flags = {"movflags": "+faststart+use_metadata_tags"} if suffix in (".mp4", ".mov") else {}
+    with failing(called):
+        output = av.open(
+            f"file:{part.absolute()}",
+            "w",
+            format=FORMATS[suffix],
+            container_options=flags | options,
+            metadata_errors="surrogateescape",
+        )
+    try:
+        yield output
+    except BaseException:
+        with suppress(FFmpegError, OSError):
+            part.unlink()  # first, so that closing does not rearrange a long file for nothing
+        with suppress(FFmpegError, OSError):
+            output.close()
+        raise
+    with failing(called):
+        output.close()
+
+
+@contextmanager
+def failing(target: Path) -> Iterator[None]:
+    """Turn what the libraries and the system raise inside the block into one line about `target`."""
+    with failures_as(JobFailed, f"{target} could not be written; check free space and permissions there"):
+        yield
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
