@@ -154,6 +154,17 @@ def test_nothing_crosses_a_cut(pipeline):
     assert np.array_equal(outputs[0][:15], alone)
 
 
+@pytest.mark.parametrize("between", ["repeat", "flow"])
+def test_tiles_make_nearly_the_whole_picture(pipeline, between, monkeypatch):
+    monkeypatch.setitem(pipeline.config, "between", between)
+    frames = moving_frames(3, 48, 64)
+    whole, tiled = (plan_for(pipeline, frames, scale=2, fps=16, tile=tile) for tile in (None, "64x56"))
+    assert len(whole.tiles) == 1
+    assert len(tiled.tiles) == 6
+    outputs = [run(pipeline, frames, plan).astype(int) for plan in (whole, tiled)]
+    assert 0 < np.abs(outputs[0] - outputs[1]).mean() < 3
+
+
 def in_one_segment(plan):
     """Return the plan with the same windows, all in one segment."""
     windows = tuple(window for segment in plan.segments for window in segment.windows)

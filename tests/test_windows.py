@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from venhancer import windows
-from venhancer.windows import blend_weights, split_windows
+from venhancer.windows import Tile, blend_weights, split_tiles, split_windows, tile_weights
 
 
 @st.composite
@@ -98,3 +98,38 @@ def test_no_frame_mixes_more_than_two_windows():
 def test_impossible_layouts_are_refused(arguments, text):
     with pytest.raises(ValueError, match=text):
         split_windows(*arguments)
+
+
+@given(st.integers(1, 40), st.sampled_from([1, 4, 8]), st.sampled_from([0, 2]), st.data())
+def test_tiles_are_pictures_the_network_accepts_and_share_enough(steps, step, rest, data):
+    total = steps * step + rest
+    length = data.draw(st.integers(3 * step, 20 * step))
+    overlap = data.draw(st.integers(0, length // 3))
+    tiles = split_tiles(total, length, overlap, step)
+    assert tiles[0].start == 0
+    assert tiles[-1].stop == total
+    assert len({len(tile) for tile in tiles}) == 1
+    assert len(tiles[0]) <= length
+    assert all(tile.start % step == 0 and (total - len(tile)) % step == 0 for tile in tiles)
+    assert all(a.start < b.start and a.stop - b.start >= overlap for a, b in pairwise(tiles))
+
+
+def test_tiles_are_no_larger_than_their_number_needs():
+    assert split_tiles(90, 66, 8, 8) == (range(50), range(40, 90))
+    assert split_tiles(64, 64, 8, 8) == (range(64),)
+    assert split_tiles(162, 64, 11, 8) == (range(58), range(32, 90), range(64, 122), range(104, 162))
+
+
+def test_tiles_that_cannot_meet_are_refused():
+    with pytest.raises(ValueError, match="tiles of 10 cannot share 4 on a grid of 8"):
+        split_tiles(90, 10, 4, 8)
+
+
+@pytest.mark.parametrize("unit", [1, 4])
+def test_weights_of_tiles_sum_to_one_at_every_pixel(unit):
+    tiles = [Tile(rows, columns) for rows in split_tiles(90, 42, 10, 8) for columns in split_tiles(64, 40, 8, 8)]
+    weights = np.zeros((90 * unit, 64 * unit))
+    for tile, part in zip(tiles, tile_weights(tiles, unit), strict=True):
+        weights[tile.of(unit)] += part
+        assert part.min() >= 0
+    assert np.allclose(weights, 1, atol=1e-12)

@@ -18,6 +18,7 @@ from torch import Tensor
 from venhancer.diffusion.schedule import Schedule
 from venhancer.models.controlnet import KeyFrames
 from venhancer.motion import frames_between
+from venhancer.windows import Tile
 
 Between: TypeAlias = Literal["repeat", "blend", "flow"]
 Encode: TypeAlias = Callable[[Tensor], Tensor]
@@ -49,6 +50,13 @@ class Conditions:
         return type(self)(
             start_latents=self.start_latents[:, :, window.start : window.stop],
             key_frames=self.key_frames._replace(latents=latents, mask=mask),
+        )
+
+    def crop(self, tile: Tile) -> Self:
+        """Return the conditions of a rectangle of latents."""
+        return type(self)(
+            start_latents=self.start_latents[tile.of()],
+            key_frames=self.key_frames._replace(latents=self.key_frames.latents[tile.of()]),
         )
 
 

@@ -15,9 +15,10 @@ from venhancer.errors import InputError, SettingsError
 from venhancer.media.probe import ClipInfo
 from venhancer.settings import DEFAULT_SCALE, LARGEST_RATE, LARGEST_SIDE, SMALLEST_SIDE, EnhanceSettings
 from venhancer.traits import ModelTraits
-from venhancer.windows import split_windows
+from venhancer.windows import Tile, split_tiles, split_windows
 
 LARGEST_FACTOR = 8  # of size and of rate, as trained (VEnhancer, sec. 3.3)
+TILE_SHARE = 6  # of a tile's side, what two neighbours share
 SEGMENT_WINDOWS = 4  # denoised and written together: bounds memory
 
 
@@ -123,6 +124,43 @@ def pad_to_grid(width: int, height: int, traits: ModelTraits) -> Padding:
             f"pass a --scale or --size that makes {smallest} or more"
         )
     return Padding(left=across // 2, right=across - across // 2, top=down // 2, bottom=down - down // 2)
+
+
+def lay_tiles(
+    latent_width: int, latent_height: int, tile: tuple[int, int] | None, traits: ModelTraits
+) -> tuple[Tile, ...]:
+    """Return the tiles that the networks and the autoencoder see at once, row by row; one tile is the whole picture.
+
+    Neighbours share a sixth of a tile or more.
+
+    Args:
+        latent_width: columns of latents, padding included.
+        latent_height: rows of latents, padding included.
+        tile: largest width and height in pixels; None for the whole picture.
+        traits: of the model.
+
+    Raises:
+        SettingsError: tiles of this size cannot share so much on the network's grid.
+    """
+    unit, step = traits.pixels_per_latent, 2**traits.downsamplings
+    width, height = (latent_width * unit, latent_height * unit) if tile is None else tile
+    sides: list[tuple[range, ...]] = []
+    for total, most in ((latent_height, height // unit), (latent_width, width // unit)):
+        try:
+            sides.append(split_tiles(total, most, -(-most // TILE_SHARE), step))
+        except ValueError as error:
+            least = smallest_tile(traits)
+            raise SettingsError(
+                f"tile {width}x{height} is too small for model {traits.name}, whose grid is {step * unit} pixels; "
+                f"pass --tile {least}x{least} or larger"
+            ) from error
+    return tuple(Tile(rows, columns) for rows in sides[0] for columns in sides[1])
+
+
+def smallest_tile(traits: ModelTraits) -> int:
+    """Return the least side of a tile, in pixels."""
+    step = 2**traits.downsamplings
+    return traits.pixels_per_latent * (3 * step)
 
 
 def temporal_factor(clip: ClipInfo, settings: EnhanceSettings) -> Fraction:

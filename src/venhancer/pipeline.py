@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
 from venhancer.conditioning import Between, Conditions, LatentSpace, encode_clip, make_conditions, resize_frames
-from venhancer.diffusion.denoiser import Continued, Denoiser, Guided, Windowed
+from venhancer.diffusion.denoiser import Continued, Denoiser, Guided, Tiled, Windowed
 from venhancer.diffusion.samplers import SOLVERS
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
 from venhancer.layout import Segment
@@ -32,7 +32,7 @@ from venhancer.progress import SILENT, Progress
 from venhancer.runtime import frame_noise
 from venhancer.settings import parse_ratio, parse_settings
 from venhancer.traits import ModelTraits, load_traits
-from venhancer.windows import blend_weights
+from venhancer.windows import Tile, blend_weights, tile_weights
 
 Frame: TypeAlias = UInt8[np.ndarray, "h w 3"]
 
@@ -136,7 +136,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         Args:
             frames: RGB.
             source_fps: their rate, in frames a second.
-            progress: told of every evaluation of a window.
+            progress: told of every evaluation of a window's tile.
             settings: fields of `EnhanceSettings`, such as scale=4, fps=24, prompt="...".
 
         Raises:
@@ -153,7 +153,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         Args:
             plan: what to do.
             read: gives the input frames.
-            progress: told of every evaluation of a window.
+            progress: told of every evaluation of a window's tile.
         """
         for enhanced in self.enhance_segments(plan, read, progress=progress):
             yield from enhanced.frames
@@ -174,10 +174,11 @@ class VEnhancerPipeline(DiffusionPipeline):
             read: gives the input frames.
             first: number of the segment to begin with.
             carry: of the segment before it.
-            progress: told of every evaluation of a window.
+            progress: told of every evaluation of a window's tile.
         """
         segments = plan.segments[first:]
-        progress.start(plan.sampling.evaluations * sum(len(segment.windows) for segment in segments), "denoise")
+        windows = sum(len(segment.windows) for segment in segments)
+        progress.start(plan.sampling.evaluations * windows * len(plan.tiles), "denoise")
         prompts = self.project_prompts([plan.sampling.prompt, plan.sampling.negative_prompt])
         carried = carry or {}
         for segment in segments:
@@ -237,7 +238,8 @@ class VEnhancerPipeline(DiffusionPipeline):
         encoded = self.encoded_frames(plan, segment)
         is_key = torch.tensor([plan.is_key[index] for index in encoded], device=self.device)
         resized = (self._resize_frame(frame, plan) for frame in frames)
-        latents, start_latents = encode_clip(resized, is_key, self.config["between"], self.vae.encode_frames)
+        encode = partial(self.vae.encode_frames, tiles=plan.tiles)
+        latents, start_latents = encode_clip(resized, is_key, self.config["between"], encode)
         key_frames = [index for index in encoded if plan.is_key[index]]
         sampling = plan.sampling
         conditions = make_conditions(
@@ -270,14 +272,14 @@ class VEnhancerPipeline(DiffusionPipeline):
             plan: what to do.
             segment: which one.
             carried: what the segment before handed on; None for the first one of a shot.
-            progress: told of every evaluation of a window.
+            progress: told of every evaluation of a window's tile.
         """
         sampling, schedule = plan.sampling, self.schedule
         prompt, negative_prompt = prompts
 
-        def denoise_window(x: Tensor, sigma: float, window: range) -> Tensor:
+        def denoise_tile(window: range, x: Tensor, sigma: float, tile: Tile) -> Tensor:
             predict_v = Guided(
-                partial(self._predict_v, conditions.frames(window)),
+                partial(self._predict_v, conditions.frames(window).crop(tile)),
                 prompt,
                 negative_prompt,
                 guidance_scale=sampling.guidance_scale,
@@ -286,6 +288,9 @@ class VEnhancerPipeline(DiffusionPipeline):
             denoised = Denoiser(predict_v, schedule, dtype=self.unet.dtype)(x, sigma)
             progress.advance()
             return denoised
+
+        def denoise_window(x: Tensor, sigma: float, window: range) -> Tensor:
+            return Tiled(partial(denoise_tile, window), plan.tiles, tile_weights(plan.tiles))(x, sigma)
 
         windows = segment.local_windows
         carried_weights, *weights = blend_weights([range(segment.carried), *windows])
@@ -321,7 +326,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         rows = slice(plan.padding.top, plan.padding.top + plan.height)
         columns = slice(plan.padding.left, plan.padding.left + plan.width)
         left = 0 if segment.ends_shot else plan.traits.decode_overlap
-        decoded = self.vae.decode_each(latents[:, :, : len(segment.frames) + left], held)
+        decoded = self.vae.decode_each(latents[:, :, : len(segment.frames) + left], held, tiles=plan.tiles)
         for _ in segment.frames:
             with torch.inference_mode():  # entered anew for each frame: the caller's code runs between two of them
                 picture = (next(decoded)[:, rows, columns].clamp(-1, 1) + 1) * 127.5

@@ -20,6 +20,7 @@ from venhancer.layout import (
     divide,
     format_number,
     key_layout,
+    lay_tiles,
     output_size,
     pad_to_grid,
     temporal_factor,
@@ -27,6 +28,7 @@ from venhancer.layout import (
 from venhancer.media.probe import ClipInfo
 from venhancer.settings import EnhanceSettings
 from venhancer.traits import ModelTraits, SamplingDefaults
+from venhancer.windows import Tile
 
 FAST_EARLIEST_START = 530  # the fast timetable strides down to t = 500 and needs room above
 
@@ -67,6 +69,7 @@ class EnhancePlan:
         source: for each output frame, the input frame it starts from: its own, or that of the key frame before it.
         is_key: for each output frame, whether `source` is its own, so that it is a key frame.
         sampling: how it is sampled.
+        tiles: what of a picture is seen at once.
         segments: how the output is divided.
         estimate: what it will cost.
     """
@@ -82,6 +85,7 @@ class EnhancePlan:
     source: tuple[int, ...]
     is_key: tuple[bool, ...]
     sampling: Sampling
+    tiles: tuple[Tile, ...]
     segments: tuple[Segment, ...]
     estimate: Estimate
 
@@ -180,10 +184,12 @@ def make_plan(
         window_frames=sampling.window_frames,
         window_overlap=sampling.window_overlap,
     )
+    latent_width = (width + padding.left + padding.right) // traits.pixels_per_latent
+    latent_height = (height + padding.top + padding.bottom) // traits.pixels_per_latent
     estimate = estimate_cost(
         traits,
-        height=(height + padding.top + padding.bottom) // traits.pixels_per_latent,
-        width=(width + padding.left + padding.right) // traits.pixels_per_latent,
+        height=latent_height,
+        width=latent_width,
         segments=[(segment.context, segment.windows) for segment in segments],
         evaluations=sampling.evaluations,
         is_guided=sampling.guidance_scale != 1,
@@ -200,6 +206,7 @@ def make_plan(
         source=source,
         is_key=is_key,
         sampling=sampling,
+        tiles=lay_tiles(latent_width, latent_height, settings.tile, traits),
         segments=segments,
         estimate=estimate,
     )
@@ -264,6 +271,10 @@ def _describe(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     longest = max(len(window) for window in windows)
     shared = f", sharing about {sampling.window_overlap}" if len(windows) > 1 else ""
     yield "windows", f"{len(windows)} of up to {longest} frames{shared}; segments: {len(plan.segments)}"
+    if len(plan.tiles) > 1:
+        first = plan.tiles[0]
+        size = "x".join(str(len(side) * plan.traits.pixels_per_latent) for side in (first.columns, first.rows))
+        yield "tiles", f"{len(plan.tiles)} of {size} pixels"
     yield "work", f"{plan.estimate.network_flops / 1e12:,.1f} TFLOP in the networks"
     full, half = (f"{plan.estimate.peak_bytes(size) / 1e9:,.1f} GB" for size in (4, 2))
     yield "memory", f"about {full} in 32 bits, {half} in 16 bits (an estimate)"

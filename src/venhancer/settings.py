@@ -137,6 +137,11 @@ class EnhanceSettings(BaseModel):
     window_overlap: int | None = Field(
         None, ge=0, le=511, description="Frames two neighbouring windows share and blend over."
     )
+    tile: Size | None = Field(
+        None,
+        description="Most pixels of the output seen at once; smaller needs less memory. The whole picture if left out.",
+        examples=["1024x576"],
+    )
     shots: bool = Field(default=True, description="Look for cuts, so that nothing is made or blended across them.")
     crf: int = Field(17, ge=0, le=51, description="H.264 quality: 0 is lossless, 17 looks so, 51 is worst.")
     codec: Codec = Field("h264", description="How the output is compressed: h264 plays everywhere, ffv1 loses nothing.")

@@ -1,12 +1,15 @@
-"""Overlapping windows along one axis: where they lie, and the weights that blend them.
+"""Overlapping windows in time and tiles in space: where they lie, and the weights that blend them.
 
-Pure arithmetic on half-open ranges, below everything else. The plan lays the windows out once for the whole clip; the
-denoiser runs the network on each and adds the results up with the weights given here.
+Pure arithmetic on half-open ranges, below everything else. The plan lays them out once for the whole clip; the denoiser
+runs the network on each and adds the results up with the weights given here.
 """
 
+import itertools
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
+from types import EllipsisType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,6 +52,71 @@ def split_windows(total: int, length: int, overlap: int, starts: Sequence[int] |
     size = min(length, max(total - places[-1], *(b - a + overlap for a, b in pairwise(places))))
     last = next(index for index, place in enumerate(places) if place + size >= total)
     return tuple(range(place, min(place + size, total)) for place in places[: last + 1])
+
+
+class Tile(NamedTuple):
+    """A rectangle of latents."""
+
+    rows: range
+    columns: range
+
+    def of(self, unit: int = 1) -> tuple[EllipsisType, slice, slice]:
+        """Return the index that cuts it out of pictures `... h w` with so many pixels a side for each latent."""
+        return ..., *(slice(side.start * unit, side.stop * unit) for side in (self.rows, self.columns))
+
+
+def split_tiles(total: int, length: int, overlap: int, step: int) -> tuple[range, ...]:
+    """Return the fewest ranges of one length that cover `range(total)` along one side of a picture, evenly spread.
+
+    Of all lengths that need no more of them it is the least. Starts are multiples of `step` and so is what the length
+    lacks to `total`: a network that accepts a picture of that side accepts its tiles.
+
+    Args:
+        total: latents to cover.
+        length: most latents in a tile.
+        overlap: fewest latents that two neighbours share.
+        step: of the network's grid, in latents.
+
+    Raises:
+        ValueError: tiles of `length` on this grid cannot share so much.
+
+    >>> split_tiles(90, 66, 8, 8)
+    (range(0, 50), range(40, 90))
+    """
+    if total <= length:
+        return (range(total),)
+    longest = length - (length - total) % step
+    if longest - overlap < step:
+        raise ValueError(f"tiles of {length} cannot share {overlap} on a grid of {step}")
+
+    def starts(size: int, count: int) -> list[int]:
+        last = (total - size) // step
+        return [step * (index * last // (count - 1)) for index in range(count)]
+
+    def meets(size: int, count: int) -> bool:
+        return all(before + size - after >= overlap for before, after in pairwise(starts(size, count)))
+
+    count = next(count for count in itertools.count(2) if meets(longest, count))
+    size = next(size for size in range(overlap + (total - overlap) % step, total, step) if meets(size, count))
+    return tuple(range(start, start + size) for start in starts(size, count))
+
+
+def tile_weights(tiles: Sequence[Tile], unit: int = 1) -> tuple[np.ndarray, ...]:
+    """Return each tile's weights, float64 of its size; over the tiles they sum to 1 everywhere.
+
+    Feathered along both sides as `blend_weights` does.
+
+    Args:
+        tiles: every combination of some rows and some columns.
+        unit: weights a side for each of its latents.
+    """
+    down, across = (_weights_by_span(tuple(dict.fromkeys(side)), unit) for side in zip(*tiles, strict=True))
+    return tuple(np.outer(down[tile.rows], across[tile.columns]) for tile in tiles)
+
+
+def _weights_by_span(spans: Sequence[range], unit: int) -> dict[range, np.ndarray]:
+    enlarged = [range(span.start * unit, span.stop * unit) for span in spans]
+    return dict(zip(spans, blend_weights(enlarged), strict=True))
 
 
 def _furthest(place: int, length: int, overlap: int, allowed: Sequence[int]) -> int:

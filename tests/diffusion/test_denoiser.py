@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from venhancer.diffusion.denoiser import Continued, Denoiser, Guided, Windowed
+from venhancer.diffusion.denoiser import Continued, Denoiser, Guided, Tiled, Windowed
 from venhancer.diffusion.samplers import sample_ddim, sample_dpmpp_2m_sde, sample_heun
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
-from venhancer.windows import blend_weights
+from venhancer.windows import Tile, blend_weights, split_tiles, tile_weights
 
 SCHEDULE = Schedule()
 
@@ -176,3 +176,26 @@ def test_parts_one_after_the_other_meet_as_windows_do(sample, sigmas):
     assert_close(joined[:, :, 6:], whole[:, :, 6:])
     apart = (joined - whole)[:, :, 5].abs().max() / whole.abs().max()
     assert apart < 1e-6 if len(sigmas) == 2 else 1e-6 < apart < 0.2  # the earlier part never saw the later one's steps
+
+
+def test_tiles_of_what_each_pixel_says_alone_are_the_whole_picture():
+    x = some_latents().repeat(1, 1, 1, 9, 9)
+    height, width = x.shape[-2:]
+    tiles = [Tile(rows, columns) for rows in split_tiles(height, 16, 4, 1) for columns in split_tiles(width, 13, 5, 1)]
+    seen = []
+
+    def denoise_tile(x, sigma, tile):
+        seen.append(tile)
+        return denoise_by_halving(x, sigma)
+
+    tiled = Tiled(denoise_tile, tiles, tile_weights(tiles))
+    assert len(tiles) > 6
+    assert_close(tiled(x, 2.0), denoise_by_halving(x, 2.0))
+    assert seen == tiles
+
+
+def test_tiles_fade_into_one_another():
+    tiles = [Tile(range(4), range(8)), Tile(range(4), range(4, 12))]
+    tiled = Tiled(lambda x, sigma, tile: torch.full_like(x, tile.columns.start), tiles, tile_weights(tiles))
+    row = tiled(torch.zeros(1, 1, 1, 4, 12), 1.0)[0, 0, 0, 0]
+    assert row.tolist() == [0, 0, 0, 0, 0, 1, 2, 3, 4, 4, 4, 4]

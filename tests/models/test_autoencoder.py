@@ -1,10 +1,12 @@
 """Frames to latents and back."""
 
+import pytest
 import torch
 from torch.testing import assert_close
 
 from venhancer.models import ImageAutoencoder, LinearAutoencoder, VideoAutoencoder
 from venhancer.traits import load_traits
+from venhancer.windows import Tile, split_tiles
 
 SMALL = {"block_out_channels": (8, 8), "layers_per_block": 1, "norm_num_groups": 4, "latent_channels": 4}
 
@@ -97,3 +99,23 @@ def test_video_autoencoder_decodes_a_clip_in_parts_as_in_one():
             held, start = torch.stack(part[ready - start :]), ready
         parts += vae.decode_each(latents[:, :, start:], held)
     assert_close(torch.stack(parts), torch.stack(whole))
+
+
+@pytest.mark.parametrize("make", [lambda: ImageAutoencoder(**SMALL), temporal_autoencoder])
+def test_tiles_are_much_like_the_whole_picture_and_whole_where_they_cover_it(make):
+    torch.manual_seed(0)
+    vae = make()
+    clip = frames(3, 64, 96)[:1]
+    tiles = [Tile(rows, columns) for rows in split_tiles(32, 20, 8, 1) for columns in split_tiles(48, 28, 8, 1)]
+    whole = [Tile(range(32), range(48))]
+    assert len(tiles) == 4
+    with torch.no_grad():
+        latents = vae.encode_frames(clip)
+        pictures = torch.stack(list(vae.decode_each(latents)))
+        assert torch.equal(vae.encode_frames(clip, tiles=whole), latents)
+        tiled = vae.encode_frames(clip, tiles=tiles)
+        assert tiled.shape == latents.shape
+        assert 0 < (tiled - latents).std() < 0.3 * latents.std()  # statistics of a tile are not those of the picture
+        decoded = torch.stack(list(vae.decode_each(latents, tiles=tiles)))
+        assert decoded.shape == pictures.shape
+        assert 0 < (decoded - pictures).std() < 0.3 * pictures.std()

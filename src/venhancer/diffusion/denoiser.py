@@ -1,4 +1,4 @@
-"""From a network that predicts v to a `denoise(x, sigma)` that a solver can walk with, in three wrappers.
+"""From a network that predicts v to a `denoise(x, sigma)` that a solver can walk with, in wrappers.
 
 The pipeline binds the conditions of a window to its networks and composes, innermost first:
 
@@ -6,9 +6,10 @@ The pipeline binds the conditions of a window to its networks and composes, inne
     predict_v = Guided(predict, prompt, negative_prompt, guidance_scale=7.5, guidance_rescale=0.2)
     denoise = Denoiser(predict_v, schedule, dtype=unet.dtype)            # x, sigma -> x0
 
-and for a long clip builds one such `denoise` per window inside the function it gives to `Windowed`. Guidance acts on v,
-whose spread the rescale is defined on, inside a window; only x0 is blended. That order is the published one. This file
-is the only place that casts: the network sees its own dtype, everything outside it is float32.
+and for a large picture or a long clip builds one such `denoise` per tile and window inside the functions it gives to
+`Tiled` and `Windowed`; `Continued` joins the parts of a clip that is longer than memory. Guidance acts on v, whose
+spread the rescale is defined on, inside a window; only x0 is blended. That order is the published one. This file is the
+only place that casts: the network sees its own dtype, everything outside it is float32.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from venhancer.diffusion.schedule import Schedule, noisy_from_solver
+from venhancer.windows import Tile
 
 Latents: TypeAlias = Float[Tensor, "b c f h w"]
 Timesteps: TypeAlias = Int64[Tensor, "b"]
@@ -122,6 +124,31 @@ class Windowed:
             frames = slice(window.start, window.stop)
             weights = torch.as_tensor(frame_weights, dtype=x.dtype, device=x.device).view(-1, 1, 1)
             blended[:, :, frames] += weights * self.denoise_window(x[:, :, frames], sigma, window)
+        return blended
+
+
+@dataclass(frozen=True, slots=True)
+class Tiled:
+    """Denoise pictures as overlapping tiles and blend their x0: itself a `Denoise`.
+
+    Attributes:
+        denoise_tile: Returns x0 of x cut to a tile, at sigma, for that tile, by which the conditions are to be cut too.
+        tiles: Rectangles that together cover every latent.
+        weights: For each tile, one weight a latent; they sum to 1 over the tiles.
+    """
+
+    denoise_tile: Callable[[Latents, float, Tile], Latents]
+    tiles: Sequence[Tile]
+    weights: Sequence[Float[np.ndarray, "_ _"]]
+
+    def __call__(self, x: Latents, sigma: float) -> Latents:
+        """Return x0 of whole pictures."""
+        if len(self.tiles) == 1:
+            return self.denoise_tile(x, sigma, self.tiles[0])
+        blended = torch.zeros_like(x)
+        for tile, tile_weights in zip(self.tiles, self.weights, strict=True):
+            weights = torch.as_tensor(tile_weights, dtype=x.dtype, device=x.device)
+            blended[tile.of()] += weights * self.denoise_tile(x[tile.of()], sigma, tile)
         return blended
 
 

@@ -6,7 +6,7 @@ Video Diffusion (v2); the embedded model uses a linear one, which costs next to 
 Weights and arithmetic are in the dtype the model was loaded in; frames come in and go out in float32.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
 import torch
@@ -20,21 +20,24 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from venhancer.traits import DECODED_TOGETHER
+from venhancer.windows import Tile, tile_weights
 
 
 class OneByOne:
     """Decodes a clip frame by frame, as autoencoders without a sense of time can."""
 
-    decode_frames: Callable[[Tensor], Tensor]
+    decode_frames: Callable[..., Tensor]
 
     def decode_each(
         self,
         latents: Float[Tensor, "1 c f h w"],
         held: None = None,  # noqa: ARG002 - as every autoencoder is called
+        *,
+        tiles: Sequence[Tile] = (),
     ) -> Iterator[Float[Tensor, "3 h2 w2"]]:
         """Yield the frames of one clip, one at a time; there is nothing to hold from earlier ones."""
         for frame in latents.split(1, dim=2):
-            yield self.decode_frames(frame)[0, :, 0]
+            yield self.decode_frames(frame, tiles=tiles)[0, :, 0]
 
 
 class LinearAutoencoder(OneByOne, ModelMixin, ConfigMixin):
@@ -70,13 +73,23 @@ class LinearAutoencoder(OneByOne, ModelMixin, ConfigMixin):
         autoencoder.gain.data = variances[kept].flip(0).clamp(min=1e-8).rsqrt().float()
         return autoencoder
 
-    def encode_frames(self, frames: Float[Tensor, "b 3 f h w"]) -> Float[Tensor, "b c f h2 w2"]:
+    def encode_frames(
+        self,
+        frames: Float[Tensor, "b 3 f h w"],
+        *,
+        tiles: Sequence[Tile] = (),  # noqa: ARG002 - patches do not see one another
+    ) -> Float[Tensor, "b c f h2 w2"]:
         """Return the latents of frames in [-1, 1]."""
         pictures = rearrange(frames, "b c f h w -> (b f) c h w").to(self.dtype)
         latents = F.conv2d(pictures, self.basis, stride=self.config["patch"]) * self.gain[:, None, None]
         return rearrange(latents.float(), "(b f) c h w -> b c f h w", b=frames.shape[0])
 
-    def decode_frames(self, latents: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b 3 f h2 w2"]:
+    def decode_frames(
+        self,
+        latents: Float[Tensor, "b c f h w"],
+        *,
+        tiles: Sequence[Tile] = (),  # noqa: ARG002 - patches do not see one another
+    ) -> Float[Tensor, "b 3 f h2 w2"]:
         """Return the frames of latents, about in [-1, 1]."""
         components = rearrange(latents, "b c f h w -> (b f) c h w").to(self.dtype) / self.gain[:, None, None]
         frames = F.conv_transpose2d(components, self.basis, stride=self.config["patch"])
@@ -86,14 +99,18 @@ class LinearAutoencoder(OneByOne, ModelMixin, ConfigMixin):
 class ImageAutoencoder(OneByOne, AutoencoderKL):
     """Stable Diffusion's autoencoder, one frame at a time."""
 
-    def encode_frames(self, frames: Float[Tensor, "b 3 f h w"]) -> Float[Tensor, "b c f h2 w2"]:
+    def encode_frames(
+        self, frames: Float[Tensor, "b 3 f h w"], *, tiles: Sequence[Tile] = ()
+    ) -> Float[Tensor, "b c f h2 w2"]:
         """Return the latents of frames in [-1, 1]."""
-        return encode_one_by_one(self, frames)
+        return encode_one_by_one(self, frames, tiles)
 
-    def decode_frames(self, latents: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b 3 f h2 w2"]:
+    def decode_frames(
+        self, latents: Float[Tensor, "b c f h w"], *, tiles: Sequence[Tile] = ()
+    ) -> Float[Tensor, "b 3 f h2 w2"]:
         """Return the frames of latents, about in [-1, 1]."""
         scaled = rearrange(latents, "b c f h w -> (b f) c h w").to(self.dtype) / self.config["scaling_factor"]
-        frames = torch.cat([self.decode(one, return_dict=False)[0].float() for one in scaled.split(1)])
+        frames = torch.cat([decode_together(self, one, tiles) for one in scaled.split(1)])
         return rearrange(frames, "(b f) c h w -> b c f h w", b=latents.shape[0])
 
 
@@ -109,17 +126,25 @@ class VideoAutoencoder(AutoencoderKLTemporalDecoder):
 
     decode_window, decode_overlap = DECODED_TOGETHER["VideoAutoencoder"]
 
-    def encode_frames(self, frames: Float[Tensor, "b 3 f h w"]) -> Float[Tensor, "b c f h2 w2"]:
+    def encode_frames(
+        self, frames: Float[Tensor, "b 3 f h w"], *, tiles: Sequence[Tile] = ()
+    ) -> Float[Tensor, "b c f h2 w2"]:
         """Return the latents of frames in [-1, 1]."""
-        return encode_one_by_one(self, frames)
+        return encode_one_by_one(self, frames, tiles)
 
-    def decode_frames(self, latents: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b 3 f h2 w2"]:
+    def decode_frames(
+        self, latents: Float[Tensor, "b c f h w"], *, tiles: Sequence[Tile] = ()
+    ) -> Float[Tensor, "b 3 f h2 w2"]:
         """Return the frames of latents, about in [-1, 1]."""
-        clips = [torch.stack(list(self.decode_each(clip[None])), dim=1) for clip in latents]
+        clips = [torch.stack(list(self.decode_each(clip[None], tiles=tiles)), dim=1) for clip in latents]
         return torch.stack(clips)
 
     def decode_each(
-        self, latents: Float[Tensor, "1 c f h w"], held: Float[Tensor, "n 3 h2 w2"] | None = None
+        self,
+        latents: Float[Tensor, "1 c f h w"],
+        held: Float[Tensor, "n 3 h2 w2"] | None = None,
+        *,
+        tiles: Sequence[Tile] = (),
     ) -> Iterator[Float[Tensor, "3 h2 w2"]]:
         """Yield the frames of one clip as their windows are done.
 
@@ -127,12 +152,13 @@ class VideoAutoencoder(AutoencoderKLTemporalDecoder):
             latents: of the clip, or of its next part.
             held: the first frames as the window before made them: the last ones yielded for the part before, whose
                 latents were its last ones too. They are cross-faded as between all windows.
+            tiles: what of a picture is decoded at once.
         """
         pictures = rearrange(latents[0], "c f h w -> f c h w").to(self.dtype) / self.config["scaling_factor"]
         last = max(len(pictures) - self.decode_overlap, 1)
         for start in range(0, last, self.decode_window - self.decode_overlap):
             window = pictures[start : start + self.decode_window]
-            frames = self.decode(window, num_frames=len(window), return_dict=False)[0].float()
+            frames = decode_together(self, window, tiles, num_frames=len(window))
             if held is not None:
                 weight = torch.linspace(0, 1, len(held) + 2, device=frames.device)[1:-1, None, None, None]
                 frames = torch.cat([torch.lerp(held, frames[: len(held)], weight), frames[len(held) :]])
@@ -143,9 +169,61 @@ class VideoAutoencoder(AutoencoderKLTemporalDecoder):
 
 
 def encode_one_by_one(
-    vae: AutoencoderKL | AutoencoderKLTemporalDecoder, frames: Float[Tensor, "b 3 f h w"]
+    vae: AutoencoderKL | AutoencoderKLTemporalDecoder, frames: Float[Tensor, "b 3 f h w"], tiles: Sequence[Tile]
 ) -> Float[Tensor, "b c f h2 w2"]:
-    """Return the mode of every frame's posterior, scaled; one frame is held at a time."""
+    """Return the mode of every frame's posterior, scaled; one frame, or one tile of it, is held at a time."""
     pictures = rearrange(frames, "b c f h w -> (b f) c h w").to(vae.dtype)
-    modes = torch.cat([vae.encode(one, return_dict=False)[0].mode().float() for one in pictures.split(1)])
+
+    def encode(picture: Tensor) -> Tensor:
+        return vae.encode(picture, return_dict=False)[0].mode().float()
+
+    modes = torch.cat([_in_tiles(encode, one, tiles, _pixels_per_latent(vae), 1) for one in pictures.split(1)])
     return rearrange(modes * vae.config["scaling_factor"], "(b f) c h w -> b c f h w", b=frames.shape[0])
+
+
+def decode_together(
+    vae: AutoencoderKL | AutoencoderKLTemporalDecoder,
+    latents: Float[Tensor, "f c h w"],
+    tiles: Sequence[Tile],
+    **options: int,
+) -> Float[Tensor, "f 3 h2 w2"]:
+    """Return the frames of unscaled latents in float32, a tile at a time."""
+
+    def decode(part: Tensor) -> Tensor:
+        return vae.decode(part, return_dict=False, **options)[0].float()
+
+    return _in_tiles(decode, latents, tiles, 1, _pixels_per_latent(vae))
+
+
+def _pixels_per_latent(vae: AutoencoderKL | AutoencoderKLTemporalDecoder) -> int:
+    return 2 ** (len(vae.config["block_out_channels"]) - 1)
+
+
+def _in_tiles(
+    transform: Callable[[Tensor], Tensor],
+    pictures: Float[Tensor, "n c h w"],
+    tiles: Sequence[Tile],
+    unit: int,
+    unit_after: int,
+) -> Float[Tensor, "n c2 h2 w2"]:
+    """Return what `transform` makes of pictures, a tile at a time, feathered together where tiles overlap.
+
+    Args:
+        transform: of a tile.
+        pictures: whole ones.
+        tiles: in latents; none or one for no division.
+        unit: of `pictures`, pixels a latent.
+        unit_after: of the result.
+    """
+    if len(tiles) < 2:
+        return transform(pictures)
+    blended: Tensor | None = None
+    for tile, feather in zip(tiles, tile_weights(tiles, unit_after), strict=True):
+        part = transform(pictures[tile.of(unit)])
+        if blended is None:
+            height, width = (size // unit * unit_after for size in pictures.shape[-2:])
+            blended = part.new_zeros((*part.shape[:2], height, width))
+        weights = torch.as_tensor(feather, dtype=part.dtype, device=part.device)
+        blended[tile.of(unit_after)] += weights * part
+    assert blended is not None
+    return blended
