@@ -9,7 +9,7 @@ import torch
 
 from venhancer.errors import SettingsError
 from venhancer.layout import Segment
-from venhancer.media.probe import describe_frames
+from venhancer.media.clip import describe_frames
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.plan import make_plan
 from venhancer.settings import parse_settings

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from venhancer.errors import InputError, SettingsError
 from venhancer.layout import key_layout
-from venhancer.media.probe import ClipInfo
+from venhancer.media.clip import ClipInfo
 from venhancer.network_shape import NetworkShape
 from venhancer.plan import join_prompt, make_plan
 from venhancer.settings import parse_settings

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from venhancer.media.probe import ClipInfo, probe
+from venhancer.media.clip import ClipInfo
+from venhancer.media.probe import probe
 from venhancer.media.reader import read_frames
 from venhancer.media.sound import audio_plan
 from venhancer.media.writer import Writing, check_target, write_video

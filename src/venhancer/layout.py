@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from venhancer.errors import InputError, SettingsError
-from venhancer.media.probe import ClipInfo
+from venhancer.media.clip import ClipInfo
 from venhancer.settings import DEFAULT_SCALE, LARGEST_RATE, LARGEST_SIDE, SMALLEST_SIDE, EnhanceSettings
 from venhancer.traits import ModelTraits
 from venhancer.windows import Tile, split_tiles, split_windows

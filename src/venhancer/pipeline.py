@@ -22,7 +22,7 @@ from venhancer.diffusion.denoiser import Continued, Denoiser, Guided, Tiled, Win
 from venhancer.diffusion.samplers import SOLVERS
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
 from venhancer.layout import Segment
-from venhancer.media.probe import describe_frames
+from venhancer.media.clip import describe_frames
 from venhancer.models import ImageAutoencoder, LinearAutoencoder, VideoAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.attention import KeysValues
 from venhancer.models.controlnet import KeyFrames

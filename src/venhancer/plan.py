@@ -25,7 +25,7 @@ from venhancer.layout import (
     pad_to_grid,
     temporal_factor,
 )
-from venhancer.media.probe import ClipInfo
+from venhancer.media.clip import ClipInfo
 from venhancer.settings import EnhanceSettings
 from venhancer.traits import ModelTraits, SamplingDefaults
 from venhancer.windows import Tile

@@ -108,13 +108,13 @@ def test_damaged_or_foreign_segments_are_named_and_nothing_is_left(tmp_path):
         assemble(tmp_path / "out.mp4", [], writing(), None)
 
 
-def test_colours_pixel_shape_and_rotation_come_along(tmp_path):
-    clip = probe(make_clip(tmp_path / "a.mp4", rotation=90, aspect=Fraction(4, 3), metadata={"title": "Grüße"}))
+def test_colours_and_pixel_shape_come_along(tmp_path):
+    clip = probe(make_clip(tmp_path / "a.mp4", aspect=Fraction(4, 3), metadata={"title": "Grüße"}))
     plan = writing(color_matrix="bt2020", sample_aspect_ratio=Fraction(4, 3), metadata={"comment": "made"})
     segments = [write_segment(tmp_path / f"{n}.mkv", [picture(n)], plan) for n in range(3)]
     for suffix in (".mp4", ".mov", ".mkv"):
         result = probe(assemble(tmp_path / f"out{suffix}", segments, plan, clip))
-        assert (result.rotation, result.sample_aspect_ratio, result.color_matrix) == (90, Fraction(4, 3), "bt2020")
+        assert (result.sample_aspect_ratio, result.color_matrix) == (Fraction(4, 3), "bt2020")
         with av.open(str(result.path)) as container:
             tags = {name.lower(): value for name, value in container.metadata.items()}
         assert (tags["title"], tags["comment"]) == ("Grüße", "made")

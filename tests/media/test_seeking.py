@@ -22,7 +22,7 @@ def timeline_of(path) -> Timeline:
         rate=info.rate,
         color_matrix=info.color_matrix,
         full_range=info.full_range,
-        rotation=info.rotation,
+        rotation=info.orientation.rotation,
     )
 
 

@@ -23,17 +23,17 @@ def test_examples_hold():
 @given(st.sampled_from(RATES), st.integers(2, 500), st.integers(-10_000, 10_000))
 def test_fine_clock_tells_the_exact_rate(rate, frames, start):
     found = find_rate(stamps(rate, frames, Fraction(1, 90_000), start), Fraction(1, 90_000), 0, [rate])
-    assert found == (rate, True)
+    assert found == (rate, True, 0)
 
 
 @given(st.sampled_from(RATES), st.integers(2, 500))
 def test_declared_rate_survives_millisecond_rounding(rate, frames):
-    assert find_rate(stamps(rate, frames, Fraction(1, 1000)), Fraction(1, 1000), 0, [rate]) == (rate, True)
+    assert find_rate(stamps(rate, frames, Fraction(1, 1000)), Fraction(1, 1000), 0, [rate]) == (rate, True, 0)
 
 
 @given(st.sampled_from(RATES), st.sampled_from(RATES), st.integers(500, 1000))
 def test_lying_rate_is_found_out(rate, lie, frames):
-    assert find_rate(stamps(rate, frames, Fraction(1, 90_000)), Fraction(1, 90_000), 0, [lie]) == (rate, True)
+    assert find_rate(stamps(rate, frames, Fraction(1, 90_000)), Fraction(1, 90_000), 0, [lie]) == (rate, True, 0)
 
 
 @given(st.lists(st.integers(1, 5), min_size=3, max_size=60).filter(lambda steps: max(steps) >= 2 * min(steps)))
@@ -41,7 +41,7 @@ def test_uneven_timing_is_said_and_keeps_the_length(steps):
     times = [0]
     for step in steps:
         times.append(times[-1] + step * 1000)
-    rate, is_constant = find_rate(times, Fraction(1, 24_000), 1000, [Fraction(24)])
+    rate, is_constant, _ = find_rate(times, Fraction(1, 24_000), 1000, [Fraction(24)])
     length = Fraction(times[-1] + 1000, 24_000)
     assert not is_constant
     assert abs(len(times) / rate - length) < Fraction(1, 1000)
@@ -50,7 +50,7 @@ def test_uneven_timing_is_said_and_keeps_the_length(steps):
 def test_a_tenth_of_a_frame_off_is_still_constant_and_a_tick_more_is_not():
     """Steps of 3, 4 and 3: the two frames within are exactly a tenth of a frame early and late."""
     clock = Fraction(1, 24_000)
-    assert find_rate([0, 3000, 7000, 10_000], clock, 0, []) == (Fraction(36, 5), True)
+    assert find_rate([0, 3000, 7000, 10_000], clock, 0, []) == (Fraction(36, 5), True, Fraction(1, 72))
     assert not find_rate([0, 2999, 7000, 10_000], clock, 0, []).is_constant
     assert not find_rate([0, 3000, 7001, 10_000], clock, 0, []).is_constant
 
@@ -61,6 +61,27 @@ def test_one_missing_frame_is_not_constant():
 
 
 def test_single_frame_takes_declared_rate_or_its_duration_or_none():
-    assert find_rate([7], Fraction(1, 100), 4, [Fraction(30)]) == (30, True)
-    assert find_rate([7], Fraction(1, 100), 4, []) == (25, True)
+    assert find_rate([7], Fraction(1, 100), 4, [Fraction(30)]) == (30, True, 0)
+    assert find_rate([7], Fraction(1, 100), 4, []) == (25, True, 0)
     assert find_rate([7], Fraction(1, 100), 0, []) is None
+
+
+def test_frames_of_one_time_take_the_declared_rate_and_it_is_said():
+    assert find_rate([5, 5, 5], Fraction(1, 100), 0, [Fraction(25)]) == (25, True, Fraction(2, 25))
+
+
+def test_a_rate_near_a_usual_one_is_not_taken_for_it_when_sound_would_drift():
+    """29.968 frames a second for 10 minutes end 22 ms after 29.97; each frame alone would pass for even."""
+    true = Fraction(29_968, 1000)
+    times = stamps(true, 18_000, Fraction(1, 90_000))
+    found = find_rate(times, Fraction(1, 90_000), 0, [Fraction(30_000, 1001)])
+    assert found.is_constant
+    assert abs(17_999 / found.rate - 17_999 / true) < Fraction(1, 1000)
+
+
+def test_jitter_that_ends_in_step_is_smoothed_and_told():
+    random = [0, 40, -35, 120, 87, -90, 10, 0]  # ticks of 1/90000 s, 3000 a frame
+    found = find_rate([3000 * n + off for n, off in enumerate(random)], Fraction(1, 90_000), 0, [Fraction(30)])
+    assert found == (30, True, Fraction(120, 90_000))
+    late = find_rate([3000 * n + (n == 7) * 250 for n in range(8)], Fraction(1, 90_000), 0, [Fraction(30)])
+    assert late.rate != 30  # 250 ticks are 2.8 ms: within a tenth of a frame, but out of step

@@ -12,6 +12,7 @@ import pytest
 from clips import make_clip, number_of, packets_of, picture
 
 from venhancer.errors import InputError, JobFailed
+from venhancer.media.orientation import Orientation
 from venhancer.media.probe import probe
 from venhancer.media.reader import read_frames
 from venhancer.media.writer import Writing, check_target, write_video
@@ -82,7 +83,7 @@ def test_luma_is_that_of_the_matrix(tmp_path):
         assert abs(luma.mean() - (16 + 219 * weight)) < 1
 
 
-def test_sound_tags_rotation_and_pixel_shape_go_along(tmp_path):
+def test_sound_tags_and_pixel_shape_go_along(tmp_path):
     source = make_clip(
         tmp_path / "a.mp4",
         frames=48,
@@ -92,12 +93,13 @@ def test_sound_tags_rotation_and_pixel_shape_go_along(tmp_path):
         metadata={"title": "Grüße", "artist": "me"},
     )
     clip = probe(source)
-    plan = writing(metadata={"venhancer": '{"seed": 1}', "artist": "you"})
+    plan = writing(width=48, height=64, metadata={"venhancer": '{"seed": 1}', "artist": "you"})
     for suffix in (".mp4", ".mov", ".mkv"):
         target = write_video(tmp_path / f"out{suffix}", read_frames(clip), plan, clip)
         result = probe(target)
         assert packets_of(target, "audio") == packets_of(source, "audio")
-        assert (result.rotation, result.sample_aspect_ratio, result.audio_codec) == (90, Fraction(4, 3), "aac")
+        assert (result.orientation, result.audio_codec) == (Orientation(), "aac")
+        assert result.sample_aspect_ratio == Fraction(3, 4)
         with av.open(str(target)) as container:
             tags = {name.lower(): value for name, value in container.metadata.items()}
         assert (tags["title"], tags["artist"], tags["venhancer"]) == ("Grüße", "you", '{"seed": 1}')

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from venhancer.errors import InputError
-from venhancer.media.probe import ClipInfo, probe
+from venhancer.media.clip import ClipInfo
+from venhancer.media.probe import probe
 from venhancer.media.reader import read_frames
 
 SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m4v", ".ts", ".gif"}

@@ -18,8 +18,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from venhancer.errors import JobFailed
+from venhancer.media.clip import ClipInfo
 from venhancer.media.output import failing, open_output, written_whole
-from venhancer.media.probe import ClipInfo
 from venhancer.media.sound import add_sound
 from venhancer.media.source import failures_as, open_source
 
@@ -55,7 +55,7 @@ def assemble(
         target: .mp4, .mov, .mkv or .webm; replaced if it exists.
         segments: files that `write_segment` made, one after the other; each is read twice and left as it is.
         writing: the rate, and the tags that are laid over those of the source.
-        source: the clip whose sound, tags, rotation and pixel shape the result keeps.
+        source: the clip whose sound, tags and pixel shape the result keeps.
 
     Raises:
         ValueError: no segments.
@@ -97,7 +97,6 @@ def _add_video(
     context.framerate = writing.rate
     if source is not None:
         context.sample_aspect_ratio = source.sample_aspect_ratio
-        stream.set_display_rotation(source.rotation)
     return stream
 
 

@@ -4,8 +4,9 @@
 output will not carry; the plan is made from its answer.
 """
 
+from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 from av.video.stream import VideoStream
 
 from venhancer.errors import InputError
+from venhancer.media.clip import ClipInfo
+from venhancer.media.orientation import orientation_of
 from venhancer.media.source import Packets, decode, open_source, read_packets, video_stream
 from venhancer.media.timing import find_rate
 
@@ -23,63 +26,11 @@ MAX_SIDE = 16384
 HD_LINES = 720  # untagged video of at least so many lines is bt709, below it is bt601
 UNSPECIFIED = 2  # the same number in all of ITU-T H.273's tables
 RGB = 0
+PROGRESSIVE = 1  # libav's order of fields; 0 is unknown, above are the four of interlaced pictures
 MATRICES = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 9: "bt2020"}  # ITU-T H.273, table 4
 PRIMARIES = {"bt601": ColorPrimaries.SMPTE170M, "bt709": ColorPrimaries.BT709, "bt2020": ColorPrimaries.BT2020}
 TRANSFERS = {"bt601": ColorTrc.SMPTE170M, "bt709": ColorTrc.BT709, "bt2020": ColorTrc.BT2020_10}
 SAME_CURVE = {UNSPECIFIED, ColorTrc.BT709, ColorTrc.SMPTE170M, ColorTrc.BT2020_10, ColorTrc.BT2020_12}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClipInfo:
-    """One video file: size as stored, exact frame count and rate, colour, and what is lost on the way.
-
-    Attributes:
-        frames: exact number of frames that decode.
-        rate: frames per second; the average if the timing varies.
-        duration: seconds, `frames / rate`.
-        color_matrix: bt601, bt709 or bt2020.
-        full_range: whether 0..255 is used instead of 16..235.
-        not_kept: what the output will not carry, in words for one line of warning.
-        start: seconds at which the first frame is shown on the file's clock, which the sound shares.
-        rotation: degrees anticlockwise by which a player turns the stored picture.
-        audio_codec: of the first sound track, empty if there is none.
-    """
-
-    path: Path
-    width: int
-    height: int
-    frames: int
-    rate: Fraction
-    duration: Fraction
-    codec: str
-    pixel_format: str
-    color_matrix: str
-    full_range: bool
-    sample_aspect_ratio: Fraction
-    has_audio: bool
-    not_kept: tuple[str, ...]
-    start: Fraction = Fraction(0)
-    rotation: int = 0
-    audio_codec: str = ""
-
-
-def describe_frames(frames: int, height: int, width: int, rate: Fraction) -> ClipInfo:
-    """Return the description of frames that are in memory: RGB, square pixels, no sound."""
-    return ClipInfo(
-        path=Path("frames in memory"),
-        width=width,
-        height=height,
-        frames=frames,
-        rate=rate,
-        duration=frames / rate,
-        codec="none",
-        pixel_format="rgb24",
-        color_matrix="bt709",
-        full_range=True,
-        sample_aspect_ratio=Fraction(1),
-        has_audio=False,
-        not_kept=(),
-    )
 
 
 def probe(path: Path) -> ClipInfo:
@@ -101,49 +52,94 @@ def probe(path: Path) -> ClipInfo:
             raise InputError(f"{path} holds no frame that can be decoded; give a clip of one frame or more")
         packets = read_packets(container, stream, path)
         shown = _shown_frames(packets, path)
-        lost = int(packets.is_shown.sum()) - len(shown) if packets.hold_frames else 0
-        time_base = stream.time_base or Fraction(1)
-        declared = [rate for rate in (stream.average_rate, stream.base_rate, stream.guessed_rate) if rate]
-        found = find_rate([time for time, _ in shown], time_base, shown[-1][1], declared)
-        if found is None:
-            raise InputError(f"{path} tells no frame rate; convert it to mp4 with a rate first")
+        lost = int(packets.is_shown.sum()) - len(shown.times) if packets.hold_frames else 0
+        timing = _find_timing(shown, stream, path)
         audio = next((track for track in container.streams.audio if track.codec_context is not None), None)
         matrix = _color_matrix(stream, frame, path)
+        orientation = orientation_of(frame, path)
+        width, height, aspect = frame.width, frame.height, stream.sample_aspect_ratio or Fraction(1)
+        if orientation.is_transposed:
+            width, height, aspect = height, width, 1 / aspect
         return ClipInfo(
             path=path,
-            width=frame.width,
-            height=frame.height,
-            frames=len(shown),
-            rate=found.rate,
-            duration=len(shown) / found.rate,
+            width=width,
+            height=height,
             codec=stream.codec_context.codec.canonical_name,
             pixel_format=frame.format.name,
             color_matrix=matrix,
             full_range=_is_full_range(frame),
-            sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
+            sample_aspect_ratio=aspect,
             has_audio=audio is not None,
             not_kept=(
                 *_tracks_not_kept(container),
                 *([f"frames that do not decode ({lost})"] if lost > 0 else []),
-                *_pictures_not_kept(stream, frame, matrix, found.is_constant),
+                *(["variable frame timing"] if timing.timestamps else []),
+                *_pictures_not_kept(stream, frame, matrix),
             ),
-            start=shown[0][0] * time_base,
-            rotation=frame.rotation,
+            orientation=orientation,
             audio_codec=audio.codec_context.codec.canonical_name if audio else "",
+            is_interlaced=shown.are_interlaced
+            or frame.interlaced_frame
+            or stream.codec_context.field_order > PROGRESSIVE,
+            **asdict(timing),
         )
 
 
-def _shown_frames(packets: Packets, path: Path) -> list[tuple[int, int]]:
-    """Return time and duration of every frame in order of showing, from the packets if they tell, else by decoding."""
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """All frames in order of showing: their times, how long the last one lasts, and whether any is interlaced."""
+
+    times: list[int]
+    last_duration: int
+    are_interlaced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Timing:
+    """The part of `ClipInfo` that tells when frames are shown."""
+
+    frames: int
+    rate: Fraction
+    duration: Fraction
+    start: Fraction
+    timestamps: tuple[int, ...] | None
+    time_base: Fraction
+    jitter: Fraction
+
+
+def _shown_frames(packets: Packets, path: Path) -> _Shown:
+    """Return what is known of every frame, from the packets if they tell, else by decoding."""
     if packets.are_frames:
-        order = np.argsort(packets.times[packets.is_shown])
-        times, durations = (field[packets.is_shown][order] for field in (packets.times, packets.durations))
-        return list(zip(times.tolist(), durations.tolist(), strict=True))
+        times, durations = packets.times[packets.is_shown], packets.durations[packets.is_shown]
+        return _Shown(np.sort(times).tolist(), int(durations[np.argmax(times)]), are_interlaced=False)
+    times, durations, are_interlaced = array("q"), array("q"), False
     with open_source(path) as container:
-        frames = [(frame.pts, frame.duration) for frame in decode(container, video_stream(container, path), path)]
-    if any(time is None for time, _ in frames):
-        raise InputError(f"{path} has frames without a time; convert it to mp4 first")
-    return sorted((time, duration) for time, duration in frames if time is not None)
+        for frame in decode(container, video_stream(container, path), path):
+            if frame.pts is None:
+                raise InputError(f"{path} has frames without a time; convert it to mp4 first")
+            times.append(frame.pts)
+            durations.append(frame.duration)
+            are_interlaced |= frame.interlaced_frame
+    return _Shown(sorted(times), durations[times.index(max(times))], are_interlaced)
+
+
+def _find_timing(shown: _Shown, stream: VideoStream, path: Path) -> _Timing:
+    times, time_base = shown.times, stream.time_base or Fraction(1)
+    declared = [rate for rate in (stream.average_rate, stream.base_rate, stream.guessed_rate) if rate]
+    found = find_rate(times, time_base, shown.last_duration, declared)
+    if found is None:
+        raise InputError(f"{path} tells no frame rate; convert it to mp4 with a rate first")
+    frames, is_even = len(times), found.is_constant
+    last = shown.last_duration * time_base or 1 / found.rate
+    return _Timing(
+        frames=frames,
+        rate=found.rate,
+        duration=frames / found.rate if is_even else (times[-1] - times[0]) * time_base + last,
+        start=times[0] * time_base,
+        timestamps=None if is_even else tuple(time - times[0] for time in times),
+        time_base=time_base,
+        jitter=found.jitter,
+    )
 
 
 def _color_matrix(stream: VideoStream, frame: VideoFrame, path: Path) -> str:
@@ -177,16 +173,12 @@ def _tracks_not_kept(container: InputContainer) -> Iterator[str]:
             yield f"{names.get(kind, kind)}{'s' if count > 1 else ''} ({count})"
 
 
-def _pictures_not_kept(stream: VideoStream, frame: VideoFrame, matrix: str, is_constant: bool) -> Iterator[str]:
-    """Yield what 8-bit progressive frames at one rate, in the usual colours of their matrix, cannot hold."""
+def _pictures_not_kept(stream: VideoStream, frame: VideoFrame, matrix: str) -> Iterator[str]:
+    """Yield what 8-bit frames in the usual colours of their matrix cannot hold."""
     context = stream.codec_context
     depth = max(component.bits for component in frame.format.components)
-    if not is_constant:
-        yield "variable frame timing"
     if depth > 8:
         yield f"{depth}-bit depth"
-    if frame.interlaced_frame:
-        yield "interlacing"
     if context.color_primaries not in (UNSPECIFIED, PRIMARIES[matrix]):
         yield f"colour primaries {context.color_primaries} of H.273"
     if context.color_trc not in SAME_CURVE:

@@ -14,7 +14,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
 from venhancer.errors import InputError
-from venhancer.media.probe import ClipInfo
+from venhancer.media.clip import ClipInfo
 from venhancer.media.source import failures_as
 
 PCM = {f"pcm_{kind}" for kind in ("s16le", "s16be", "s24le", "s24be", "s32le", "s32be", "f32le", "f32be")}

@@ -9,14 +9,21 @@ from fractions import Fraction
 from typing import NamedTuple
 
 JITTER = Fraction(1, 10)  # of a frame: what cameras and rounding programs put on even timing, and nobody sees
+IN_STEP = Fraction(
+    1, 1000
+)  # seconds: how far the last frame of even timing may be from its place, for the sound's sake
 LARGEST_DENOMINATOR = 100_000  # keeps rates inside the 32-bit fractions of containers
 
 
 class FrameRate(NamedTuple):
-    """A rate in frames a second, and whether every frame keeps to it."""
+    """A rate in frames a second, whether every frame keeps to it, and the seconds by which frames are off it at most.
+
+    What the file's clock rounds is not counted.
+    """
 
     rate: Fraction
     is_constant: bool
+    jitter: Fraction = Fraction(0)
 
 
 def find_rate(
@@ -25,7 +32,7 @@ def find_rate(
     """Return the rate that all timestamps keep to, or their average if none; None if nothing tells.
 
     >>> find_rate([0, 33, 67, 100], Fraction(1, 1000), 33, [Fraction(24)])
-    FrameRate(rate=Fraction(30, 1), is_constant=True)
+    FrameRate(rate=Fraction(30, 1), is_constant=True, jitter=Fraction(0, 1))
 
     Args:
         times: when each frame is shown, ascending, in units of `time_base` (seconds).
@@ -37,16 +44,17 @@ def find_rate(
     if span == 0:
         shown = last_duration * time_base * len(times)
         rate = declared[0] if declared else (1 / shown if shown else None)
-        return FrameRate(rate, is_constant=len(times) == 1) if rate else None
+        return FrameRate(rate, is_constant=True, jitter=(len(times) - 1) / rate) if rate else None
     mean = ((len(times) - 1) / span).limit_denominator(LARGEST_DENOMINATOR)
     usual = _usual_rates(mean)
     for rate in (*declared, *usual, mean):
         tick = rate * time_base  # in frames; times rounded to ticks are off by one at most
-        if _fits(times, tick, jitter=tick if tick < Fraction(1, 3) else Fraction(0)):
+        if _furthest(times, tick, allowed=tick if tick < Fraction(1, 3) else Fraction(0)) is not None:
             return FrameRate(rate, is_constant=True)
     for rate in (*usual, *declared, mean):
-        if _fits(times, rate * time_base, jitter=JITTER):
-            return FrameRate(rate, is_constant=True)
+        off = _furthest(times, rate * time_base, allowed=JITTER)
+        if off is not None and abs((len(times) - 1) / rate - span) <= max(IN_STEP, time_base):
+            return FrameRate(rate, is_constant=True, jitter=off / rate)
     length = span + (last_duration * time_base or span / (len(times) - 1))
     return FrameRate((len(times) / length).limit_denominator(LARGEST_DENOMINATOR), is_constant=False)
 
@@ -57,8 +65,12 @@ def _usual_rates(mean: Fraction) -> list[Fraction]:
     return sorted([whole[0], whole[1] * 1000 / 1001], key=lambda rate: abs(rate - mean))
 
 
-def _fits(times: Sequence[int], frames_per_tick: Fraction, jitter: Fraction) -> bool:
-    """Tell whether frame i is shown at i frames' distance from the first, to within `jitter` frames."""
+def _furthest(times: Sequence[int], frames_per_tick: Fraction, allowed: Fraction) -> Fraction | None:
+    """Return how far any frame i is from i frames' distance to the first, in frames; None if above `allowed`."""
     ticks, frames = frames_per_tick.denominator, frames_per_tick.numerator
-    allowed = jitter * ticks
-    return all(abs((time - times[0]) * frames - index * ticks) <= allowed for index, time in enumerate(times))
+    most, furthest = allowed * ticks, 0
+    for index, time in enumerate(times):
+        furthest = max(furthest, abs((time - times[0]) * frames - index * ticks))
+        if furthest > most:
+            return None
+    return Fraction(furthest, ticks)

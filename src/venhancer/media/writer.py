@@ -21,8 +21,9 @@ from jaxtyping import UInt8
 
 from venhancer.errors import InputError
 from venhancer.media.assemble import SEGMENT_SUFFIX, assemble
+from venhancer.media.clip import ClipInfo
 from venhancer.media.output import failing, open_output, written_whole
-from venhancer.media.probe import PRIMARIES, TRANSFERS, ClipInfo
+from venhancer.media.probe import PRIMARIES, TRANSFERS
 from venhancer.media.reader import COLORSPACES, EXACT
 from venhancer.media.source import failures_as
 
@@ -101,7 +102,7 @@ def write_video(
         target: replaced if it exists; `check_target` is the place to ask.
         frames: uint8 RGB of the size in `writing`, drawn one by one.
         writing: size, rate, codec, colour, tags.
-        sound_from: the source clip, whose sound, tags, rotation and pixel shape it keeps; see `assemble`.
+        sound_from: the source clip, whose sound, tags and pixel shape it keeps; see `assemble`.
 
     Raises:
         ValueError: no frames, or a frame of another size or type.

@@ -15,7 +15,8 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from jaxtyping import UInt8
 
 from venhancer.errors import InputError
-from venhancer.media.probe import ClipInfo, probe
+from venhancer.media.clip import ClipInfo
+from venhancer.media.probe import probe
 from venhancer.media.shots import SMALL, FrameChange, find_cuts, measure_changes
 from venhancer.media.source import decode, open_source, video_stream
 from venhancer.training.clips import open_array
@@ -46,7 +47,7 @@ def find_stretches(path: Path, settings: IndexSettings) -> Stretches:
         lumas = map(_array_luma, open_array(entry, path.parent))
     else:
         info = probe(path)
-        if "variable frame timing" in info.not_kept:
+        if info.timestamps is not None:
             return Stretches([], ["variable timing"])
         entry = _describe_video(info)
         lumas = _video_lumas(info)
@@ -93,17 +94,16 @@ def _fault(changes: list[FrameChange], settings: IndexSettings) -> str:
 
 
 def _describe_video(info: ClipInfo) -> ClipEntry:
-    turned = info.rotation % 180 != 0
     return ClipEntry(
         path=str(info.path),
         frames=info.frames,
         rate=info.rate,
-        width=info.height if turned else info.width,
-        height=info.width if turned else info.height,
+        width=info.width,
+        height=info.height,
         begin=info.start,
         color_matrix=info.color_matrix,
         full_range=info.full_range,
-        rotation=info.rotation,
+        rotation=info.orientation.rotation,
     )
 
 

@@ -1,0 +1,77 @@
+"""What is known of a clip: the facts that plans, readers and writers share."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from venhancer.media.orientation import UPRIGHT, Orientation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipInfo:
+    """One video: size as shown, exact frame count and times, colour, and what is lost on the way.
+
+    Attributes:
+        width: pixels, once the picture is upright; likewise `height`.
+        frames: exact number of frames that decode.
+        rate: frames per second; the average if the timing varies.
+        duration: seconds from the first frame to the end of the last; `frames / rate` unless the timing varies.
+        color_matrix: bt601, bt709 or bt2020.
+        full_range: whether 0..255 is used instead of 16..235.
+        sample_aspect_ratio: width of a pixel by its height, once the picture is upright.
+        not_kept: what the output will not carry, in words for one line of warning.
+        start: seconds at which the first frame is shown on the file's clock, which the sound shares.
+        orientation: how stored pictures are turned to be upright; readers do it.
+        audio_codec: of the first sound track, empty if there is none.
+        is_interlaced: whether stored frames hold two moments each; readers make whole ones of them.
+        timestamps: when each frame is shown, in units of `time_base` from the first, never descending; None if all
+            frames keep to `rate`.
+        time_base: seconds per unit of the timestamps.
+        jitter: seconds by which frames of even timing are at most off it, beyond what the file's clock rounds.
+    """
+
+    path: Path
+    width: int
+    height: int
+    frames: int
+    rate: Fraction
+    duration: Fraction
+    codec: str
+    pixel_format: str
+    color_matrix: str
+    full_range: bool
+    sample_aspect_ratio: Fraction
+    has_audio: bool
+    not_kept: tuple[str, ...]
+    start: Fraction = Fraction(0)
+    orientation: Orientation = UPRIGHT
+    audio_codec: str = ""
+    is_interlaced: bool = False
+    timestamps: tuple[int, ...] | None = None
+    time_base: Fraction = Fraction(1)
+    jitter: Fraction = Fraction(0)
+
+    def frame_time(self, number: int) -> Fraction:
+        """Return when a frame is shown, in seconds from the first; of the number after the last, when that ends."""
+        if number == self.frames:
+            return self.duration
+        return number / self.rate if self.timestamps is None else self.timestamps[number] * self.time_base
+
+
+def describe_frames(frames: int, height: int, width: int, rate: Fraction) -> ClipInfo:
+    """Return the description of frames that are in memory: RGB, square pixels, no sound."""
+    return ClipInfo(
+        path=Path("frames in memory"),
+        width=width,
+        height=height,
+        frames=frames,
+        rate=rate,
+        duration=frames / rate,
+        codec="none",
+        pixel_format="rgb24",
+        color_matrix="bt709",
+        full_range=True,
+        sample_aspect_ratio=Fraction(1),
+        has_audio=False,
+        not_kept=(),
+    )
