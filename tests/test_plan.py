@@ -10,6 +10,7 @@ from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
 from venhancer.errors import InputError, SettingsError
+from venhancer.estimate import network_flops
 from venhancer.layout import key_layout
 from venhancer.media.clip import ClipInfo
 from venhancer.network_shape import NetworkShape
@@ -365,8 +366,21 @@ def test_prompt_and_suffix_never_run_together(prompt, suffix, joined):
 
 def test_the_published_chunks_are_the_windows_of_46_frames():
     clip = make_clip(rate=Fraction(46, 2), frames=46)
-    spans = make_plan(clip, parse_settings(), MODELS["v2"]).segments[0].windows
+    spans = make_plan(clip, parse_settings(window_overlap=16), MODELS["v2"]).segments[0].windows
     assert [(span.start, span.stop) for span in spans] == [(0, 31), (15, 46)]
+
+
+@pytest.mark.parametrize("model", ["nano", "v1", "v2"])
+@pytest.mark.parametrize(("frames", "factor"), [(241, 1), (81, 3), (121, 2), (61, 4)])
+def test_a_long_clip_costs_little_more_than_its_frames_in_one_window_each(model, frames, factor):
+    """241 frames by windows, against as many frames at the price that one window has a frame."""
+    traits = load_traits(model)
+    plan = make_plan(make_clip(frames=frames), parse_settings(scale=2, fps=24 * factor), traits)
+    length = plan.sampling.window_frames
+    window = network_flops(traits.network, length, plan.latent_height, plan.latent_width, traits.text_tokens)
+    price = (window.guided if plan.sampling.guidance_scale != 1 else window.total) / length
+    assert plan.frames >= 241
+    assert 1 <= plan.estimate.network_flops / plan.sampling.evaluations / (plan.frames * price) < 1.15
 
 
 def test_a_plan_is_told_in_rows_and_survives_json():

@@ -46,7 +46,7 @@ class SamplingDefaults:
     start_timestep: int = 899
     start_noise: float = 1.0
     window_frames: int = 32
-    window_overlap: int = 16
+    window_overlap: int = 3
     prompt_suffix: str = ""
     negative_prompt: str = ""
 
