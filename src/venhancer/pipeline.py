@@ -180,7 +180,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         windows = sum(len(segment.windows) for segment in segments)
         progress.start(plan.sampling.evaluations * windows * len(plan.tiles), "denoise")
         prompts = self.project_prompts([plan.sampling.prompt, plan.sampling.negative_prompt])
-        carried = carry or {}
+        carried = {name: tensor.to(self.device) for name, tensor in (carry or {}).items()}
         for segment in segments:
             enhanced = self._enhance_segment(plan, segment, read, prompts, carried=carried, progress=progress)
             yield enhanced
@@ -202,7 +202,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         )
         settled = latents[:, :, : len(segment.settled)]
         if "latents" in carried:
-            settled = torch.cat([carried["latents"][None].to(settled.device), settled], dim=2)
+            settled = torch.cat([carried["latents"][None], settled], dim=2)
         carry: Carry = {}
         frames = self.decode(settled, plan, segment, carried.get("held"), carry)
         if not segment.ends_shot:

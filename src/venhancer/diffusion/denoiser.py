@@ -180,6 +180,6 @@ class Continued:
         if self.carried is not None:
             shared = self.carried.shape[2]
             weights = torch.as_tensor(self.weights, dtype=x.dtype, device=x.device).view(-1, 1, 1)
-            denoised[:, :, :shared] += weights * self.carried[len(self.said)].to(x.device)
+            denoised[:, :, :shared] += weights * self.carried[len(self.said)]
         self.said.append(denoised[0, :, denoised.shape[2] - self.handed_on :].clone())
         return denoised
