@@ -8,7 +8,6 @@ import struct
 from typing import NamedTuple
 
 import numpy as np
-from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from jaxtyping import Shaped
 
@@ -55,7 +54,7 @@ def orientation_of(frame: VideoFrame, name: object) -> Orientation:
     Raises:
         InputError: by no multiple of a quarter turn.
     """
-    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return UPRIGHT
     a, b, _, c, d = struct.unpack("=5i", bytes(matrix)[:20])  # (x, y) is shown at (a x + c y, b x + d y)

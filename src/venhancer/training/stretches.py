@@ -4,26 +4,23 @@ One pass over a file at a small size; what is found goes into the manifest, and 
 are trained on.
 """
 
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from av import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
 from venhancer.errors import InputError
 from venhancer.media.clip import ClipInfo
 from venhancer.media.probe import probe
-from venhancer.media.shots import SMALL, FrameChange, find_cuts, measure_changes
-from venhancer.media.source import decode, open_source, video_stream
+from venhancer.media.shot_search import Luma, read_lumas, small_luma
+from venhancer.media.shots import FrameChange, find_cuts, measure_changes
 from venhancer.training.clips import open_array
 from venhancer.training.index_settings import IndexSettings
 from venhancer.training.manifest import ClipEntry
-
-Luma = UInt8[np.ndarray, "h w"]
 
 VIDEOS = frozenset((".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"))
 ARRAY = ".npy"
@@ -50,7 +47,7 @@ def find_stretches(path: Path, settings: IndexSettings) -> Stretches:
         if info.timestamps is not None:
             return Stretches([], ["variable timing"])
         entry = _describe_video(info)
-        lumas = _video_lumas(info)
+        lumas = read_lumas(info)
     if min(entry.width, entry.height) < settings.smallest:
         return Stretches([], ["tiny"])
     if entry.frames < settings.shortest:
@@ -115,18 +112,5 @@ def _describe_array(path: Path, settings: IndexSettings) -> ClipEntry:
     return unknown.model_copy(update={"frames": frames, "width": width, "height": height})
 
 
-def _video_lumas(info: ClipInfo) -> Iterator[Luma]:
-    with open_source(info.path) as container:
-        reformatter = VideoReformatter()
-        for frame in decode(container, video_stream(container, info.path), info.path):
-            yield _luma(frame, reformatter)
-
-
 def _array_luma(frame: UInt8[np.ndarray, "_h _w 3"]) -> Luma:
-    return _luma(VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"), VideoReformatter())
-
-
-def _luma(frame: VideoFrame, reformatter: VideoReformatter) -> Luma:
-    height = max(1, round(frame.height * SMALL / frame.width))
-    small = reformatter.reformat(frame, width=SMALL, height=height, format="gray", interpolation=Interpolation.AREA)
-    return small.to_ndarray()
+    return small_luma(VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"), VideoReformatter())
