@@ -14,12 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from jaxtyping import UInt8
-
 from venhancer.media.clip import ClipInfo
+from venhancer.media.encoders import Encoding, choose_encoding
 from venhancer.media.probe import probe
-from venhancer.media.reader import read_frames
+from venhancer.media.reader import Frame, read_frames
 from venhancer.media.sound import audio_plan
 from venhancer.media.writer import Writing, check_target, write_video
 from venhancer.plan import EnhancePlan, make_plan
@@ -118,9 +116,10 @@ def enhance_as_planned(
 ) -> EnhanceReport:
     """Carry out a plan and write the result to `target`, replacing it; see `enhance_video`."""
     started = time.monotonic()
+    writing = writing_of(plan, target)
     read = partial(read_inputs, plan.clip)  # file   -> frames
     frames = pipeline.enhance(plan, read, progress=progress)  # frames -> latents -> denoised -> frames
-    write_video(target, frames, writing_of(plan), sound_from=plan.clip)  # frames -> file
+    write_video(target, frames, writing, sound_from=plan.clip)  # frames -> file
     return EnhanceReport(
         plan=plan,
         target=target,
@@ -130,7 +129,7 @@ def enhance_as_planned(
     )
 
 
-def read_inputs(clip: ClipInfo, inputs: Sequence[int]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+def read_inputs(clip: ClipInfo, inputs: Sequence[int]) -> Iterator[Frame]:
     """Yield the input frames of these numbers."""
     wanted = set(inputs)
     for number, frame in enumerate(read_frames(clip, inputs[0], inputs[-1] + 1), start=inputs[0]):
@@ -138,9 +137,32 @@ def read_inputs(clip: ClipInfo, inputs: Sequence[int]) -> Iterator[UInt8[np.ndar
             yield frame
 
 
-def writing_of(plan: EnhancePlan) -> Writing:
-    """Return how a plan's output is written: its size and rate, the input's colours, and what made it."""
-    sampling = plan.sampling
+def encoding_of(plan: EnhancePlan, target: Path) -> Encoding:
+    """Return how a plan's output is compressed into `target`.
+
+    Raises:
+        InputError: the target's name is of no known kind.
+        SettingsError: the target, the codec and what else is asked for do not go together, or nothing here encodes it.
+    """
+    settings, clip = plan.settings, plan.clip
+    return choose_encoding(
+        target,
+        depth=clip.depth,
+        codec=settings.codec,
+        crf=settings.crf,
+        pixel_format=settings.pix_fmt,
+        encoder=settings.encoder,
+    )
+
+
+def writing_of(plan: EnhancePlan, target: Path) -> Writing:
+    """Return how a plan's output is written: its size and rate, the input's colours, and what made it.
+
+    Raises:
+        InputError: the target's name is of no known kind.
+        SettingsError: see `encoding_of`.
+    """
+    sampling, clip, encoding = plan.sampling, plan.clip, encoding_of(plan, target)
     made_by = (
         f"venhancer {version('venhancer')}, model {plan.traits.name}, seed {sampling.seed}, {sampling.steps} steps"
     )
@@ -148,9 +170,14 @@ def writing_of(plan: EnhancePlan) -> Writing:
         width=plan.width,
         height=plan.height,
         rate=plan.rate,
-        crf=plan.settings.crf,
-        codec=plan.settings.codec,
-        color_matrix=plan.clip.color_matrix,
+        crf=encoding.crf,
+        codec=encoding.codec,
+        pixel_format=encoding.pixel_format,
+        maker=encoding.maker,
+        color_matrix=clip.color_matrix,
+        full_range=clip.full_range and not clip.is_rgb,
+        color_primaries=clip.color_primaries,
+        color_transfer=clip.color_transfer,
         metadata={"comment": made_by},
         with_sound=plan.settings.slow == 1,
     )
@@ -158,7 +185,9 @@ def writing_of(plan: EnhancePlan) -> Writing:
 
 def losses(plan: EnhancePlan, target: Path) -> list[str]:
     """Return, in words, what of the source the output will not carry."""
-    lost = list(plan.clip.not_kept)
+    lost, encoding = list(plan.clip.not_kept), encoding_of(plan, target)
+    if encoding.depth < plan.clip.depth:
+        lost.append(f"{plan.clip.depth}-bit depth, of which {encoding.codec} keeps {encoding.depth} bits here")
     if plan.clip.has_audio and plan.settings.slow != 1:
         lost.append("sound, which slow motion leaves behind")
     elif audio_plan(plan.clip, target) == "aac":

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, UInt8, UInt16
 from torch import Tensor
 from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
@@ -34,7 +34,7 @@ from venhancer.settings import parse_ratio, parse_settings
 from venhancer.traits import ModelTraits, load_traits
 from venhancer.windows import Tile, blend_weights, tile_weights
 
-Frame: TypeAlias = UInt8[np.ndarray, "h w 3"]
+Frame: TypeAlias = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
 
 ReadFrames: TypeAlias = Callable[[Sequence[int]], Iterable[Frame]]
 """Return the input frames of these numbers, which ascend."""
@@ -329,15 +329,16 @@ class VEnhancerPipeline(DiffusionPipeline):
         decoded = self.vae.decode_each(latents[:, :, : len(segment.frames) + left], held, tiles=plan.tiles)
         for _ in segment.frames:
             with torch.inference_mode():  # entered anew for each frame: the caller's code runs between two of them
-                picture = (next(decoded)[:, rows, columns].clamp(-1, 1) + 1) * 127.5
-            yield picture.round().to(torch.uint8).movedim(0, -1).cpu().numpy()
+                picture = next(decoded)[:, rows, columns]
+            yield _levels(picture, plan.depth)
         if left:
             with torch.inference_mode():
                 carry["held"] = torch.stack(list(decoded))
 
     def _resize_frame(self, frame: Frame, plan: EnhancePlan) -> Float[Tensor, "3 h2 w2"]:
         """Return one input frame in [-1, 1], resized to the output and padded to the grid by its edges."""
-        pixels = torch.from_numpy(frame).to(self.device).movedim(-1, 0)[None, :, None].float() / 127.5 - 1
+        levels = torch.from_numpy(frame.astype(np.float32)).to(self.device)
+        pixels = levels.movedim(-1, 0)[None, :, None] / (np.iinfo(frame.dtype).max / 2) - 1
         resized = resize_frames(pixels, plan.height, plan.width)
         padding = plan.padding
         sides = (padding.left, padding.right, padding.top, padding.bottom)
@@ -366,6 +367,14 @@ class VEnhancerPipeline(DiffusionPipeline):
         return torch.stack([frame_noise(plan.sampling.seed, index, shape, draw) for index in frames], dim=1)[None].to(
             like.device
         )
+
+
+def _levels(picture: Float[Tensor, "3 h w"], depth: int) -> Frame:
+    """Return a picture in [-1, 1] as whole levels: uint8 up to 8 bits, else uint16 with white at 65535."""
+    white, dtype = (255, torch.uint8) if depth <= 8 else (65535, torch.int32)
+    levels = ((picture.float().clamp(-1, 1) + 1) * (white / 2)).round()
+    whole = levels.to(dtype).movedim(0, -1).cpu().numpy()
+    return whole if depth <= 8 else whole.astype(np.uint16)
 
 
 def _join(texts: Sequence[tuple[KeysValues, ...]]) -> tuple[KeysValues, ...]:

@@ -105,6 +105,11 @@ class EnhancePlan:
         return tuple(dict.fromkeys(segment.shot for segment in self.segments))
 
     @property
+    def depth(self) -> int:
+        """Bits of each colour: frames are uint8 up to 8, and else uint16 with white at 65535."""
+        return self.clip.depth
+
+    @property
     def key_frames(self) -> tuple[int, ...]:
         """Numbers of the output frames that are key frames; the i-th has input frame i behind it."""
         return tuple(index for index, is_key in enumerate(self.is_key) if is_key)
@@ -249,7 +254,7 @@ def _describe(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     clip, settings, sampling = plan.clip, plan.settings, plan.sampling
     across, down = Fraction(plan.width, clip.width), Fraction(plan.height, clip.height)
     yield "input", f"{clip.path}: {_extent(clip)}, {clip.codec}"
-    yield "output", f"{_extent(plan)}, {settings.codec}" + (f" crf {settings.crf}" if settings.codec == "h264" else "")
+    yield "output", f"{_extent(plan)}, {_compression(settings)}"
     told = f"the network is told {format_number(sampling.downscale_factor)}"
     yield "scale", f"{format_number(across)} across, {format_number(down)} down; {told}"
     pad = plan.padding
@@ -285,6 +290,14 @@ def _describe(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
         )
     if clip.not_kept:
         yield "not kept", ", ".join(clip.not_kept)
+
+
+def _compression(settings: EnhanceSettings) -> str:
+    """Return what is asked of the encoder; what is not asked follows from the target's name."""
+    asked = [settings.codec or "the target's usual codec"]
+    asked += [f"crf {settings.crf}"] if settings.crf is not None else []
+    asked += [settings.pix_fmt] if settings.pix_fmt else []
+    return " ".join(asked) + (f" by {settings.encoder}" if settings.encoder != "software" else "")
 
 
 def _extent(video: ClipInfo | EnhancePlan) -> str:

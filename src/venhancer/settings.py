@@ -22,7 +22,8 @@ LARGEST_RATE = 480
 
 Solver = Literal["dpmpp_2m_sde", "heun", "ddim"]
 Timetable = Literal["trailing", "fast"]
-Codec = Literal["h264", "ffv1"]
+Codec = Literal["h264", "hevc", "av1", "vp9", "prores", "ffv1", "png", "tiff", "gif", "webp"]
+Encoder = Literal["software", "hardware", "nvenc", "videotoolbox", "qsv", "amf", "vaapi"]
 
 NTSC_RATES = {
     "23.976": Fraction(24000, 1001),
@@ -143,8 +144,26 @@ class EnhanceSettings(BaseModel):
         examples=["1024x576"],
     )
     shots: bool = Field(default=True, description="Look for cuts, so that nothing is made or blended across them.")
-    crf: int = Field(17, ge=0, le=51, description="H.264 quality: 0 is lossless, 17 looks so, 51 is worst.")
-    codec: Codec = Field("h264", description="How the output is compressed: h264 plays everywhere, ffv1 loses nothing.")
+    codec: Codec | None = Field(
+        None,
+        description="How the output is compressed; left out, what is usual for the target's name and keeps the depth.",
+    )
+    crf: int | None = Field(
+        None,
+        ge=0,
+        le=63,
+        description="Quality: 0 is the best; h264 and hevc end at 51. Left out, one that looks like the original.",
+    )
+    pix_fmt: str | None = Field(
+        None,
+        min_length=1,
+        max_length=20,
+        description="FFmpeg's name of how pixels are stored; left out, 4:2:0 of the clip's depth where there is a choice.",
+        examples=["yuv444p", "yuv420p10le"],
+    )
+    encoder: Encoder = Field(
+        "software", description="Who compresses; hardware is the first kind that works here, and quick but coarser."
+    )
     model: str = Field(
         "nano", min_length=1, max_length=4000, description="nano, v1, v2 or a pipeline folder.", examples=["nano", "v2"]
     )

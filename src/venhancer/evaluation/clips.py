@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from venhancer.errors import InputError
 from venhancer.media.clip import ClipInfo
 from venhancer.media.probe import probe
-from venhancer.media.reader import read_frames
+from venhancer.media.reader import in_eight_bits, read_frames
 
 SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m4v", ".ts", ".gif"}
 """What is taken for a video in a folder; a file named by itself may end in anything."""
@@ -90,4 +90,4 @@ def _test_clip(name: str, file: Path, *, frames: int, start: float, multiple: in
 
 
 def _read(clip: ClipInfo, first: int, stop: int, multiple: int) -> UInt8[np.ndarray, "f h w 3"]:
-    return crop(np.stack(list(read_frames(clip, first, stop))), multiple)
+    return crop(np.stack(list(read_frames(in_eight_bits(clip), first, stop))), multiple)

@@ -120,6 +120,6 @@ def compress(frames: UInt8[np.ndarray, "k h w 3"], crf: int) -> UInt8[np.ndarray
     _, height, width, _ = frames.shape
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "compressed.mp4"
-        writing = Writing(width=width, height=height, rate=Fraction(8), crf=crf, threads=1)
+        writing = Writing(width=width, height=height, rate=Fraction(8), crf=crf)
         write_video(file, iter(frames), writing, sound_from=None)
         return np.stack(list(read_frames(probe(file))))

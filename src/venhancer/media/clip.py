@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from av.video.format import VideoFormat
+
+from venhancer.media.colour import UNSPECIFIED, Transfer, transfer_of
 from venhancer.media.orientation import UPRIGHT, Orientation
 
 
@@ -23,6 +26,10 @@ class ClipInfo:
         start: seconds at which the first frame is shown on the file's clock, which the sound shares.
         orientation: how stored pictures are turned to be upright; readers do it.
         audio_codec: of the first sound track, empty if there is none.
+        depth: bits of each colour; deeper ones than 8 are read into 16.
+        color_primaries: tag of H.273, 2 if there is none; handed on to the output.
+        color_transfer: likewise.
+        has_alpha: whether some pixels are transparent.
         is_interlaced: whether stored frames hold two moments each; readers make whole ones of them.
         timestamps: when each frame is shown, in units of `time_base` from the first, never descending; None if all
             frames keep to `rate`.
@@ -46,10 +53,24 @@ class ClipInfo:
     start: Fraction = Fraction(0)
     orientation: Orientation = UPRIGHT
     audio_codec: str = ""
+    depth: int = 8
+    color_primaries: int = UNSPECIFIED
+    color_transfer: int = UNSPECIFIED
+    has_alpha: bool = False
     is_interlaced: bool = False
     timestamps: tuple[int, ...] | None = None
     time_base: Fraction = Fraction(1)
     jitter: Fraction = Fraction(0)
+
+    @property
+    def transfer(self) -> Transfer:
+        """The curve of its brightness: sdr, pq or hlg."""
+        return transfer_of(self.color_transfer)
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether pixels are stored as red, green and blue."""
+        return VideoFormat(self.pixel_format).is_rgb
 
     def frame_time(self, number: int) -> Fraction:
         """Return when a frame is shown, in seconds from the first; of the number after the last, when that ends."""

@@ -13,24 +13,20 @@ from pathlib import Path
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from venhancer.errors import InputError
 from venhancer.media.clip import ClipInfo
+from venhancer.media.colour import MATRICES, UNSPECIFIED
 from venhancer.media.orientation import orientation_of
 from venhancer.media.source import Packets, decode, open_source, read_packets, video_stream
 from venhancer.media.timing import find_rate
 
 MAX_SIDE = 16384
 HD_LINES = 720  # untagged video of at least so many lines is bt709, below it is bt601
-UNSPECIFIED = 2  # the same number in all of ITU-T H.273's tables
 RGB = 0
 PROGRESSIVE = 1  # libav's order of fields; 0 is unknown, above are the four of interlaced pictures
-MATRICES = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 9: "bt2020"}  # ITU-T H.273, table 4
-PRIMARIES = {"bt601": ColorPrimaries.SMPTE170M, "bt709": ColorPrimaries.BT709, "bt2020": ColorPrimaries.BT2020}
-TRANSFERS = {"bt601": ColorTrc.SMPTE170M, "bt709": ColorTrc.BT709, "bt2020": ColorTrc.BT2020_10}
-SAME_CURVE = {UNSPECIFIED, ColorTrc.BT709, ColorTrc.SMPTE170M, ColorTrc.BT2020_10, ColorTrc.BT2020_12}
 
 
 def probe(path: Path) -> ClipInfo:
@@ -74,7 +70,6 @@ def probe(path: Path) -> ClipInfo:
                 *_tracks_not_kept(container),
                 *([f"frames that do not decode ({lost})"] if lost > 0 else []),
                 *(["variable frame timing"] if timing.timestamps else []),
-                *_pictures_not_kept(stream, frame, matrix),
             ),
             orientation=orientation,
             audio_codec=audio.codec_context.codec.canonical_name if audio else "",
@@ -82,6 +77,10 @@ def probe(path: Path) -> ClipInfo:
             or frame.interlaced_frame
             or stream.codec_context.field_order > PROGRESSIVE,
             **asdict(timing),
+            depth=_depth(frame),
+            color_primaries=_tag(frame.color_primaries, stream.codec_context.color_primaries),
+            color_transfer=_tag(frame.color_trc, stream.codec_context.color_trc),
+            has_alpha=_has_alpha(stream, frame),
         )
 
 
@@ -173,17 +172,19 @@ def _tracks_not_kept(container: InputContainer) -> Iterator[str]:
             yield f"{names.get(kind, kind)}{'s' if count > 1 else ''} ({count})"
 
 
-def _pictures_not_kept(stream: VideoStream, frame: VideoFrame, matrix: str) -> Iterator[str]:
-    """Yield what 8-bit frames in the usual colours of their matrix cannot hold."""
-    context = stream.codec_context
-    depth = max(component.bits for component in frame.format.components)
-    if depth > 8:
-        yield f"{depth}-bit depth"
-    if context.color_primaries not in (UNSPECIFIED, PRIMARIES[matrix]):
-        yield f"colour primaries {context.color_primaries} of H.273"
-    if context.color_trc not in SAME_CURVE:
-        yield f"transfer curve {context.color_trc} of H.273"
-    if any(component.is_alpha for component in frame.format.components):
-        alpha = frame.reformat(format="rgba").to_ndarray()[..., 3]
-        if alpha.min() < 255:
-            yield "transparency"
+def _depth(frame: VideoFrame) -> int:
+    return max((part.bits for part in frame.format.components if not part.is_alpha), default=8)
+
+
+def _tag(of_frame: int, of_stream: int) -> int:
+    """Return a colour tag: that of the pictures themselves, else that of the container."""
+    return int(of_frame if of_frame not in (0, UNSPECIFIED) else of_stream)
+
+
+def _has_alpha(stream: VideoStream, frame: VideoFrame) -> bool:
+    """Tell whether some of the first picture is not opaque, or a second picture beside it says what is."""
+    if stream.metadata.get("alpha_mode") == "1":
+        return True
+    if not any(component.is_alpha for component in frame.format.components):
+        return False
+    return bool(frame.reformat(format="rgba").to_ndarray()[..., 3].min() < 255)

@@ -5,25 +5,21 @@ asked for, or an error. `read_frames` is a range of them.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from types import TracebackType
 from typing import Self
 
-import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
-from jaxtyping import UInt8
+from av.video.reformatter import VideoReformatter
 
 from venhancer.media.clip import ClipInfo
+from venhancer.media.colour import UNSPECIFIED, Pixels, to_rgb
 from venhancer.media.decoder import FrameDecoder
 from venhancer.media.orientation import turn_upright
 
-Frame = UInt8[np.ndarray, "h w 3"]
+Frame = Pixels
 
-COLORSPACES = {"bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709, "bt2020": Colorspace.BT2020}
-EXACT = (
-    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-)  # within one level of the formula
 
 
 class FrameReader:
@@ -61,7 +57,7 @@ class FrameReader:
         self._decoder.close()
 
     def read(self, indices: Sequence[int]) -> Iterator[Frame]:
-        """Yield the frames of these numbers as uint8 RGB, one at a time.
+        """Yield the frames of these numbers as RGB, one at a time: uint8, or uint16 up to 65535 for deeper clips.
 
         Args:
             indices: ascending; a number may come several times.
@@ -87,20 +83,24 @@ class FrameReader:
 
     def _to_rgb(self, frame: VideoFrame) -> Frame:
         clip = self.clip
-        rgb = self._reformatter.reformat(
+        rgb = to_rgb(
             frame,
-            format="rgb24",
-            src_colorspace=COLORSPACES[clip.color_matrix],
-            dst_colorspace=COLORSPACES[clip.color_matrix],
-            src_color_range=ColorRange.JPEG if clip.full_range else ColorRange.MPEG,
-            dst_color_range=ColorRange.JPEG,
-            interpolation=EXACT,
+            matrix=clip.color_matrix,
+            full_range=clip.full_range,
+            depth=clip.depth,
+            transfer=clip.transfer,
+            reformatter=self._reformatter,
         )
-        return turn_upright(rgb.to_ndarray(), clip.orientation)
+        return turn_upright(rgb, clip.orientation)
+
+
+def in_eight_bits(clip: ClipInfo) -> ClipInfo:
+    """Return the same clip, to be read as uint8 whatever its depth, and as ordinary video whatever its curve."""
+    return replace(clip, depth=8, color_transfer=UNSPECIFIED)
 
 
 def read_frames(clip: ClipInfo, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-    """Yield frames `start` to `stop` (end excluded, by count) as uint8 RGB, one at a time.
+    """Yield frames `start` to `stop` (end excluded, by count) as RGB, one at a time: uint8, or uint16 up to 65535 for deeper clips.
 
     Raises:
         ValueError: the range is outside the clip.

@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from venhancer.errors import InputError
-from venhancer.media.reader import COLORSPACES, EXACT
+from venhancer.media.colour import COLORSPACES, EXACT
 from venhancer.media.source import (
     MATROSKA,
     MOV,

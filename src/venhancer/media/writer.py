@@ -14,22 +14,17 @@ from pathlib import Path
 import numpy as np
 from av.container import OutputContainer
 from av.packet import Packet
-from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 from av.video.stream import VideoStream
-from jaxtyping import UInt8
 
 from venhancer.errors import InputError
 from venhancer.media.assemble import SEGMENT_SUFFIX, assemble
 from venhancer.media.clip import ClipInfo
+from venhancer.media.colour import MATRIX_TAGS, PRIMARIES, TRANSFERS, UNSPECIFIED, Pixels, to_picture, transfer_of
+from venhancer.media.encoders import CODECS, Encoding, Maker, open_options, pixel_formats, usual_codecs
 from venhancer.media.output import failing, open_output, written_whole
-from venhancer.media.probe import PRIMARIES, TRANSFERS
-from venhancer.media.reader import COLORSPACES, EXACT
 from venhancer.media.source import failures_as
-
-CONTAINERS = {"h264": (".mp4", ".mov", ".mkv"), "ffv1": (".mkv",)}
-CODECS = tuple(CONTAINERS)
-MATRIX_TAGS = {"bt601": 6, "bt709": 1, "bt2020": 9}  # ITU-T H.273, table 4
+from venhancer.settings import Codec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,48 +33,67 @@ class Writing:
 
     Attributes:
         rate: frames per second, kept exactly (Matroska rounds times to milliseconds).
-        crf: H.264 quality, 0 (lossless) to 51; FFV1 is always lossless.
-        codec: h264 (8-bit 4:2:0) or ffv1 (RGB as given, .mkv only, without pixel shape).
-        color_matrix: bt601, bt709 or bt2020: of the conversion to limited range, and of all colour tags.
+        crf: quality, 0 the best; the codec's usual one if left out, and without meaning where the codec has none.
+        codec: see `encoders.CODECS`.
+        pixel_format: FFmpeg's name; the codec's first, of 8 bits, if left out.
+        maker: who compresses.
+        color_matrix: bt601, bt709 or bt2020: of the conversion, and of all colour tags.
+        full_range: whether Y'CbCr uses all levels, as some cameras' files do.
+        color_primaries: tag of H.273; that which goes with the matrix if unspecified (2).
+        color_transfer: likewise; PQ also makes the frames be taken for its proxy (see `colour`).
         metadata: tags added to those of the source, or put in their place.
         with_sound: False leaves the source's sound out, as slow motion must.
         sample_aspect_ratio: width of a pixel over its height.
-        threads: of the encoder; 0 leaves it the choice, 1 gives the same file on every machine and every time.
     """
 
     width: int
     height: int
     rate: Fraction
-    crf: int = 17
-    codec: str = "h264"
+    crf: int | None = None
+    codec: Codec = "h264"
+    pixel_format: str = ""
+    maker: Maker = "software"
     color_matrix: str = "bt709"
+    full_range: bool = False
+    color_primaries: int = UNSPECIFIED
+    color_transfer: int = UNSPECIFIED
     metadata: Mapping[str, str] = field(default_factory=dict)
     with_sound: bool = True
     sample_aspect_ratio: Fraction = Fraction(1)
-    threads: int = 0
 
     def __post_init__(self) -> None:
         if self.width < 2 or self.height < 2 or self.width % 2 or self.height % 2:
             raise ValueError(f"size {self.width}x{self.height} must be even and at least 2x2")
-        if self.rate <= 0 or not 0 <= self.crf <= 51:
-            raise ValueError(f"rate {self.rate} must be above 0 and crf {self.crf} within 0..51")
         if self.codec not in CODECS or self.color_matrix not in MATRIX_TAGS:
             raise ValueError(
-                f"codec {self.codec} must be one of {CODECS}, matrix {self.color_matrix} of {[*MATRIX_TAGS]}"
+                f"codec {self.codec} must be one of {[*CODECS]}, matrix {self.color_matrix} of {[*MATRIX_TAGS]}"
             )
+        allowed = CODECS[self.codec].crf
+        if self.rate <= 0 or (allowed and self.crf is not None and self.crf not in allowed):
+            raise ValueError(f"rate {self.rate} must be above 0 and crf {self.crf} within {allowed}")
+        if self.pixel_format and self.pixel_format not in pixel_formats(self.codec):
+            raise ValueError(f"pixel format {self.pixel_format} must be one of {pixel_formats(self.codec)}")
+
+    @property
+    def encoding(self) -> Encoding:
+        """How frames are compressed."""
+        traits = CODECS[self.codec]
+        return Encoding(
+            codec=self.codec,
+            pixel_format=self.pixel_format or traits.formats[0],
+            crf=traits.usual_crf if self.crf is None or traits.crf is None else self.crf,
+            maker=self.maker,
+        )
 
 
-def check_target(target: Path, source: Path, *, overwrite: bool, codec: str = "h264") -> None:
+def check_target(target: Path, source: Path, *, overwrite: bool, codec: Codec | None = None) -> None:
     """Raise if `target` cannot or must not be written, before any work is done.
 
     Raises:
         InputError: extension unknown or not for this codec, no such folder, no permission, the source itself, or there
             already.
     """
-    suffixes = dict.fromkeys(suffix for allowed in CONTAINERS.values() for suffix in allowed)
-    if target.suffix.lower() not in suffixes:
-        raise InputError(f"{target} must end in {', '.join(suffixes)}; rename it")
-    _check_container(target, codec)
+    _check_container(target, codec or usual_codecs(target)[0])
     with failures_as(InputError, f"{target} cannot be written; choose another path"):
         if not target.parent.is_dir():
             raise InputError(f"{target.parent} is no folder; make it first")
@@ -94,13 +108,13 @@ def check_target(target: Path, source: Path, *, overwrite: bool, codec: str = "h
 
 
 def write_video(
-    target: Path, frames: Iterable[UInt8[np.ndarray, "h w 3"]], writing: Writing, sound_from: ClipInfo | None
+    target: Path, frames: Iterable[Pixels], writing: Writing, sound_from: ClipInfo | None
 ) -> Path:
     """Write `frames` to `target` and return it; after any failure the folder is as it was before.
 
     Args:
         target: replaced if it exists; `check_target` is the place to ask.
-        frames: uint8 RGB of the size in `writing`, drawn one by one.
+        frames: RGB, or RGB and opacity, of the size in `writing`, uint8 or uint16 up to 65535; drawn one by one.
         writing: size, rate, codec, colour, tags.
         sound_from: the source clip, whose sound, tags and pixel shape it keeps; see `assemble`.
 
@@ -121,7 +135,7 @@ def write_video(
 
 
 def write_segment(
-    path: Path, frames: Iterable[UInt8[np.ndarray, "h w 3"]], writing: Writing, *, called: Path | None = None
+    path: Path, frames: Iterable[Pixels], writing: Writing, *, called: Path | None = None
 ) -> Path:
     """Write `frames` and nothing else to `path`, a file for `assemble`, and return it; a failure leaves nothing.
 
@@ -143,45 +157,50 @@ def write_segment(
     return path
 
 
-def _check_container(target: Path, codec: str) -> None:
-    if target.suffix.lower() not in CONTAINERS[codec]:
-        raise InputError(f"{target} cannot hold {codec}; use {', '.join(CONTAINERS[codec])}")
+def _check_container(target: Path, codec: Codec) -> None:
+    suffixes = CODECS[codec].suffixes
+    if target.suffix.lower() not in suffixes:
+        raise InputError(f"{target} cannot hold {codec}; use {', '.join(suffixes)}")
 
 
 def _add_video(output: OutputContainer, writing: Writing) -> VideoStream:
-    h264 = writing.codec == "h264"
-    options = {"crf": str(writing.crf)} if h264 else {"level": "3", "slicecrc": "1", "g": "1"}
-    stream = output.add_stream("libx264" if h264 else "ffv1", rate=writing.rate, options=options)
+    encoding = writing.encoding
+    options, threads = open_options(encoding)
+    stream = output.add_stream(encoding.encoder, rate=writing.rate, options=options)
     context = stream.codec_context
     context.width, context.height = writing.width, writing.height
-    context.thread_count = writing.threads
-    context.pix_fmt = "yuv420p" if h264 else "bgr0"
+    context.thread_count = threads
+    context.pix_fmt = encoding.pixel_format
     context.time_base = 1 / writing.rate
     context.sample_aspect_ratio = writing.sample_aspect_ratio
-    context.colorspace = MATRIX_TAGS[writing.color_matrix] if h264 else 0
-    context.color_range = ColorRange.MPEG if h264 else ColorRange.JPEG
-    context.color_primaries = PRIMARIES[writing.color_matrix]
-    context.color_trc = TRANSFERS[writing.color_matrix]
+    context.colorspace = 0 if encoding.is_rgb else MATRIX_TAGS[writing.color_matrix]
+    context.color_range = ColorRange.JPEG if writing.full_range or encoding.is_rgb else ColorRange.MPEG
+    context.color_primaries = _tag(writing.color_primaries, PRIMARIES[writing.color_matrix])
+    context.color_trc = _tag(writing.color_transfer, TRANSFERS[writing.color_matrix])
     return stream
 
 
-def _encode(stream: VideoStream, frames: Iterable[np.ndarray], writing: Writing, target: Path) -> Iterator[Packet]:
+def _tag(given: int, usual: int) -> int:
+    return usual if given == UNSPECIFIED else given
+
+
+def _encode(stream: VideoStream, frames: Iterable[Pixels], writing: Writing, target: Path) -> Iterator[Packet]:
     """Yield the packets of all `frames`, converted as the tags say."""
     reformatter = VideoReformatter()
-    shape = (writing.height, writing.width, 3)
+    size = (writing.height, writing.width)
     number = 0
     for number, frame in enumerate(frames, start=1):
-        if frame.shape != shape or frame.dtype != np.uint8:
-            raise ValueError(f"frame {number - 1} is {frame.dtype} {frame.shape}; it must be uint8 {shape}")
+        if frame.shape[:-1] != size or frame.shape[-1] not in (3, 4) or frame.dtype not in (np.uint8, np.uint16):
+            wanted = f"uint8 or uint16 {size} with 3 or 4 channels"
+            raise ValueError(f"frame {number - 1} is {frame.dtype} {frame.shape}; it must be {wanted}")
         with failing(target):
-            picture = reformatter.reformat(
-                VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24"),
-                format=stream.codec_context.pix_fmt,
-                src_colorspace=COLORSPACES[writing.color_matrix],
-                dst_colorspace=COLORSPACES[writing.color_matrix],
-                src_color_range=ColorRange.JPEG,
-                dst_color_range=stream.codec_context.color_range,
-                interpolation=EXACT,
+            picture = to_picture(
+                frame,
+                writing.encoding.pixel_format,
+                matrix=writing.color_matrix,
+                full_range=writing.full_range,
+                transfer=transfer_of(writing.color_transfer),
+                reformatter=reformatter,
             )
             picture.pts, picture.time_base = number - 1, 1 / writing.rate
             packets = stream.encode(picture)

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from venhancer.errors import InputError
-from venhancer.media.reader import COLORSPACES
+from venhancer.media.colour import COLORSPACES
 from venhancer.settings import LARGEST_RATE, parse_ratio
 
 MANIFEST = "manifest.jsonl"

@@ -21,7 +21,7 @@ from PIL import Image, UnidentifiedImageError
 from venhancer.errors import InputError, JobFailed, SettingsError
 from venhancer.evaluation.baselines.baseline import Clip, Job
 from venhancer.media.probe import probe
-from venhancer.media.reader import read_frames
+from venhancer.media.reader import in_eight_bits, read_frames
 from venhancer.media.writer import Writing, write_video
 
 PLACES = ("input", "output", "input_frames", "output_frames", "scale", "factor", "width", "height", "fps", "frames")
@@ -131,7 +131,7 @@ def _read_output(folder: Path, most: int) -> Clip:
 
 def _frames(file: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     try:
-        yield from read_frames(probe(file))
+        yield from read_frames(in_eight_bits(probe(file)))
     except InputError as error:
         raise JobFailed(f"its output cannot be read: {error}") from error
 

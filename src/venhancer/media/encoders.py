@@ -1,0 +1,369 @@
+"""What a video can be compressed with: one table of codecs, and the choice among them.
+
+`choose_encoding` turns what was asked for, the target's name and what the clip holds into an `Encoding` that is known to
+work here, or refuses in one line. Every encoder is set to give the same bytes for the same frames, whatever the machine
+and however often a job is taken up again; only encoders in hardware promise nothing of the kind.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Literal, get_args
+
+import av
+import numpy as np
+from av.codec.context import CodecContext
+from av.error import FFmpegError
+from av.video.codeccontext import VideoCodecContext
+from av.video.format import VideoFormat
+from av.video.frame import VideoFrame
+
+from venhancer.errors import InputError, SettingsError
+from venhancer.settings import Codec
+
+IMAGES = (".png", ".tif", ".tiff")
+TRIAL_SIZE = 320  # pixels a side; some hardware refuses less
+Maker = Literal["software", "nvenc", "videotoolbox", "qsv", "amf", "vaapi"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecTraits:
+    """One row of the table.
+
+    Attributes:
+        encoder: FFmpeg's name of the encoder in software.
+        suffixes: of the files that can hold it.
+        formats: pixel formats chosen among, by depth and transparency: the first that holds both.
+        more_formats: pixel formats that are used only when asked for.
+        crf: quality numbers it takes, best first; None if it has none.
+        usual_crf: the one that looks like the original.
+        options: of the encoder; with them it is deterministic.
+        hardware: what makes of hardware compress it.
+        stored_as: codec of the segments of a target that is not a stream of packets.
+    """
+
+    encoder: str
+    suffixes: tuple[str, ...]
+    formats: tuple[str, ...]
+    more_formats: tuple[str, ...] = ()
+    crf: range | None = None
+    usual_crf: int | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    hardware: tuple[Maker, ...] = ()
+    stored_as: Codec | None = None
+
+
+CODECS: Mapping[Codec, CodecTraits] = {
+    "h264": CodecTraits(
+        encoder="libx264",
+        suffixes=(".mp4", ".mov", ".mkv"),
+        formats=("yuv420p",),  # few players take more than 8 bits or finer colour
+        more_formats=("yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"),
+        crf=range(52),
+        usual_crf=17,
+        hardware=("nvenc", "videotoolbox", "qsv", "amf", "vaapi"),
+    ),
+    "hevc": CodecTraits(
+        encoder="libx265",
+        suffixes=(".mp4", ".mov", ".mkv"),
+        formats=("yuv420p", "yuv420p10le", "yuv420p12le"),
+        more_formats=("yuv422p", "yuv444p", "yuv422p10le", "yuv444p10le", "yuv422p12le", "yuv444p12le"),
+        crf=range(52),
+        usual_crf=18,
+        hardware=("nvenc", "videotoolbox", "qsv", "amf", "vaapi"),
+    ),
+    "av1": CodecTraits(
+        encoder="libsvtav1",
+        suffixes=(".mp4", ".mkv", ".webm"),
+        formats=("yuv420p", "yuv420p10le"),
+        crf=range(64),
+        usual_crf=22,
+        options={"preset": "6", "svtav1-params": "lp=1"},
+        hardware=("nvenc", "qsv", "amf", "vaapi"),
+    ),
+    "vp9": CodecTraits(
+        encoder="libvpx-vp9",
+        suffixes=(".webm", ".mkv", ".mp4"),
+        formats=("yuv420p", "yuv420p10le", "yuv420p12le", "yuva420p"),
+        more_formats=("yuv422p", "yuv444p", "yuv422p10le", "yuv444p10le"),
+        crf=range(64),
+        usual_crf=20,
+        options={"b": "0", "deadline": "good", "cpu-used": "2"},
+    ),
+    "prores": CodecTraits(
+        encoder="prores_ks",
+        suffixes=(".mov", ".mkv"),
+        formats=("yuv422p10le", "yuva444p10le"),
+        more_formats=("yuv444p10le",),
+        options={"vendor": "apl0"},
+    ),
+    "ffv1": CodecTraits(
+        encoder="ffv1",
+        suffixes=(".mkv",),
+        formats=("bgr0", "bgra", "gbrp16le", "gbrap16le"),
+        more_formats=("yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"),
+        options={"level": "3", "slicecrc": "1", "g": "1", "slices": "4"},
+    ),
+    "png": CodecTraits(
+        encoder="png",
+        suffixes=(".png",),
+        formats=("rgb24", "rgba", "rgb48be", "rgba64be"),
+        options={"pred": "mixed"},
+        stored_as="ffv1",
+    ),
+    "tiff": CodecTraits(
+        encoder="tiff",
+        suffixes=(".tif", ".tiff"),
+        formats=("rgb24", "rgba", "rgb48le", "rgba64le"),
+        options={"compression_algo": "deflate"},
+        stored_as="ffv1",
+    ),
+    "gif": CodecTraits(encoder="gif", suffixes=(".gif",), formats=("pal8",), stored_as="ffv1"),
+    "webp": CodecTraits(
+        encoder="libwebp_anim",
+        suffixes=(".webp",),
+        formats=("yuv420p", "yuva420p"),
+        more_formats=("bgra",),  # lossless
+        options={"quality": "92", "loop": "0"},
+        stored_as="ffv1",
+    ),
+}
+PREFERRED: Mapping[str, tuple[Codec, ...]] = {
+    ".mp4": ("h264", "hevc", "av1", "vp9"),
+    ".mov": ("h264", "hevc", "prores"),
+    ".mkv": ("h264", "hevc", "vp9", "ffv1", "av1", "prores"),
+    ".webm": ("vp9", "av1"),
+    ".png": ("png",),
+    ".tif": ("tiff",),
+    ".tiff": ("tiff",),
+    ".gif": ("gif",),
+    ".webp": ("webp",),
+}
+"""What files of a name hold; the first that keeps depth and transparency is taken when no codec is asked for."""
+
+HARDWARE_OPTIONS: Mapping[Maker, tuple[str, Mapping[str, str]]] = {
+    "nvenc": ("cq", {"rc": "vbr", "b": "0", "preset": "p6"}),
+    "videotoolbox": ("q:v", {"allow_sw": "0"}),
+    "qsv": ("global_quality", {"preset": "slow"}),
+    "amf": ("qp_i", {"rc": "cqp", "quality": "quality"}),
+    "vaapi": ("qp", {"rc_mode": "CQP"}),
+}
+"""The option of each make that takes a quality like crf, and the others it is run with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """How frames are compressed, chosen and known to work.
+
+    Attributes:
+        codec: by its name in the table.
+        pixel_format: FFmpeg's name.
+        crf: quality, or None if the codec has none.
+        maker: who compresses: software or a make of hardware.
+    """
+
+    codec: Codec = "h264"
+    pixel_format: str = "yuv420p"
+    crf: int | None = 17
+    maker: Maker = "software"
+
+    @property
+    def traits(self) -> CodecTraits:
+        """The codec's row of the table."""
+        return CODECS[self.codec]
+
+    @property
+    def encoder(self) -> str:
+        """FFmpeg's name of the encoder."""
+        return self.traits.encoder if self.maker == "software" else f"{self.codec}_{self.maker}"
+
+    @property
+    def depth(self) -> int:
+        """Bits of each colour."""
+        return depth_of(self.pixel_format)
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether transparency is kept."""
+        return holds_alpha(self.pixel_format)
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether pixels are stored as red, green and blue."""
+        return self.pixel_format == "pal8" or VideoFormat(self.pixel_format).is_rgb
+
+    @property
+    def stored(self) -> "Encoding":
+        """What segments are stored in until the end: this, or without loss where this is no stream of packets."""
+        codec = self.traits.stored_as
+        if codec is None:
+            return self
+        return Encoding(codec=codec, pixel_format=_fitting(codec, self.depth, has_alpha=self.has_alpha), crf=None)
+
+    def __str__(self) -> str:
+        """Return it in words for the plan."""
+        depth = f", {self.depth} bits" if self.depth > 8 else ""
+        quality = "" if self.crf is None else f" crf {self.crf}"
+        by = "" if self.maker == "software" else f" by {self.encoder}"
+        return f"{self.codec}{quality}{by}{depth}{', transparency' if self.has_alpha else ''}"
+
+
+def depth_of(pixel_format: str) -> int:
+    """Return the bits of each colour of a pixel format; a palette's colours have 8."""
+    return 8 if pixel_format == "pal8" else max(part.bits for part in VideoFormat(pixel_format).components)
+
+
+def holds_alpha(pixel_format: str) -> bool:
+    """Return whether a pixel format has more than opaque pixels."""
+    return pixel_format != "pal8" and any(part.is_alpha for part in VideoFormat(pixel_format).components)
+
+
+def choose_encoding(
+    target: Path,
+    *,
+    depth: int = 8,
+    has_alpha: bool = False,
+    codec: Codec | None = None,
+    crf: int | None = None,
+    pixel_format: str | None = None,
+    encoder: str = "software",
+) -> Encoding:
+    """Return how frames are compressed into `target`.
+
+    Args:
+        target: its suffix says what it can hold, and what is usual there.
+        depth: bits of the clip's colours; kept if the codec can.
+        has_alpha: whether there is transparency to keep.
+        codec: asked for, else the usual one of `PREFERRED`.
+        crf: quality, else the codec's usual.
+        pixel_format: asked for, else the first of the codec's that holds depth and transparency.
+        encoder: software, hardware (the first make that works here), or a make by name.
+
+    Raises:
+        InputError: the target's name is of no known kind.
+        SettingsError: the target cannot hold the codec, or the codec not the quality or pixel format, or no such
+            encoder works on this machine.
+    """
+    usual = usual_codecs(target)
+    if codec is None:
+        kept = [name for name in usual if pixel_format is None or pixel_format in pixel_formats(name)]
+        codec = _keeping(kept or usual, depth, has_alpha=has_alpha)
+    traits = CODECS[codec]
+    if target.suffix.lower() not in traits.suffixes:
+        raise SettingsError(f"{target.name} cannot hold {codec}; name a file {' or '.join(traits.suffixes)}")
+    if crf is not None and (traits.crf is None or crf not in traits.crf):
+        allowed = f"takes crf {traits.crf[0]} to {traits.crf[-1]}" if traits.crf else "takes no crf; leave it out"
+        raise SettingsError(f"crf {crf} is not for {codec}, which {allowed}")
+    if pixel_format is not None and pixel_format not in pixel_formats(codec):
+        raise SettingsError(f"pix_fmt {pixel_format} is not for {codec}; pass {' or '.join(pixel_formats(codec))}")
+    chosen = Encoding(
+        codec=codec,
+        pixel_format=pixel_format or _fitting(codec, depth, has_alpha=has_alpha),
+        crf=traits.usual_crf if crf is None else crf,
+    )
+    return chosen if encoder == "software" else _in_hardware(chosen, encoder)
+
+
+def usual_codecs(target: Path) -> tuple[Codec, ...]:
+    """Return what files of this name hold, the most usual first.
+
+    Raises:
+        InputError: nothing that is known.
+    """
+    suffix = target.suffix.lower()
+    if suffix not in PREFERRED:
+        raise InputError(f"{target} must end in {', '.join(PREFERRED)}; rename it")
+    return PREFERRED[suffix]
+
+
+@cache
+def pixel_formats(codec: Codec) -> tuple[str, ...]:
+    """Return the pixel formats of a codec that the encoder here was built with, those chosen among first."""
+    traits = CODECS[codec]
+    there = {built.name for built in av.Codec(traits.encoder, "w").video_formats or ()}
+    return tuple(name for name in (*traits.formats, *traits.more_formats) if name in there)
+
+
+def codec_tag(encoding: Encoding, suffix: str) -> str | None:
+    """Return the four letters by which players of a container know the codec, where FFmpeg's own would not do."""
+    return "hvc1" if encoding.codec == "hevc" and suffix in (".mp4", ".mov") else None
+
+
+def open_options(encoding: Encoding) -> tuple[dict[str, str], int]:
+    """Return options and number of threads of the encoder; see `CodecTraits.options`."""
+    if encoding.maker != "software":
+        quality, others = HARDWARE_OPTIONS[encoding.maker]
+        return {**others, quality: str(encoding.crf)}, 1
+    options = dict(encoding.traits.options)
+    if encoding.crf is not None:
+        options["crf"] = str(encoding.crf)
+    if encoding.codec == "hevc":
+        options["x265-params"] = "log-level=none:frame-threads=1"  # rows of blocks in parallel change no bit
+    if encoding.codec == "prores":
+        options["profile"] = "4" if "444" in encoding.pixel_format else "3"
+    if encoding.codec == "webp" and encoding.pixel_format == "bgra":
+        options["lossless"] = "1"
+    if encoding.codec == "av1":
+        os.environ.setdefault("SVT_LOG", "1")  # it has no other way to be silent
+    return options, 0 if encoding.codec in ("hevc", "ffv1", "prores") else 1  # x264's threads change bits
+
+
+def _fitting(codec: Codec, depth: int, *, has_alpha: bool) -> str:
+    """Return the codec's first pixel format that holds both, else transparency, else the depth, else the deepest."""
+    formats = [name for name in CODECS[codec].formats if name in pixel_formats(codec)]
+    transparent = [name for name in formats if holds_alpha(name) == has_alpha] or formats
+    deep = [name for name in transparent if depth_of(name) >= depth]
+    return deep[0] if deep else max(transparent, key=depth_of)
+
+
+def _keeping(codecs: tuple[Codec, ...] | list[Codec], depth: int, *, has_alpha: bool) -> Codec:
+    """Return the first codec that loses least."""
+
+    def lost(codec: Codec) -> tuple[bool, bool]:
+        fitting = _fitting(codec, depth, has_alpha=has_alpha)
+        return has_alpha and not holds_alpha(fitting), depth_of(fitting) < depth
+
+    return min(codecs, key=lost)
+
+
+def _in_hardware(chosen: Encoding, asked: str) -> Encoding:
+    """Return the encoding by the first make of hardware that is asked for and works."""
+    makers = chosen.traits.hardware
+    if asked != "hardware" and asked not in makers:
+        known = " or ".join(("software", *(("hardware", *makers) if makers else ())))
+        wrong = "unknown" if asked not in get_args(Maker) else f"not for {chosen.codec}"
+        raise SettingsError(f"encoder {asked} is {wrong}; pass --encoder {known}")
+    reasons = []
+    for maker in makers:
+        if asked not in ("hardware", maker):
+            continue
+        tried = Encoding(codec=chosen.codec, pixel_format=chosen.pixel_format, crf=chosen.crf, maker=maker)
+        reason = why_not(tried)
+        if reason is None:
+            return tried
+        reasons.append(f"{tried.encoder}: {reason}")
+    raise SettingsError(f"no such encoder works here ({'; '.join(reasons)}); pass --encoder software")
+
+
+@cache
+def why_not(encoding: Encoding) -> str | None:
+    """Return why an encoder does not work on this machine, or None after two frames were really encoded."""
+    try:
+        context = CodecContext.create(encoding.encoder, "w")
+        assert isinstance(context, VideoCodecContext)
+        context.width = context.height = TRIAL_SIZE
+        context.pix_fmt, context.time_base, context.framerate = encoding.pixel_format, Fraction(1, 24), Fraction(24)
+        context.options, context.thread_count = open_options(encoding)
+        packets = []
+        for number in range(2):
+            frame = VideoFrame.from_ndarray(np.zeros((TRIAL_SIZE, TRIAL_SIZE, 3), np.uint8), "rgb24")
+            frame = frame.reformat(format=encoding.pixel_format)
+            frame.pts = number
+            packets += context.encode(frame)
+        packets += context.encode(None)
+    except (FFmpegError, OSError, ValueError) as failure:
+        return str(getattr(failure, "strerror", None) or failure)
+    return None if packets else "gives no packets"
