@@ -96,7 +96,7 @@ def test_plan_is_a_table(folder):
     assert (done.returncode, done.stderr) == (0, "")
     rows = dict(line.split("  ", 1) for line in done.stdout.splitlines())
     assert rows["input"].strip() == "in.mp4: 32x24, 12 fps, 6 frames, 0.5 s, h264"
-    assert rows["output"].strip() == "128x96, 24 fps, 12 frames, 0.5 s, h264 crf 17"
+    assert rows["output"].strip() == "128x96, 24 fps, 12 frames, 0.5 s, the target's usual codec"
     assert rows["prompt"].strip().startswith("a red\\ncat, Cinematic")
 
 
@@ -243,7 +243,7 @@ def test_bad_settings_are_refused_with_what_is_allowed(refusal, tiny_model):
         "--size 64x48 --scale 2": "scale 2 and size 64x48 are both given",
         "--steps 2.5": "steps 2.5 is not a whole number; pass --steps 1 to 100",
         "--solver euler": "solver euler is unknown; pass --solver dpmpp_2m_sde, heun or ddim",
-        "--scale 9 --crf 52": "Also: crf 52 is above 51",
+        "--scale 9 --crf 64": "Also: crf 64 is above 63",
     }
     for words, reason in expected.items():
         assert reason in refusal("enhance", "in.mp4", "out.mp4", "--model", tiny_model, *words.split()), words

@@ -388,7 +388,7 @@ def test_a_plan_is_told_in_rows_and_survives_json():
     plan = make_plan(clip, parse_settings(fps="59.94", size="960x720"), MODELS["v2"])
     rows = dict(plan.describe())
     assert rows["input"] == "clip.mp4: 320x180, 23.976 fps, 48 frames, 2.002 s, h264"
-    assert rows["output"] == "960x720, 59.94 fps, 120 frames, 2.002 s, h264 crf 17"
+    assert rows["output"] == "960x720, 59.94 fps, 120 frames, 2.002 s, the target's usual codec"
     assert rows["frames"] == "48 key frames and 72 made between and after them"
     assert rows["warning"] == "the picture is stretched: 3 times across, 4 times down"
     assert rows["not kept"] == "subtitles (2 streams)"

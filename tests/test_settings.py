@@ -64,7 +64,7 @@ MISTAKES = [
     ({"scale": 2, "size": "640x480"}, "scale 2 and size 640x480 are both given; pass either --scale 1 to 8 or --size"),
     ({"solver": "euler"}, "solver euler is unknown; pass --solver dpmpp_2m_sde, heun or ddim"),
     ({"timetable": "x\ny"}, "timetable 'x\\ny' is unknown; pass --timetable trailing or fast"),
-    ({"codec": "h265"}, "codec h265 is unknown; pass --codec h264 or ffv1"),
+    ({"codec": "h265"}, "codec h265 is unknown; pass --codec h264, hevc, av1, vp9, prores, ffv1, png, tiff, gif or webp"),
     ({"steps": 0}, "steps 0 is below 1; pass --steps 1 to 100"),
     ({"steps": 1.5}, "steps 1.5 is not a whole number; pass --steps 1 to 100"),
     ({"steps": "many"}, "steps many is not a whole number; pass --steps 1 to 100"),
@@ -74,7 +74,7 @@ MISTAKES = [
     ({"guidance_rescale": 2}, "guidance_rescale 2 is above 1; pass --guidance-rescale 0 to 1"),
     ({"downscale_factor": 9}, "downscale_factor 9 is above 8; pass --downscale-factor 1 to 8"),
     ({"seed": -1}, "seed -1 is below 0; pass --seed 0 to 9223372036854775807"),
-    ({"crf": 52}, "crf 52 is above 51; pass --crf 0 to 51"),
+    ({"crf": 64}, "crf 64 is above 63; pass --crf 0 to 63"),
     ({"model": ""}, "model '' is empty; pass --model text of up to 4000 characters"),
     ({"prompt": "long\n" * 999}, "is longer than 2000 characters; pass --prompt text of up to 2000 characters"),
     ({"prompt": 3}, "prompt 3 is not text; pass --prompt text of up to 2000 characters"),
@@ -83,7 +83,7 @@ MISTAKES = [
     ({"zzz": 2}, "unknown setting zzz; known are scale, size, fps"),
     (
         {"steps": 0, "crf": 99},
-        "steps 0 is below 1; pass --steps 1 to 100. Also: crf 99 is above 51; pass",
+        "steps 0 is below 1; pass --steps 1 to 100. Also: crf 99 is above 63; pass",
     ),
 ]
 

@@ -64,10 +64,8 @@ class Writing:
     def __post_init__(self) -> None:
         if self.width < 2 or self.height < 2 or self.width % 2 or self.height % 2:
             raise ValueError(f"size {self.width}x{self.height} must be even and at least 2x2")
-        if self.codec not in CODECS or self.color_matrix not in MATRIX_TAGS:
-            raise ValueError(
-                f"codec {self.codec} must be one of {[*CODECS]}, matrix {self.color_matrix} of {[*MATRIX_TAGS]}"
-            )
+        if self.color_matrix not in MATRIX_TAGS:
+            raise ValueError(f"matrix {self.color_matrix} must be one of {[*MATRIX_TAGS]}")
         allowed = CODECS[self.codec].crf
         if self.rate <= 0 or (allowed and self.crf is not None and self.crf not in allowed):
             raise ValueError(f"rate {self.rate} must be above 0 and crf {self.crf} within {allowed}")
@@ -158,7 +156,7 @@ def write_segment(
 
 
 def _check_container(target: Path, codec: Codec) -> None:
-    suffixes = CODECS[codec].suffixes
+    suffixes = CODECS[codec].suffixes if CODECS[codec].stored_as is None else ()
     if target.suffix.lower() not in suffixes:
         raise InputError(f"{target} cannot hold {codec}; use {', '.join(suffixes)}")
 
