@@ -64,7 +64,10 @@ MISTAKES = [
     ({"scale": 2, "size": "640x480"}, "scale 2 and size 640x480 are both given; pass either --scale 1 to 8 or --size"),
     ({"solver": "euler"}, "solver euler is unknown; pass --solver dpmpp_2m_sde, heun or ddim"),
     ({"timetable": "x\ny"}, "timetable 'x\\ny' is unknown; pass --timetable trailing or fast"),
-    ({"codec": "h265"}, "codec h265 is unknown; pass --codec h264, hevc, av1, vp9, prores, ffv1, png, tiff, gif or webp"),
+    (
+        {"codec": "h265"},
+        "codec h265 is unknown; pass --codec h264, hevc, av1, vp9, prores, ffv1, png, tiff, gif or webp",
+    ),
     ({"steps": 0}, "steps 0 is below 1; pass --steps 1 to 100"),
     ({"steps": 1.5}, "steps 1.5 is not a whole number; pass --steps 1 to 100"),
     ({"steps": "many"}, "steps many is not a whole number; pass --steps 1 to 100"),

@@ -158,7 +158,7 @@ class EnhanceSettings(BaseModel):
         None,
         min_length=1,
         max_length=20,
-        description="FFmpeg's name of how pixels are stored; left out, 4:2:0 of the clip's depth where there is a choice.",
+        description="How pixels are stored, as FFmpeg names it; left out, the codec's usual one of the clip's depth.",
         examples=["yuv444p", "yuv420p10le"],
     )
     encoder: Encoder = Field(

@@ -121,7 +121,7 @@ def test_pq_is_that_of_the_standard():
 
 
 def test_proxy_is_reversible_and_like_ordinary_video():
-    """No brightness is lost up to 10,000 nits; there is no kink; the white of graphics is bright but not the brightest."""
+    """No brightness is lost up to 10,000 nits; there is no kink; the white of graphics is not the brightest."""
     nits = np.concatenate([[0], np.geomspace(1e-4, 10_000, 2000)])
     proxy = nits_to_proxy(nits)
     assert (proxy[0], proxy[-1]) == (0, pytest.approx(1))

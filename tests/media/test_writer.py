@@ -189,7 +189,14 @@ def test_wrong_frames_are_a_wrong_call(tmp_path):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"width": 63}, {"height": 0}, {"rate": Fraction(0)}, {"crf": 52}, {"pixel_format": "pal8"}, {"color_matrix": "rgb"}],
+    [
+        {"width": 63},
+        {"height": 0},
+        {"rate": Fraction(0)},
+        {"crf": 52},
+        {"pixel_format": "pal8"},
+        {"color_matrix": "rgb"},
+    ],
 )
 def test_wrong_writing_is_a_wrong_call(changes):
     with pytest.raises(ValueError, match="must be"):

@@ -3,10 +3,10 @@
 `to_rgb` and `to_picture` are each other's inverse: the reader and the writer come through here, so that a matrix, a
 range or a curve means the same on the way in and on the way out. Clips of more than 8 bits are arrays of 16.
 
-High dynamic range is enhanced in a reversible proxy. A curve made for 10,000 nits (PQ, SMPTE ST 2084) looks grey and flat
-to a network that has seen ordinary video; so its light goes through a curve like a display's up to 100 nits and a
-logarithm above, which no brightness leaves, and comes back by the inverse. Hybrid log-gamma is such a curve by itself and
-passes as it is. Primaries are never converted: their tags go along.
+High dynamic range is enhanced in a reversible proxy. A curve made for 10,000 nits (PQ, SMPTE ST 2084) looks grey and
+flat to a network that has seen ordinary video; so its light goes through a curve like a display's up to 100 nits and a
+logarithm above, which no brightness leaves, and comes back by the inverse. Hybrid log-gamma is such a curve by itself
+and passes as it is. Primaries are never converted: their tags go along.
 """
 
 from functools import cache

@@ -1,8 +1,8 @@
 """What a video can be compressed with: one table of codecs, and the choice among them.
 
-`choose_encoding` turns what was asked for, the target's name and what the clip holds into an `Encoding` that is known to
-work here, or refuses in one line. Every encoder is set to give the same bytes for the same frames, whatever the machine
-and however often a job is taken up again; only encoders in hardware promise nothing of the kind.
+`choose_encoding` turns what was asked for, the target's name and what the clip holds into an `Encoding` that is known
+to work here, or refuses in one line. Every encoder is set to give the same bytes for the same frames, whatever the
+number of cores and however often a job is taken up again; only encoders in hardware promise nothing of the kind.
 """
 
 import os

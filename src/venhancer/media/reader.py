@@ -21,7 +21,6 @@ from venhancer.media.orientation import turn_upright
 Frame = Pixels
 
 
-
 class FrameReader:
     """The frames of a clip by number, in memory that does not grow with it.
 
@@ -100,7 +99,9 @@ def in_eight_bits(clip: ClipInfo) -> ClipInfo:
 
 
 def read_frames(clip: ClipInfo, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-    """Yield frames `start` to `stop` (end excluded, by count) as RGB, one at a time: uint8, or uint16 up to 65535 for deeper clips.
+    """Yield frames `start` to `stop` (end excluded, by count) as RGB, one at a time.
+
+    They are uint8, or uint16 up to 65535 if the clip is deeper.
 
     Raises:
         ValueError: the range is outside the clip.

@@ -105,9 +105,7 @@ def check_target(target: Path, source: Path, *, overwrite: bool, codec: Codec | 
             raise InputError(f"{target} exists; pass --overwrite or choose another name")
 
 
-def write_video(
-    target: Path, frames: Iterable[Pixels], writing: Writing, sound_from: ClipInfo | None
-) -> Path:
+def write_video(target: Path, frames: Iterable[Pixels], writing: Writing, sound_from: ClipInfo | None) -> Path:
     """Write `frames` to `target` and return it; after any failure the folder is as it was before.
 
     Args:
@@ -132,9 +130,7 @@ def write_video(
         pictures.unlink(missing_ok=True)
 
 
-def write_segment(
-    path: Path, frames: Iterable[Pixels], writing: Writing, *, called: Path | None = None
-) -> Path:
+def write_segment(path: Path, frames: Iterable[Pixels], writing: Writing, *, called: Path | None = None) -> Path:
     """Write `frames` and nothing else to `path`, a file for `assemble`, and return it; a failure leaves nothing.
 
     Args:
