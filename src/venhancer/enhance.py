@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from venhancer.media.clip import ClipInfo
 from venhancer.media.encoders import Encoding, choose_encoding
-from venhancer.media.probe import probe
+from venhancer.media.isolation import inspect
 from venhancer.media.reader import Frame, read_frames
 from venhancer.media.sound import audio_plan
 from venhancer.media.writer import Writing, check_target, write_video
@@ -75,7 +75,7 @@ def plan_video(source: Path, settings: EnhanceSettings) -> EnhancePlan:
         SettingsError: the settings cannot be met for this clip and model.
         WeightsError: the model is not there.
     """
-    return make_plan(probe(source), settings, load_traits(settings.model))
+    return make_plan(inspect(source), settings, load_traits(settings.model))
 
 
 def enhance_video(
@@ -103,7 +103,7 @@ def enhance_video(
         JobFailed: writing failed half-way; nothing is left.
     """
     check_target(target, source, codec=settings.codec, overwrite=overwrite)
-    plan = make_plan(probe(source), settings, pipeline.traits)
+    plan = make_plan(inspect(source), settings, pipeline.traits)
     return enhance_as_planned(plan, target, pipeline, progress=progress)
 
 

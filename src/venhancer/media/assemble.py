@@ -70,7 +70,7 @@ def assemble(
         video = _add_video(output, segments[0], writing, source)
         others: Iterator[Packet] = iter(())
         if source is not None:
-            container = opened.enter_context(open_source(source.path))
+            container = opened.enter_context(open_source(source.path, known=source.identity))
             tags = {name: value for name, value in container.metadata.items() if name.lower() not in CONTAINER_TAGS}
             output.metadata.update(tags)
             if writing.with_sound:

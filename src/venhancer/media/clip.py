@@ -8,6 +8,7 @@ from av.video.format import VideoFormat
 
 from venhancer.media.colour import UNSPECIFIED, Transfer, transfer_of
 from venhancer.media.orientation import UPRIGHT, Orientation
+from venhancer.media.source import Identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class ClipInfo:
             frames keep to `rate`.
         time_base: seconds per unit of the timestamps.
         jitter: seconds by which frames of even timing are at most off it, beyond what the file's clock rounds.
+        identity: which file it was that was looked at, so that a change is noticed; None for frames in memory.
     """
 
     path: Path
@@ -61,6 +63,7 @@ class ClipInfo:
     timestamps: tuple[int, ...] | None = None
     time_base: Fraction = Fraction(1)
     jitter: Fraction = Fraction(0)
+    identity: Identity | None = None
 
     @property
     def transfer(self) -> Transfer:

@@ -53,7 +53,7 @@ class FrameDecoder:
             InputError: the file changed, or a frame is damaged or missing; the message names it.
         """
         clip = self.clip
-        index = self._index = self._index or read_index(clip.path)
+        index = self._index = self._index or read_index(clip.path, known=clip.identity)
         entry = index.entry_before(number - CONTEXT if self._deinterlaces else number)
         if number < self._next or entry.frame >= self._next + WORTH_A_JUMP:
             self._begin(entry, index)
@@ -68,15 +68,15 @@ class FrameDecoder:
         """Open the file anew, at an entry."""
         path = self.clip.path
         self._opened.close()
-        container = self._opened.enter_context(open_source(path))
+        container = self._opened.enter_context(open_source(path, known=self.clip.identity))
         stream = video_stream(container, path)
         skip = seek_entry(entry, index, container, stream, path)
         if skip < 0:  # beyond: then from the beginning
             self._opened.close()
-            container = self._opened.enter_context(open_source(path))
+            container = self._opened.enter_context(open_source(path, known=self.clip.identity))
             stream, skip = video_stream(container, path), entry.packet
         if self._is_rough:
-            stream.codec_context.options = {"skip_loop_filter": "all"}
+            stream.codec_context.options = {**stream.codec_context.options, "skip_loop_filter": "all"}
         frames = self._checked(decode(container, stream, path, skip=skip, first=entry.frame), entry.frame, index)
         self._decoded = deinterlace(frames) if self._deinterlaces else frames
         self._next = entry.frame

@@ -13,7 +13,16 @@ from av.video.stream import VideoStream
 from jaxtyping import Int64
 
 from venhancer.errors import InputError
-from venhancer.media.source import MATROSKA, MOV, Packets, failures_as, open_source, read_packets, video_stream
+from venhancer.media.source import (
+    MATROSKA,
+    MOV,
+    Identity,
+    Packets,
+    failures_as,
+    open_source,
+    read_packets,
+    video_stream,
+)
 
 
 class Entry(NamedTuple):
@@ -42,13 +51,13 @@ class FrameIndex(NamedTuple):
         return self.entries[max(0, bisect_right(self.entries, frame, key=lambda entry: entry.frame) - 1)]
 
 
-def read_index(path: Path) -> FrameIndex:
+def read_index(path: Path, *, known: Identity | None = None) -> FrameIndex:
     """Return the index of the file at `path`, from all its packets and without decoding any.
 
     Raises:
-        InputError: the file cannot be read, or is cut short.
+        InputError: the file cannot be read, is cut short, or is not the one that is `known`.
     """
-    with open_source(path) as container:
+    with open_source(path, known=known) as container:
         packets = read_packets(container, video_stream(container, path), path)
     if not packets.are_frames:
         return FrameIndex(None, (Entry(0, 0, 0),), packets.times)

@@ -19,11 +19,11 @@ from av.video.stream import VideoStream
 from venhancer.errors import InputError
 from venhancer.media.clip import ClipInfo
 from venhancer.media.colour import MATRICES, UNSPECIFIED
+from venhancer.media.limits import read_limits
 from venhancer.media.orientation import orientation_of
-from venhancer.media.source import Packets, decode, open_source, read_packets, video_stream
+from venhancer.media.source import Packets, decode, identity_of, open_source, read_packets, video_stream
 from venhancer.media.timing import find_rate
 
-MAX_SIDE = 16384
 HD_LINES = 720  # untagged video of at least so many lines is bt709, below it is bt601
 RGB = 0
 PROGRESSIVE = 1  # libav's order of fields; 0 is unknown, above are the four of interlaced pictures
@@ -35,14 +35,12 @@ def probe(path: Path) -> ClipInfo:
     Reads the whole file; where packets are not frames one to one (avi, mpeg, ts, gif and some codecs) it decodes it.
 
     Raises:
-        InputError: no readable, whole video file of at least one frame, or above 16384x16384.
+        InputError: no readable, whole video file of at least one frame, or more than the limits allow.
     """
-    with open_source(path) as container:
+    identity = identity_of(path)
+    with open_source(path, known=identity) as container:
         stream = video_stream(container, path)
-        if stream.width * stream.height > MAX_SIDE**2:
-            size = f"{stream.width}x{stream.height}"
-            raise InputError(f"{path} is {size}; the largest is {MAX_SIDE}x{MAX_SIDE}: scale it down first")
-        with open_source(path) as again:
+        with open_source(path, known=identity) as again:
             frame = next(decode(again, video_stream(again, path), path), None)
         if frame is None:
             raise InputError(f"{path} holds no frame that can be decoded; give a clip of one frame or more")
@@ -50,6 +48,7 @@ def probe(path: Path) -> ClipInfo:
         shown = _shown_frames(packets, path)
         lost = int(packets.is_shown.sum()) - len(shown.times) if packets.hold_frames else 0
         timing = _find_timing(shown, stream, path)
+        read_limits().check_length(timing.frames, float(timing.duration), path)
         audio = next((track for track in container.streams.audio if track.codec_context is not None), None)
         matrix = _color_matrix(stream, frame, path)
         orientation = orientation_of(frame, path)
@@ -76,6 +75,7 @@ def probe(path: Path) -> ClipInfo:
             is_interlaced=shown.are_interlaced
             or frame.interlaced_frame
             or stream.codec_context.field_order > PROGRESSIVE,
+            identity=identity,
             **asdict(timing),
             depth=_depth(frame),
             color_primaries=_tag(frame.color_primaries, stream.codec_context.color_primaries),

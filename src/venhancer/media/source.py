@@ -1,17 +1,20 @@
-"""Video files opened for reading.
+"""Files of users opened for reading: the one door into the package.
 
-The probe, the reader and the sound come through here, so that what may be opened, how a damaged file is recognised and
-which frames count as frames of the clip are each decided once.
+Whatever a file says, no other file, address or device is opened for it: libav is given an open file instead of a name,
+no protocol to open another one with, and the few formats of `CONTAINERS`; Pillow is given the few of `PICTURES`. How a
+damaged file is recognised and which frames count as frames of the clip is decided here too.
 """
 
 import os
+import stat
+import warnings
 from array import array
 from collections.abc import Iterator
-from contextlib import contextmanager
-from io import BufferedIOBase
+from contextlib import contextmanager, nullcontext
+from io import BufferedIOBase, FileIO
 from itertools import dropwhile, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import av
 import numpy as np
@@ -21,13 +24,118 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from jaxtyping import Bool, Int64
+from PIL import Image
 
 from venhancer.errors import InputError, VEnhancerError
+from venhancer.media.limits import STREAMS_OF_LIBAV, read_limits
 
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,gif"
 MOV, MATROSKA = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"
 ONE_FRAME_A_PACKET = ("av1", "dnxhd", "ffv1", "h264", "hevc", "mjpeg", "prores", "vp9")
 MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
+CLOSED = {"protocol_whitelist": "none", "format_whitelist": CONTAINERS, "max_streams": str(STREAMS_OF_LIBAV)}
+CODECS = tuple(  # what cameras, editors and generators write; libav decodes hundreds more, seldom tried by anybody
+    [
+        "aic",
+        "apng",
+        "asv1",
+        "asv2",
+        "av1",
+        "bmp",
+        "cfhd",
+        "cinepak",
+        "dirac",
+        "dnxhd",
+        "dvvideo",
+        "dxv",
+        "ffv1",
+        "ffvhuff",
+        "flashsv",
+        "flashsv2",
+        "flv1",
+        "gif",
+        "h261",
+        "h263",
+        "h263i",
+        "h263p",
+        "h264",
+        "hap",
+        "hevc",
+        "huffyuv",
+        "hymt",
+        "jpeg2000",
+        "jpegls",
+        "lagarith",
+        "magicyuv",
+        "mjpeg",
+        "mjpegb",
+        "mpeg1video",
+        "mpeg2video",
+        "mpeg4",
+        "msmpeg4v1",
+        "msmpeg4v2",
+        "msmpeg4v3",
+        "msrle",
+        "msvideo1",
+        "mszh",
+        "notchlc",
+        "pcx",
+        "png",
+        "ppm",
+        "prores",
+        "prores_raw",
+        "qtrle",
+        "r10k",
+        "r210",
+        "rawvideo",
+        "rpza",
+        "sheervideo",
+        "smc",
+        "snow",
+        "speedhq",
+        "svq1",
+        "svq3",
+        "targa",
+        "theora",
+        "tiff",
+        "tscc",
+        "tscc2",
+        "utvideo",
+        "v210",
+        "v210x",
+        "v308",
+        "v408",
+        "v410",
+        "vc1",
+        "vp3",
+        "vp4",
+        "vp5",
+        "vp6",
+        "vp6a",
+        "vp6f",
+        "vp7",
+        "vp8",
+        "vp9",
+        "vvc",
+        "webp",
+        "wmv1",
+        "wmv2",
+        "wmv3",
+        "y41p",
+        "yuv4",
+        "zlib",
+    ]
+)
+BUFFER = 1 << 18  # bytes asked of the file at a time
+PICTURES = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
+PICTURE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+
+
+class Identity(NamedTuple):
+    """What changes when somebody writes to a file: bytes, and nanoseconds of the last change."""
+
+    size: int
+    changed: int
 
 
 class Packets(NamedTuple):
@@ -59,19 +167,32 @@ def failures_as(error: type[VEnhancerError], what: str) -> Iterator[None]:
         raise error(f"{what} ({failure.strerror})") from failure
 
 
-def open_source(path: Path) -> InputContainer:
-    """Return the opened file, which can reach no other file or address.
+@contextmanager
+def open_source(path: Path, *, known: Identity | None = None) -> Iterator[InputContainer]:
+    """Give the opened file, which can reach no other file or address.
+
+    Args:
+        path: of a regular file; a link to one will do.
+        known: which file it was when it was probed.
 
     Raises:
-        InputError: missing, not a regular file, not readable, or not one of `CONTAINERS`.
+        InputError: missing, not a regular file, not readable, not one of `CONTAINERS`, another one than was probed, or
+            changed while it was open.
     """
-    with failures_as(InputError, f"{path} cannot be read; check the path"):
-        path.stat()
-    if not path.is_file():
-        raise InputError(f"{path} is not a file; give the path of a video file")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path} may not be read; change its permissions")
-    return _open(f"file:{path.absolute()}", path)
+    with open_file(path) as file:
+        identity = _identity(file)
+        if known not in (None, identity):
+            raise InputError(f"{path} has changed since it was looked at; start again when nothing writes to it")
+        changed = f"{path} changed while it was being read; start again when nothing writes to it"
+        try:
+            with _open(file, path) as container:
+                yield container
+        except InputError as error:
+            if _identity(file) != identity:
+                raise InputError(changed) from error
+            raise
+        if _identity(file) != identity:
+            raise InputError(changed)
 
 
 def open_bytes(content: BufferedIOBase, path: Path) -> InputContainer:
@@ -87,28 +208,104 @@ def open_bytes(content: BufferedIOBase, path: Path) -> InputContainer:
     return _open(content, path)
 
 
-def _open(content: str | BufferedIOBase, path: Path) -> InputContainer:
-    with failures_as(InputError, f"{path} is damaged, cut short, or no mp4, mov, mkv, webm, avi, mpeg, ts or gif file"):
-        return av.open(
-            content,
-            mode="r",
-            options={"protocol_whitelist": "file", "format_whitelist": CONTAINERS},
-            metadata_errors="surrogateescape",
-        )
+@contextmanager
+def open_picture(path: Path, content: BinaryIO | None = None) -> Iterator[Image.Image]:
+    """Give the opened still or animated picture, none of whose pixels is decoded yet.
+
+    Args:
+        path: of a regular file.
+        content: bytes to read instead of it; `path` is then what errors call them.
+
+    Raises:
+        InputError: not one of `PICTURES`, too large, or damaged, which may show only when pixels are asked for inside.
+    """
+    with open_file(path) if content is None else nullcontext(content) as file:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
+                picture = Image.open(file, formats=PICTURES)
+            read_limits().check_size(*picture.size, path)
+            with picture:
+                yield picture
+        except InputError:
+            raise
+        except PICTURE_ERRORS as error:
+            kinds = ", ".join(PICTURES)
+            raise InputError(
+                f"{path} is damaged, cut short, too large, or none of {kinds}; convert it first"
+            ) from error
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[FileIO]:
+    """Give the bytes of a regular file.
+
+    Raises:
+        InputError: missing, not a regular file, or not readable.
+    """
+    with failures_as(InputError, f"{path} cannot be read; check the path"):
+        path.stat()
+    if not path.is_file():
+        raise InputError(f"{path} is not a file; give the path of a video file")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path} may not be read; change its permissions")
+    with failures_as(InputError, f"{path} cannot be read; check the path"):
+        file = FileIO(path, opener=_open_without_waiting)
+    with file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it was one a moment ago
+            raise InputError(f"{path} is not a file; give the path of a video file")
+        yield file
+
+
+def identity_of(path: Path) -> Identity:
+    """Return what tells this file from another one, and from itself after a change.
+
+    Raises:
+        InputError: missing, not a regular file, or not readable.
+    """
+    with open_file(path) as file:
+        return _identity(file)
+
+
+def _identity(file: FileIO) -> Identity:
+    now = os.fstat(file.fileno())
+    return Identity(now.st_size, now.st_mtime_ns)
+
+
+def _open_without_waiting(name: str | Path, flags: int) -> int:
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _open(content: BinaryIO | BufferedIOBase | FileIO, path: Path) -> InputContainer:
+    what = f"{path} is damaged, cut short, or no mp4, mov, mkv, webm, avi, mpeg, ts or gif file"
+    with failures_as(InputError, what):
+        container = av.open(content, mode="r", options=CLOSED, buffer_size=BUFFER, metadata_errors="surrogateescape")
+    try:
+        read_limits().check_streams(len(container.streams), path)
+    except InputError:
+        container.close()
+        raise
+    return container
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """Return the first stream of moving pictures; cover art is none.
+    """Return the first stream of moving pictures, within the limits it declares; cover art is none.
 
     Raises:
-        InputError: there is none, or nothing here decodes it.
+        InputError: there is none, nothing here decodes it, or it is too large or too long.
     """
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
         raise InputError(f"{path} holds no video stream; give a file with moving pictures")
-    if streams[0].codec_context is None:
+    stream, context = streams[0], streams[0].codec_context
+    if context is None or context.codec.canonical_name not in CODECS:
         raise InputError(f"{path} uses a video codec that cannot be decoded here; convert it to H.264 first")
-    return streams[0]
+    limits = read_limits()
+    limits.check_size(stream.width, stream.height, path)
+    limits.check_length(stream.frames, (container.duration or 0) / av.time_base, path)
+    most = limits.pixels + 128 * limits.side + (1 << 16)  # decoders ask for margins, and scratch pictures of some size
+    context.options = {**context.options, "max_pixels": str(most)}  # for pictures that are not as declared
+    return stream
 
 
 def read_packets(container: InputContainer, stream: VideoStream, path: Path) -> Packets:
@@ -121,6 +318,7 @@ def read_packets(container: InputContainer, stream: VideoStream, path: Path) -> 
     codec = context.codec.canonical_name
     is_indexed = container.format.name in (MOV, MATROSKA)
     is_timed, is_reordered = True, False
+    limits = read_limits()
     times, durations, keys, shown = array("q"), array("q"), bytearray(), bytearray()  # compact: films are long
     with failures_as(InputError, f"{path} is damaged; copy or download it again"):
         for packet in container.demux(stream):
@@ -137,6 +335,7 @@ def read_packets(container: InputContainer, stream: VideoStream, path: Path) -> 
             durations.append(packet.duration or 0)
             keys.append(is_key)
             shown.append(packet.size > 0 and not packet.is_discard)
+            limits.check_length(len(times), 0, path)
     if _is_cut_short(container, stream, path, len(times)):
         raise InputError(f"{path} is cut short after {len(times)} frames; copy or download it again")
     stamps = np.array(times, dtype=np.int64)
@@ -162,7 +361,7 @@ def decode(
         InputError: a frame is damaged; the message names it.
     """
     stream.thread_type = "AUTO"
-    number = first
+    number, limits = first, read_limits()
     packets = islice(container.demux(stream), skip, None)
     try:
         for packet in dropwhile(lambda packet: packet.size and not packet.is_keyframe, packets):
@@ -171,6 +370,7 @@ def decode(
                     raise InputError(f"{path}: frame {number} is damaged; copy the file again or cut it before there")
                 yield frame
                 number += 1
+                limits.check_length(number, 0, path)
     except FFmpegError as failure:
         message = f"{path}: frame {number} cannot be decoded ({failure.strerror}); copy the file again or cut it there"
         raise InputError(message) from failure

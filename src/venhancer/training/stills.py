@@ -8,21 +8,19 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from venhancer.errors import InputError
+from venhancer.media.source import open_picture
 from venhancer.training.camera import move_camera
 from venhancer.training.index_settings import IndexSettings
 
 
-def open_picture(file: Path) -> Image.Image:
+def read_picture(file: Path) -> Image.Image:
     """Return a picture as RGB, upright.
 
     Raises:
         InputError: damaged, or no picture.
     """
-    try:
-        with Image.open(file) as picture:
-            return ImageOps.exif_transpose(picture).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{file} cannot be read as a picture ({error}); copy or convert it again") from error
+    with open_picture(file) as picture:
+        return ImageOps.exif_transpose(picture).convert("RGB")
 
 
 def render_moves(
@@ -39,7 +37,7 @@ def render_moves(
     Raises:
         InputError: the picture is damaged.
     """
-    picture = open_picture(file)
+    picture = read_picture(file)
     width, height = settings.move_size
     if picture.width < width or picture.height < height:
         return
@@ -53,6 +51,6 @@ def render_moves(
 def _draw_front(picture: Image.Image, others: Sequence[Path], generator: np.random.Generator) -> Image.Image:
     chosen = int(generator.integers(0, max(1, len(others))))
     try:
-        return open_picture(others[chosen]) if others else ImageOps.mirror(picture)
+        return read_picture(others[chosen]) if others else ImageOps.mirror(picture)
     except InputError:  # named when its own turn comes
         return ImageOps.mirror(picture)

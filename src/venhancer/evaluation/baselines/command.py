@@ -16,12 +16,13 @@ from typing import Self
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from venhancer.errors import InputError, JobFailed, SettingsError
 from venhancer.evaluation.baselines.baseline import Clip, Job
 from venhancer.media.probe import probe
 from venhancer.media.reader import in_eight_bits, read_frames
+from venhancer.media.source import open_picture
 from venhancer.media.writer import Writing, write_video
 
 PLACES = ("input", "output", "input_frames", "output_frames", "scale", "factor", "width", "height", "fps", "frames")
@@ -139,7 +140,7 @@ def _frames(file: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
 def _pictures(files: list[Path]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     for file in files:
         try:
-            with Image.open(file) as picture:
+            with open_picture(file) as picture:
                 yield np.asarray(picture.convert("RGB"))
-        except (UnidentifiedImageError, OSError) as error:
+        except InputError as error:
             raise JobFailed(f"its output {file.name} is no picture; write PNG files only") from error
