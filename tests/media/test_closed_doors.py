@@ -108,7 +108,12 @@ def nothing_reached(canary: Path, server: Listener) -> Iterator[None]:
 
 def targets(canary: Path, server: Listener) -> list[str]:
     schemes = ("http", "https", "rtsp", "rtmp", "tcp", "ftp", "gopher", "srtp", "hls+http")
-    return [str(canary), f"file:{canary}", "secret/canary.ts", *(f"{s}://127.0.0.1:{server.port}/a.ts" for s in schemes)]
+    return [
+        str(canary),
+        f"file:{canary}",
+        "secret/canary.ts",
+        *(f"{s}://127.0.0.1:{server.port}/a.ts" for s in schemes),
+    ]
 
 
 def refused(path: Path, look: Callable[[Path], object] = probe) -> None:
@@ -224,7 +229,9 @@ def reference_elsewhere(content: bytes, kind: bytes, target: str) -> bytes:
     changed = bytearray(content[:old] + new + content[old + size :])
     for box in (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"):
         place = changed.index(box) - 4
-        changed[place : place + 4] = struct.pack(">I", struct.unpack(">I", changed[place : place + 4])[0] + len(new) - size)
+        changed[place : place + 4] = struct.pack(
+            ">I", struct.unpack(">I", changed[place : place + 4])[0] + len(new) - size
+        )
     return bytes(changed)
 
 
@@ -308,7 +315,9 @@ def test_folder_holding_modules_is_no_place_to_import_from(tmp_path):
     make_clip(tmp_path / "a.mp4", frames=2)
     for name in ("av", "numpy", "json", "ctypes", "venhancer"):
         (tmp_path / f"{name}.py").write_text("open('imported', 'w')\n")
-    code = "from venhancer.media.isolation import inspect\nfrom pathlib import Path\nprint(inspect(Path('a.mp4')).frames)"
+    code = (
+        "from venhancer.media.isolation import inspect\nfrom pathlib import Path\nprint(inspect(Path('a.mp4')).frames)"
+    )
     command = [sys.executable, "-P", "-c", code]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("2\n", "")

@@ -35,7 +35,11 @@ def load(path: Path) -> tuple[int, int]:
 
 def png(path: Path, width: int, height: int) -> Path:
     """Write a PNG that declares any size and holds no pixel."""
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"")),
+        (b"IEND", b""),
+    ]
     body = b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )
@@ -56,7 +60,9 @@ def test_limits_that_mean_nothing_are_refused(monkeypatch, text):
         read_limits()
 
 
-@pytest.mark.parametrize(("limit", "words"), [("side=63", "64x48"), ("pixels=3000", "64x48"), ("frames=11", "11 frames")])
+@pytest.mark.parametrize(
+    ("limit", "words"), [("side=63", "64x48"), ("pixels=3000", "64x48"), ("frames=11", "11 frames")]
+)
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.gif", "a.ts"])
 def test_clip_above_a_limit_is_refused_and_one_at_it_is_not(tmp_path, monkeypatch, name, limit, words):
     codec, kind = {".avi": ("mpeg4", "yuv420p"), ".gif": ("gif", "rgb8")}.get(Path(name).suffix, ("libx264", "yuv420p"))
@@ -96,7 +102,9 @@ def test_more_streams_than_libav_lists_are_refused(tmp_path):
     length = int.from_bytes(content[tracks : tracks + width], "big") & ((1 << 7 * width) - 1)
     entry = content[tracks + width : tracks + width + length]
     many = b"".join(entry for _ in range(600))
-    path.write_bytes(content[:tracks] + ((1 << 56) | len(many)).to_bytes(8, "big") + many + content[tracks + width + length :])
+    path.write_bytes(
+        content[:tracks] + ((1 << 56) | len(many)).to_bytes(8, "big") + many + content[tracks + width + length :]
+    )
     refusal(path)
 
 
@@ -128,7 +136,9 @@ def test_size_that_grows_on_the_way_is_stopped_before_it_is_decoded(tmp_path, mo
         list(read_frames(probe(both)))
 
 
-@pytest.mark.parametrize(("width", "height"), [(20000, 100), (16384, 16384), (100_000, 100_000), (2**31 - 1, 2**31 - 1)])
+@pytest.mark.parametrize(
+    ("width", "height"), [(20000, 100), (16384, 16384), (100_000, 100_000), (2**31 - 1, 2**31 - 1)]
+)
 def test_picture_that_declares_too_much_is_refused(tmp_path, width, height):
     assert f"{width}x{height}" in refusal(png(tmp_path / "a.png", width, height), load) or width * height > 2**27
 

@@ -142,7 +142,7 @@ def test_all_frames_come_in_order(whole):
 def test_late_range_is_not_decoded_from_the_start(tmp_path):
     """With a broken first frame, a range after the second key frame still reads."""
     path = make_clip(tmp_path / "a.mp4", width=320, height=240, frames=40)
-    clip = probe(path)
+    clip = replace(probe(path), identity=None)  # that it changed would be said first
     good = list(read_frames(clip))
     damage(path, number=0)
     assert np.array_equal(next(read_frames(clip, 30)), good[30])
@@ -164,7 +164,7 @@ def damage(path, number: int) -> None:
 def test_damaged_frame_is_named(tmp_path, number):
     options = {"x264-params": "bframes=0:keyint=100:threads=1"}
     path = make_clip(tmp_path / "a.mp4", width=160, height=128, frames=40, options=options)
-    clip = probe(path)
+    clip = replace(probe(path), identity=None)
     damage(path, number)
     given_frames = []
     with pytest.raises(InputError, match=f"frame {number} ") as refused:
@@ -181,7 +181,7 @@ def test_dropped_frame_is_named(tmp_path, codec):
         else {"x265-params": "log-level=none:bframes=0:keyint=8"}
     )
     path = make_clip(tmp_path / "a.mp4", frames=40, codec=codec, options=options)
-    clip = probe(path)
+    clip = replace(probe(path), identity=None)
     with av.open(str(path)) as container:
         packet = [packet for packet in container.demux(video=0) if packet.size][20]
     data = bytearray(path.read_bytes())
@@ -194,7 +194,7 @@ def test_dropped_frame_is_named(tmp_path, codec):
 
 def test_a_file_with_fewer_frames_than_counted_is_refused(tmp_path):
     path = make_clip(tmp_path / "a.mp4", frames=20)
-    clip = probe(path)
+    clip = replace(probe(path), identity=None)
     make_clip(path, frames=12)
     with pytest.raises(InputError, match="ends before frame 12 of 20"):
         list(read_frames(clip))

@@ -22,7 +22,6 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from venhancer import errors
 from venhancer.errors import InputError, SettingsError, VEnhancerError
 from venhancer.media.limits import VARIABLE, Limits, read_limits
 from venhancer.media.probe import ClipInfo, probe
@@ -44,8 +43,7 @@ def inspect(path: Path) -> ClipInfo:
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             timeout=seconds,
             check=False,
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
@@ -58,9 +56,7 @@ def inspect(path: Path) -> ClipInfo:
         raise InputError(_too_long(path, seconds))
     if done.returncode < 0:
         what = signal.Signals(-done.returncode).name
-        raise InputError(
-            f"{path} makes the decoder crash ({what}); it is damaged or hostile: copy it again or leave it"
-        )
+        raise InputError(f"{path} crashes the decoder ({what}); it is damaged or hostile: copy it again or leave it")
     return _read_answer(done.stdout, done.stderr, path)
 
 
@@ -79,7 +75,7 @@ def _read_answer(answer: bytes, complaints: bytes, path: Path) -> ClipInfo:
         told = json.loads(answer)
         if "error" in told:
             known = {kind.__name__: kind for kind in (InputError, SettingsError)}
-            failure: VEnhancerError = known[told["error"]](" ".join(str(told["message"]).split("\n")))
+            failure: VEnhancerError = known[told["error"]](str(told["message"]))
         else:
             return _value(ClipInfo, {**told["clip"], "path": os.fspath(path)})
     except (ValueError, TypeError, KeyError) as error:
@@ -94,31 +90,34 @@ def _value(hint: Any, told: Any) -> Any:  # noqa: ANN401 - any field of a descri
     Raises:
         TypeError: it is no such value, or nothing here knows how to read that type.
     """
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        if told is None and NoneType in arguments:
-            return None
-        (hint,) = [argument for argument in arguments if argument is not NoneType]
-        return _value(hint, told)
-    if origin is Literal and told in arguments:
-        return told
-    if origin is tuple and isinstance(told, list):
-        kinds = arguments[:1] * len(told) if arguments[-1] is Ellipsis else arguments
-        return tuple(_value(kind, part) for kind, part in zip(kinds, told, strict=True))
-    if origin in (dict, Mapping) and isinstance(told, dict):
-        return {_value(arguments[0], name): _value(arguments[1], part) for name, part in told.items()}
-    if isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields") and isinstance(told, list):
-        hints = get_type_hints(hint)
-        return hint(*(_value(hints[name], part) for name, part in zip(hint._fields, told, strict=True)))
-    if is_dataclass(hint) and isinstance(hint, type) and isinstance(told, dict):
-        hints = get_type_hints(hint)
-        return hint(**{name: _value(hints[name], part) for name, part in told.items()})
+    arguments = get_args(hint)
+    match get_origin(hint), told:
+        case (None, dict()) if is_dataclass(hint):
+            hints = get_type_hints(hint)
+            return hint(**{name: _value(hints[name], part) for name, part in told.items()})
+        case None, list():  # a named tuple
+            kinds = get_type_hints(hint).values()
+            return hint(*(_value(kind, part) for kind, part in zip(kinds, told, strict=True)))
+        case (origin, _) if origin in (Union, UnionType):
+            (kind,) = [argument for argument in arguments if argument is not NoneType]
+            return None if told is None else _value(kind, told)
+        case origin, list() if origin is tuple:
+            kinds = arguments[:1] * len(told) if arguments[-1] is Ellipsis else arguments
+            return tuple(_value(kind, part) for kind, part in zip(kinds, told, strict=True))
+        case origin, dict() if issubclass(origin, Mapping):
+            return {_value(arguments[0], name): _value(arguments[1], part) for name, part in told.items()}
+    return _scalar(hint, told)
+
+
+def _scalar(hint: Any, told: Any) -> Any:  # noqa: ANN401 - likewise
     if hint in (Path, Fraction) and isinstance(told, str):
         return hint(told)
     if hint in (str, int, bool) and type(told) is hint:
         return told
     if hint is float and type(told) in (int, float):
         return float(told)
+    if get_origin(hint) is Literal and told in get_args(hint):
+        return told
     raise TypeError(f"{told!r} is no {hint}")
 
 
@@ -168,7 +167,7 @@ def _answer(path: Path) -> Mapping[str, object]:
     except MemoryError:
         most = f"{read_limits().probe_memory} GiB"
         message = f"{path} needs more than {most} to look at; it is damaged or hostile: copy it again or leave it"
-        return {"error": errors.InputError.__name__, "message": message}
+        return {"error": InputError.__name__, "message": message}
 
 
 def main() -> None:

@@ -34,97 +34,12 @@ MOV, MATROSKA = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"
 ONE_FRAME_A_PACKET = ("av1", "dnxhd", "ffv1", "h264", "hevc", "mjpeg", "prores", "vp9")
 MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
 CLOSED = {"protocol_whitelist": "none", "format_whitelist": CONTAINERS, "max_streams": str(STREAMS_OF_LIBAV)}
-CODECS = tuple(  # what cameras, editors and generators write; libav decodes hundreds more, seldom tried by anybody
-    [
-        "aic",
-        "apng",
-        "asv1",
-        "asv2",
-        "av1",
-        "bmp",
-        "cfhd",
-        "cinepak",
-        "dirac",
-        "dnxhd",
-        "dvvideo",
-        "dxv",
-        "ffv1",
-        "ffvhuff",
-        "flashsv",
-        "flashsv2",
-        "flv1",
-        "gif",
-        "h261",
-        "h263",
-        "h263i",
-        "h263p",
-        "h264",
-        "hap",
-        "hevc",
-        "huffyuv",
-        "hymt",
-        "jpeg2000",
-        "jpegls",
-        "lagarith",
-        "magicyuv",
-        "mjpeg",
-        "mjpegb",
-        "mpeg1video",
-        "mpeg2video",
-        "mpeg4",
-        "msmpeg4v1",
-        "msmpeg4v2",
-        "msmpeg4v3",
-        "msrle",
-        "msvideo1",
-        "mszh",
-        "notchlc",
-        "pcx",
-        "png",
-        "ppm",
-        "prores",
-        "prores_raw",
-        "qtrle",
-        "r10k",
-        "r210",
-        "rawvideo",
-        "rpza",
-        "sheervideo",
-        "smc",
-        "snow",
-        "speedhq",
-        "svq1",
-        "svq3",
-        "targa",
-        "theora",
-        "tiff",
-        "tscc",
-        "tscc2",
-        "utvideo",
-        "v210",
-        "v210x",
-        "v308",
-        "v408",
-        "v410",
-        "vc1",
-        "vp3",
-        "vp4",
-        "vp5",
-        "vp6",
-        "vp6a",
-        "vp6f",
-        "vp7",
-        "vp8",
-        "vp9",
-        "vvc",
-        "webp",
-        "wmv1",
-        "wmv2",
-        "wmv3",
-        "y41p",
-        "yuv4",
-        "zlib",
-    ]
+CODECS = (  # what cameras, editors and generators write; libav decodes hundreds more, seldom tried by anybody
+    "aic apng asv1 asv2 av1 bmp cfhd cinepak dirac dnxhd dvvideo dxv ffv1 ffvhuff flashsv flashsv2 flv1 gif h261 "
+    "h263 h263i h263p h264 hap hevc huffyuv hymt jpeg2000 jpegls lagarith magicyuv mjpeg mjpegb mpeg1video "
+    "mpeg2video mpeg4 msmpeg4v1 msmpeg4v2 msmpeg4v3 msrle msvideo1 mszh notchlc pcx png ppm prores prores_raw "
+    "qtrle r10k r210 rawvideo rpza sheervideo smc snow speedhq svq1 svq3 targa theora tiff tscc tscc2 utvideo "
+    "v210 v210x v308 v408 v410 vc1 vp3 vp4 vp5 vp6 vp6a vp6f vp7 vp8 vp9 vvc webp wmv1 wmv2 wmv3 y41p yuv4 zlib"
 )
 BUFFER = 1 << 18  # bytes asked of the file at a time
 PICTURES = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
@@ -298,7 +213,7 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     if not streams:
         raise InputError(f"{path} holds no video stream; give a file with moving pictures")
     stream, context = streams[0], streams[0].codec_context
-    if context is None or context.codec.canonical_name not in CODECS:
+    if context is None or context.codec.canonical_name not in CODECS.split():
         raise InputError(f"{path} uses a video codec that cannot be decoded here; convert it to H.264 first")
     limits = read_limits()
     limits.check_size(stream.width, stream.height, path)
