@@ -280,10 +280,10 @@ def test_nothing_else_in_the_package_opens_files_of_users():
             if name in OPENERS and not is_writing:
                 found.setdefault(str(file.relative_to(root)), []).append(name)
     assert found.pop("media/source.py") == ["av.open", "Image.open"]
-    assert found.pop("training/damage.py") == ["Image.open"]  # of bytes that it encoded a line before
-    assert found == {}
+    assert {file: names for file, names in found.items() if names != WRITTEN_BY_ITSELF.get(file)} == {}
 
 
+WRITTEN_BY_ITSELF = {"training/damage.py": ["Image.open"], "media/assemble.py": ["av.open"]}
 OPENERS = {
     "av.open", "av.container.open", "Image.open", "open_image", "cv2.imread", "cv2.imreadmulti", "cv2.imdecode",
     "cv2.imdecodemulti", "cv2.imdecodeanimation", "cv2.imreadanimation", "cv2.VideoCapture", "imageio.imread",
