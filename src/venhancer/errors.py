@@ -19,3 +19,7 @@ class WeightsError(VEnhancerError):
 
 class JobFailed(VEnhancerError):  # noqa: N818 - it names what happened, not what is wrong
     """Work that began correctly could not be finished."""
+
+
+class Stopped(KeyboardInterrupt):  # noqa: N818 - nothing is wrong
+    """Ctrl-C, or the wish to stop, once all that is finished is safe; the message says what is kept and what to do."""

@@ -1,0 +1,105 @@
+"""What a result depends on, as values that can be kept and compared: the input, the settings, the model, the versions.
+
+Unfinished work is gone on with only if all of them are what they were; `differences` says in words which are not.
+Files are told by their content, so that a copy under another name is the same input. No torch.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from venhancer.errors import InputError
+from venhancer.media.source import failures_as
+from venhancer.settings import EnhanceSettings
+
+Origin = Mapping[str, Any]
+"""Values of JSON by what they are, in words."""
+
+PACKAGES = ("venhancer", "torch", "diffusers", "transformers", "av")
+"""Versions of these change frames, or how they are written."""
+
+WHOLE_BYTES = 64 * 2**20
+SPOTS, SPOT_BYTES = 256, 2**16
+
+
+def origin_of(source: Path, settings: EnhanceSettings, model: Path | None) -> dict[str, Any]:
+    """Return what the result of enhancing a file depends on, as far as it is known before a model is loaded.
+
+    Args:
+        source: the clip: a file, or a folder of pictures.
+        settings: what is asked for.
+        model: the model's folder; None while there is none yet.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    chosen = settings.model_dump(mode="json", exclude={"model"})
+    return {
+        "input": fingerprint(source),
+        **({"model": fingerprint(model)} if model is not None else {}),
+        **{name.replace("_", " "): value for name, value in chosen.items()},
+        **{f"version of {package}": version(package) for package in PACKAGES},
+    }
+
+
+def differences(then: Origin, now: Origin) -> list[str]:
+    """Return in words what of `now` is not as it was; what is known of one of them only is not compared."""
+    return [_difference(name, then[name], now[name]) for name in then if name in now and then[name] != now[name]]
+
+
+def fingerprint(path: Path) -> str:
+    """Return what tells a file's content, or that of all files in a folder, from any other.
+
+    Files of up to 64 MiB are read whole. Of larger ones, size, time of change and 256 spots from first to last are
+    looked at, which takes a moment however large they are.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    with failures_as(InputError, f"{path} cannot be read; check the path and its permissions"):
+        if path.is_dir():
+            files = sorted(file for file in path.rglob("*") if file.is_file() and not _is_hidden(file, path))
+            return _digest(part for file in files for part in (str(file.relative_to(path)).encode(), _content(file)))
+        return _content(path).hex()
+
+
+def _content(path: Path) -> bytes:
+    """Return the digest of a file's content."""
+    state = path.stat()
+    with path.open("rb") as file:
+        if state.st_size <= WHOLE_BYTES:
+            return hashlib.file_digest(file, _hash).digest()
+        digest = _hash()
+        digest.update(f"{state.st_size} {state.st_mtime_ns}".encode())
+        for spot in range(SPOTS):
+            file.seek((state.st_size - SPOT_BYTES) * spot // (SPOTS - 1))
+            digest.update(file.read(SPOT_BYTES))
+    return digest.digest()
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    digest = _hash()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()
+
+
+def _hash() -> "hashlib.blake2b":
+    return hashlib.blake2b(digest_size=16)
+
+
+def _is_hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
+
+
+def _difference(name: str, then: object, now: object) -> str:
+    if name in {"input", "model"}:
+        return f"the {name} was another"
+    return f"{name} {_shown(then)} then and {_shown(now)} now"
+
+
+def _shown(value: object) -> str:
+    text = "none" if value in (None, "") else "x".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,42 @@
+"""Being told to stop: the first Ctrl-C is a wish that is granted at the next good moment, a second ends work at once."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class StopRequest:
+    """Whether somebody asked the work to stop."""
+
+    def __init__(self) -> None:
+        self.was_made = False
+
+
+@contextmanager
+def stop_requests(told: Callable[[str], None], wishes: tuple[signal.Signals, ...]) -> Iterator[StopRequest]:
+    """Give the request that signals make within the block; outside the main thread there are no signals.
+
+    Args:
+        told: is told, once, the name of the signal that asked.
+        wishes: signals that ask. After one of them came, Ctrl-C does again what it did before the block.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = {number: signal.getsignal(number) for number in (*wishes, signal.SIGINT)}
+
+    def ask(number: int, _: FrameType | None) -> None:
+        request.was_made = True
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
+        told(signal.Signals(number).name)
+
+    for number in wishes:
+        signal.signal(number, ask)
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

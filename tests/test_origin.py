@@ -1,0 +1,74 @@
+"""What a result depends on: told by content, whole or by spots, and named where it differs."""
+
+import os
+
+import pytest
+
+from venhancer.errors import InputError
+from venhancer.origin import SPOT_BYTES, WHOLE_BYTES, differences, fingerprint, origin_of
+from venhancer.settings import EnhanceSettings
+
+
+def test_small_files_are_told_by_content_alone(tmp_path):
+    one, other = tmp_path / "one.mp4", tmp_path / "other.mp4"
+    one.write_bytes(b"a" * 1000)
+    other.write_bytes(b"a" * 1000)
+    os.utime(other, (1, 1))
+    assert fingerprint(one) == fingerprint(other)
+    other.write_bytes(b"a" * 999 + b"b")
+    assert fingerprint(one) != fingerprint(other)
+
+
+def test_large_files_are_told_by_size_time_and_spots(tmp_path):
+    film = tmp_path / "film.mkv"
+    with film.open("wb") as file:
+        file.truncate(WHOLE_BYTES * 8)  # sparse: it takes no room
+    os.utime(film, (1, 1))
+    before = fingerprint(film)
+    for place in (0, film.stat().st_size - 1, (film.stat().st_size - SPOT_BYTES) * 100 // 255):
+        with film.open("r+b") as file:
+            file.seek(place)
+            file.write(b"x")
+        os.utime(film, (1, 1))
+        assert fingerprint(film) != before, place
+        with film.open("r+b") as file:
+            file.seek(place)
+            file.write(b"\0")
+        os.utime(film, (1, 1))
+        assert fingerprint(film) == before, place
+    os.utime(film, (2, 2))
+    assert fingerprint(film) != before
+
+
+def test_folders_are_told_by_names_and_contents_but_not_by_hidden_files(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "1.png").write_bytes(b"one")
+    before = fingerprint(tmp_path)
+    (tmp_path / ".thumbnails").write_bytes(b"made by a viewer")
+    assert fingerprint(tmp_path) == before
+    (tmp_path / "deep" / "1.png").rename(tmp_path / "deep" / "2.png")
+    assert fingerprint(tmp_path) != before
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(InputError, match="cannot be read; check the path"):
+        fingerprint(tmp_path / "none.mp4")
+
+
+def test_an_origin_names_all_that_a_result_depends_on(tmp_path):
+    source, model = tmp_path / "in.mp4", tmp_path / "model"
+    source.write_bytes(b"clip")
+    model.mkdir()
+    (model / "model_index.json").write_text("{}")
+    then = origin_of(source, EnhanceSettings(), model)
+    assert {"input", "model", "scale", "noise augmentation", "version of venhancer", "version of av"} <= then.keys()
+    assert differences(then, origin_of(source, EnhanceSettings(), model)) == []
+    assert differences(then, origin_of(source, EnhanceSettings(), None)) == []
+    (model / "model_index.json").write_text("{ }")
+    now = origin_of(source, EnhanceSettings(size=(64, 48), prompt="x" * 90, seed=3), model)
+    assert differences(then, now) == [
+        "the model was another",
+        "size none then and 64x48 now",
+        f"prompt none then and {'x' * 37}... now",
+        "seed 0 then and 3 now",
+    ]
