@@ -6,7 +6,7 @@ import pytest
 
 from venhancer.errors import InputError
 from venhancer.origin import SPOT_BYTES, WHOLE_BYTES, differences, fingerprint, origin_of
-from venhancer.settings import EnhanceSettings
+from venhancer.settings import parse_settings
 
 
 def test_small_files_are_told_by_content_alone(tmp_path):
@@ -60,12 +60,12 @@ def test_an_origin_names_all_that_a_result_depends_on(tmp_path):
     source.write_bytes(b"clip")
     model.mkdir()
     (model / "model_index.json").write_text("{}")
-    then = origin_of(source, EnhanceSettings(), model)
+    then = origin_of(source, parse_settings(), model)
     assert {"input", "model", "scale", "noise augmentation", "version of venhancer", "version of av"} <= then.keys()
-    assert differences(then, origin_of(source, EnhanceSettings(), model)) == []
-    assert differences(then, origin_of(source, EnhanceSettings(), None)) == []
+    assert differences(then, origin_of(source, parse_settings(), model)) == []
+    assert differences(then, origin_of(source, parse_settings(), None)) == []
     (model / "model_index.json").write_text("{ }")
-    now = origin_of(source, EnhanceSettings(size=(64, 48), prompt="x" * 90, seed=3), model)
+    now = origin_of(source, parse_settings(size="64x48", prompt="x" * 90, seed=3), model)
     assert differences(then, now) == [
         "the model was another",
         "size none then and 64x48 now",

@@ -21,5 +21,5 @@ class JobFailed(VEnhancerError):  # noqa: N818 - it names what happened, not wha
     """Work that began correctly could not be finished."""
 
 
-class Stopped(KeyboardInterrupt):  # noqa: N818 - nothing is wrong
+class Stopped(KeyboardInterrupt):
     """Ctrl-C, or the wish to stop, once all that is finished is safe; the message says what is kept and what to do."""

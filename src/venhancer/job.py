@@ -1,7 +1,7 @@
 """The work on one target, kept beside it until the target is whole: a run that stops can be gone on with.
 
 `open_job` takes up the work there is, or begins it; each finished segment is handed to `Job.keep`, and at the end
-`Job.publish` moves the result into place. Where what lies in the folder is told in `venhancer.work`. No torch at import.
+`Job.publish` moves the result into place. What lies in the folder is told in `venhancer.work`. No torch at import.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,8 +13,8 @@ from filelock import FileLock, Timeout
 
 from venhancer.durable import flush_to_disk, write_durably
 from venhancer.errors import InputError, JobFailed, Stopped
-from venhancer.origin import Origin, differences
 from venhancer.media.source import failures_as
+from venhancer.origin import Origin, differences
 from venhancer.work import (
     LOCK,
     MANIFEST,
@@ -205,7 +205,8 @@ def open_job(
     """
     find_work(target)  # before anything is written into a folder that is not ours
     with _locked(target):
-        job, is_new = _choose(target, Manifest(origin=dict(origin), decided=dict(decided or {}), frames=frames), restart)
+        fresh = Manifest(origin=dict(origin), decided=dict(decided or {}), frames=frames)
+        job, is_new = _choose(target, fresh, restart=restart)
         try:
             job.begin() if is_new else job.take_up()
             yield job
@@ -220,7 +221,7 @@ def open_job(
                 job.discard()
 
 
-def _choose(target: Path, fresh: Manifest, restart: bool) -> tuple[Job, bool]:
+def _choose(target: Path, fresh: Manifest, *, restart: bool) -> tuple[Job, bool]:
     """Return the job to do, and whether it begins."""
     work = None if restart else find_work(target)
     if work is None or (work.is_published(target) and differences(work.origin, fresh.origin)):

@@ -1,4 +1,4 @@
-"""Being told to stop: the first Ctrl-C is a wish that is granted at the next good moment, a second ends work at once."""
+"""Being told to stop: the first Ctrl-C is a wish, granted at the next good moment; a second ends the work at once."""
 
 import signal
 import threading

@@ -14,8 +14,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from venhancer.errors import InputError
-from venhancer.origin import Origin, differences
 from venhancer.media.source import failures_as
+from venhancer.origin import Origin, differences
 
 MANIFEST, LOCK = "manifest.json", "lock"
 MADE_HERE = ("segment_", "carry_", "unfinished", "result", ".")
@@ -125,8 +125,8 @@ def refuse_other_work(target: Path, work: Manifest, origin: Origin) -> None:
     """
     if differing := differences(work.origin, origin):
         raise InputError(
-            f"{work_folder(target)} holds work that was begun differently ({'; '.join(differing)}); repeat that command "
-            "to go on with it, or pass --restart to discard it"
+            f"{work_folder(target)} holds work that was begun differently ({'; '.join(differing)}); repeat that "
+            "command to go on with it, or pass --restart to discard it"
         )
 
 
