@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from venhancer.enhance import read_inputs
 from venhancer.media.probe import probe
+from venhancer.media.reader import FrameReader
 from venhancer.plan import make_plan
 from venhancer.settings import parse_settings
 from venhancer.weights import load_pipeline
@@ -31,7 +31,8 @@ def main() -> None:
     prompts = pipeline.project_prompts([plan.sampling.prompt, plan.sampling.negative_prompt])
     carried = None
     for segment in plan.segments:
-        frames = list(read_inputs(clip, plan.inputs_behind(pipeline.encoded_frames(plan, segment))))
+        with FrameReader(clip) as reader:
+            frames = list(reader.read(plan.inputs_behind(pipeline.encoded_frames(plan, segment))))
         marks = [time.perf_counter()]
         conditions = pipeline.encode(frames, plan, segment)
         marks.append(time.perf_counter())

@@ -152,10 +152,10 @@ def test_a_run_killed_before_it_began_leaves_nothing_in_the_way(target):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"input": "abd"}, "the input was another"),
+        ({"input": "abd"}, "another input"),
         ({"scale": 2.0}, "scale 4.0 then and 2.0 now"),
         ({"version of torch": "2.10"}, "version of torch 2.9 then and 2.10 now"),
-        ({"scale": None, "input": ""}, "the input was another; scale 4.0 then and none now"),
+        ({"scale": None, "input": ""}, "another input; scale 4.0 then and none now"),
     ],
 )
 def test_other_work_is_refused_in_one_line(target, change, said):
@@ -322,7 +322,9 @@ def test_the_second_of_two_runs_is_refused_and_a_killed_one_blocks_nothing(targe
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
-    with pytest.raises(InputError, match=r"n.part cannot be read; check its name and its permissions \(File name too long"):
+    with pytest.raises(
+        InputError, match=r"n.part cannot be read; check its name .*\(File name too long"
+    ):
         opened(tmp_path / ("n" * 253))
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"out.mp4.part cannot be"):

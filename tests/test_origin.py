@@ -1,10 +1,12 @@
 """What a result depends on: told by content, whole or by spots, and named where it differs."""
 
 import os
+import shutil
 
 import pytest
 
 from venhancer.errors import InputError
+from venhancer.model_folders import find_model
 from venhancer.origin import SPOT_BYTES, WHOLE_BYTES, differences, fingerprint, origin_of
 from venhancer.settings import parse_settings
 
@@ -60,15 +62,28 @@ def test_an_origin_names_all_that_a_result_depends_on(tmp_path):
     source.write_bytes(b"clip")
     model.mkdir()
     (model / "model_index.json").write_text("{}")
-    then = origin_of(source, parse_settings(), model)
+    then = origin_of(source, parse_settings(model=str(model)))
     assert {"input", "model", "scale", "noise augmentation", "version of venhancer", "version of av"} <= then.keys()
-    assert differences(then, origin_of(source, parse_settings(), model)) == []
-    assert differences(then, origin_of(source, parse_settings(), None)) == []
+    assert differences(then, origin_of(source, parse_settings(model=str(model)))) == []
     (model / "model_index.json").write_text("{ }")
-    now = origin_of(source, parse_settings(size="64x48", prompt="x" * 90, seed=3), model)
+    now = origin_of(source, parse_settings(model=str(model), size="64x48", prompt="x" * 90, seed=3))
     assert differences(then, now) == [
-        "the model was another",
+        "another model",
         "size none then and 64x48 now",
         f"prompt none then and {'x' * 37}... now",
         "seed 0 then and 3 now",
     ]
+
+
+def test_a_model_counts_by_its_files_and_not_by_where_they_lie(tmp_path):
+    source = tmp_path / "in.mp4"
+    source.write_bytes(b"clip")
+    copy = shutil.copytree(find_model("nano"), tmp_path / "copy")
+    assert differences(origin_of(source, parse_settings()), origin_of(source, parse_settings(model=str(copy)))) == []
+
+
+def test_a_model_that_is_not_there_yet_is_left_open(tmp_path, monkeypatch):
+    monkeypatch.setenv("VENHANCER_CACHE", str(tmp_path))
+    source = tmp_path / "in.mp4"
+    source.write_bytes(b"clip")
+    assert "model" not in origin_of(source, parse_settings(model="v2"))

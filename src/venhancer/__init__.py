@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 from venhancer.errors import InputError, JobFailed, SettingsError, VEnhancerError, WeightsError
 
 if TYPE_CHECKING:
-    from venhancer.enhance import EnhanceReport, enhance_video, plan_video
+    from venhancer.enhance import enhance_video, plan_video
     from venhancer.pipeline import VEnhancerPipeline
+    from venhancer.report import EnhanceReport
     from venhancer.settings import EnhanceSettings
     from venhancer.weights import load_pipeline
 
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "EnhanceReport": "enhance",
+    "EnhanceReport": "report",
     "EnhanceSettings": "settings",
     "VEnhancerPipeline": "pipeline",
     "enhance_video": "enhance",

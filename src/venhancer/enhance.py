@@ -1,81 +1,57 @@
 """A video file in, an enhanced video file out: the page to read first.
 
-Everything is decided in the plan; the pipeline turns frames into frames, a segment at a time; media reads and writes.
+Everything is decided in the plan; the pipeline turns frames into frames, a segment at a time; media reads and writes;
+the job keeps each finished segment beside the target, so that a run that stops, however it stops, can be gone on with.
 Either the whole result appears at `target` or nothing does.
 """
 
-import json
-import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from venhancer.media.clip import ClipInfo
+from venhancer.errors import InputError, Stopped
+from venhancer.job import Job, open_job
+from venhancer.media.assemble import SEGMENT_SUFFIX, assemble
 from venhancer.media.encoders import Encoding, choose_encoding
 from venhancer.media.isolation import inspect
-from venhancer.media.reader import Frame, read_frames
+from venhancer.media.reader import FrameReader
 from venhancer.media.sound import audio_plan
-from venhancer.media.writer import Writing, check_target, write_video
+from venhancer.media.writer import Writing, check_target, write_segment
+from venhancer.origin import fingerprint, origin_of
 from venhancer.plan import EnhancePlan, make_plan
 from venhancer.progress import SILENT, Progress
+from venhancer.report import EnhanceReport
 from venhancer.settings import EnhanceSettings
 from venhancer.traits import load_traits
+from venhancer.work import find_work, refuse_other_work
 
 if TYPE_CHECKING:
     import venhancer.pipeline  # named, not loaded: planning must not wait for torch
 
-PACKAGES = ("venhancer", "torch", "diffusers", "transformers", "av")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnhanceReport:
-    """What was done.
-
-    Args:
-        plan: what was planned, which is what was done.
-        target: the file written.
-        seconds: it took, reading and writing included.
-        device: it ran on, as torch names it.
-        dtype: number format of the networks.
-    """
-
-    plan: EnhancePlan
-    target: Path
-    seconds: float
-    device: str
-    dtype: str
-
-    def to_json(self) -> Mapping[str, object]:
-        """Return the report as JSON values: plan, timing, versions."""
-        return {
-            "target": str(self.target),
-            "plan": self.plan.to_json(),
-            "seconds": round(self.seconds, 2),
-            "seconds_per_frame": round(self.seconds / self.plan.frames, 3),
-            "device": self.device,
-            "dtype": self.dtype,
-            "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-        }
-
-    def save(self, path: Path) -> Path:
-        """Write the report as JSON."""
-        path.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
-        return path
-
-
-def plan_video(source: Path, settings: EnhanceSettings) -> EnhancePlan:
+def plan_video(
+    source: Path, settings: EnhanceSettings, target: Path | None = None, *, restart: bool = False
+) -> EnhancePlan:
     """Return what `enhance_video` would do; loads no model.
 
+    Args:
+        source: any video file.
+        settings: what is asked for.
+        target: the file to write; unfinished work on it is gone on with as it was planned.
+        restart: such work will be discarded.
+
     Raises:
-        InputError: the clip cannot be used.
+        InputError: the clip cannot be used, or the work on the target is of something else.
         SettingsError: the settings cannot be met for this clip and model.
         WeightsError: the model is not there.
     """
-    return make_plan(inspect(source), settings, load_traits(settings.model))
+    work = None if target is None or restart else find_work(target)
+    traits = load_traits(settings.model)
+    if target is not None and work is not None and not work.is_published(target):
+        refuse_other_work(target, work, origin_of(source, settings))
+    return make_plan(inspect(source), settings, traits)
 
 
 def enhance_video(
@@ -85,9 +61,13 @@ def enhance_video(
     settings: EnhanceSettings,
     *,
     overwrite: bool = False,
+    restart: bool = False,
+    stop: Callable[[], bool] = lambda: False,
     progress: Progress = SILENT,
 ) -> EnhanceReport:
     """Enhance one video file in space and time and write the result to `target`.
+
+    Work that an earlier call with the same arguments left unfinished beside the target is gone on with.
 
     Args:
         source: any video file.
@@ -95,16 +75,22 @@ def enhance_video(
         pipeline: the model, loaded; `settings.model` is not looked at.
         settings: what is asked for.
         overwrite: replace `target` if it is there.
+        restart: discard unfinished work and begin anew.
+        stop: asked after each segment whether to stop there.
         progress: told of every evaluation of the networks.
 
     Raises:
-        InputError: the source cannot be used, or the target cannot be written.
+        InputError: the source cannot be used, the target cannot be written, or there is other work on it.
         SettingsError: the settings cannot be met for this clip and model.
-        JobFailed: writing failed half-way; nothing is left.
+        JobFailed: writing failed half-way; finished segments are kept, and the message says where.
+        Stopped: `stop` or Ctrl-C said so; likewise.
     """
-    check_target(target, source, codec=settings.codec, overwrite=overwrite)
-    plan = make_plan(inspect(source), settings, pipeline.traits)
-    return enhance_as_planned(plan, target, pipeline, progress=progress)
+    settings = settings.model_copy(update={"model": pipeline.traits.name})
+    check_target(target, source, codec=settings.codec, overwrite=overwrite or is_finished(target))
+    plan = plan_video(source, settings, target, restart=restart)
+    return enhance_as_planned(
+        plan, target, pipeline, overwrite=overwrite, restart=restart, stop=stop, progress=progress
+    )
 
 
 def enhance_as_planned(
@@ -112,29 +98,56 @@ def enhance_as_planned(
     target: Path,
     pipeline: "venhancer.pipeline.VEnhancerPipeline",
     *,
+    overwrite: bool = False,
+    restart: bool = False,
+    stop: Callable[[], bool] = lambda: False,
     progress: Progress = SILENT,
 ) -> EnhanceReport:
-    """Carry out a plan and write the result to `target`, replacing it; see `enhance_video`."""
+    """Carry out a plan and write the result to `target`; see `enhance_video`."""
     started = time.monotonic()
-    writing = writing_of(plan, target)
-    read = partial(read_inputs, plan.clip)  # file   -> frames
-    frames = pipeline.enhance(plan, read, progress=progress)  # frames -> latents -> denoised -> frames
-    write_video(target, frames, writing, sound_from=plan.clip)  # frames -> file
-    return EnhanceReport(
-        plan=plan,
-        target=target,
-        seconds=time.monotonic() - started,
-        device=str(pipeline.device),
-        dtype=str(pipeline.unet.dtype).removeprefix("torch."),
-    )
+    device, dtype = str(pipeline.device), str(pipeline.unet.dtype).removeprefix("torch.")
+    origin = origin_of(plan.clip.path, plan.settings) | {"weights": pipeline.fingerprint(), "device": device}
+    with open_job(target, origin, frames=plan.frames, restart=restart) as job:
+        before = job.manifest.finished_frames
+        if not job.is_published:
+            _make_segments(job, plan, pipeline, stop, progress)
+            _refuse_changed_input(job, plan)
+            assemble(job.result, job.segments, writing_of(plan, target), plan.clip)  # segments, sound and all else -> file
+            job.publish(overwrite=overwrite)
+    seconds = time.monotonic() - started
+    return EnhanceReport(plan=plan, target=target, seconds=seconds, frames_before=before, device=device, dtype=dtype)
 
 
-def read_inputs(clip: ClipInfo, inputs: Sequence[int]) -> Iterator[Frame]:
-    """Yield the input frames of these numbers."""
-    wanted = set(inputs)
-    for number, frame in enumerate(read_frames(clip, inputs[0], inputs[-1] + 1), start=inputs[0]):
-        if number in wanted:
-            yield frame
+def _make_segments(
+    job: Job,
+    plan: EnhancePlan,
+    pipeline: "venhancer.pipeline.VEnhancerPipeline",
+    stop: Callable[[], bool],
+    progress: Progress,
+) -> None:
+    """Make the segments that are not finished yet."""
+    writing, path = writing_of(plan, job.target), job.unfinished(SEGMENT_SUFFIX)
+    with FrameReader(plan.clip, keep=plan.sampling.window_frames) as reader:  # file -> frames
+        segments = pipeline.enhance_segments(
+            plan, reader.read, first=job.finished, carry=job.carry(), progress=progress
+        )  # frames -> latents -> denoised -> frames
+        for enhanced in segments:
+            write_segment(path, enhanced.frames, writing, called=job.target)  # frames -> file
+            job.keep(path, len(enhanced.segment.frames), enhanced.carry)
+            if stop() and job.finished < len(plan.segments):
+                raise Stopped
+
+
+def _refuse_changed_input(job: Job, plan: EnhancePlan) -> None:
+    """Raise if the source is not what it was when the work began."""
+    if fingerprint(plan.clip.path) != job.manifest.origin["input"]:
+        raise InputError(f"{plan.clip.path} was changed while it was read; leave it alone and pass --restart")
+
+
+def is_finished(target: Path) -> bool:
+    """Tell whether the target is there, whole, and a run only was ended before it had cleared its work away."""
+    work = find_work(target)
+    return work is not None and work.is_published(target)
 
 
 def encoding_of(plan: EnhancePlan, target: Path) -> Encoding:

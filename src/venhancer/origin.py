@@ -10,8 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from venhancer.errors import InputError
+from venhancer.errors import InputError, WeightsError
 from venhancer.media.source import failures_as
+from venhancer.model_folders import find_model
 from venhancer.settings import EnhanceSettings
 
 Origin = Mapping[str, Any]
@@ -24,13 +25,12 @@ WHOLE_BYTES = 64 * 2**20
 SPOTS, SPOT_BYTES = 256, 2**16
 
 
-def origin_of(source: Path, settings: EnhanceSettings, model: Path | None) -> dict[str, Any]:
+def origin_of(source: Path, settings: EnhanceSettings) -> dict[str, Any]:
     """Return what the result of enhancing a file depends on, as far as it is known before a model is loaded.
 
     Args:
         source: the clip: a file, or a folder of pictures.
-        settings: what is asked for.
-        model: the model's folder; None while there is none yet.
+        settings: what is asked for. The model counts by its files, wherever they lie.
 
     Raises:
         InputError: a file cannot be read.
@@ -38,7 +38,7 @@ def origin_of(source: Path, settings: EnhanceSettings, model: Path | None) -> di
     chosen = settings.model_dump(mode="json", exclude={"model"})
     return {
         "input": fingerprint(source),
-        **({"model": fingerprint(model)} if model is not None else {}),
+        **_model(settings.model),
         **{name.replace("_", " "): value for name, value in chosen.items()},
         **{f"version of {package}": version(package) for package in PACKAGES},
     }
@@ -63,6 +63,14 @@ def fingerprint(path: Path) -> str:
             files = sorted(file for file in path.rglob("*") if file.is_file() and not _is_hidden(file, path))
             return _digest(part for file in files for part in (str(file.relative_to(path)).encode(), _content(file)))
         return _content(path).hex()
+
+
+def _model(name: str) -> dict[str, str]:
+    """Return the fingerprint of a model's folder; nothing while the model has not been downloaded yet."""
+    try:
+        return {"model": fingerprint(find_model(name))}
+    except WeightsError:
+        return {}
 
 
 def _content(path: Path) -> bytes:
@@ -95,8 +103,8 @@ def _is_hidden(file: Path, folder: Path) -> bool:
 
 
 def _difference(name: str, then: object, now: object) -> str:
-    if name in {"input", "model"}:
-        return f"the {name} was another"
+    if name in {"input", "model", "weights"}:
+        return f"another {name}"
     return f"{name} {_shown(then)} then and {_shown(now)} now"
 
 

@@ -3,6 +3,7 @@
 `VEnhancerPipeline.enhance` is the whole path; the methods below it are its four steps, in order.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -122,6 +123,15 @@ class VEnhancerPipeline(DiffusionPipeline):
         if loaded_from is None:
             raise ValueError("this pipeline was not loaded: save it with save_pretrained and load the folder")
         return load_traits(str(loaded_from))
+
+    def fingerprint(self) -> str:
+        """Return what tells this model's weights, as they are now, from others: their names, and a few values of each."""
+        digest = hashlib.blake2b(digest_size=16)
+        for component in ("vae", "unet", "controlnet", "text_encoder"):
+            for name, values in getattr(self, component).state_dict().items():
+                few = values.flatten()[:: max(1, values.numel() // 64)].double().cpu().numpy()
+                digest.update(f"{component}.{name} {values.dtype} {tuple(values.shape)}".encode() + few.tobytes())
+        return digest.hexdigest()
 
     def __call__(
         self,

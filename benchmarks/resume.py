@@ -1,0 +1,138 @@
+"""Kill an enhancement again and again, let the same command go on, and compare what comes out in the end.
+
+Every run is a process of its own, ended by SIGKILL at a random moment (seeded) or, every fifth time, while the result
+is put together. Each job is gone on with until it is whole; then its frames and its sound must be those of a run
+that nobody disturbed, bit for bit, and nothing may be left beside it.
+
+Run: python benchmarks/resume.py [--kills 30] [--seed 0] [--folder FOLDER] [--output FILE]
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import av
+
+import venhancer.weights  # noqa: F401 - loaded here, once, so that each run begins at once
+from venhancer.cli import main as venhancer
+from venhancer.work import find_work, work_folder
+
+CLIP = Path(__file__).parents[1] / "examples" / "meadow_160x90_8fps.mp4"
+RESULTS = Path(__file__).parent / "results" / "resume.json"
+SETTINGS = "--scale 1 --fps 32 --window-frames 6 --window-overlap 2 --codec ffv1 --device cpu --quiet"
+
+
+def main() -> None:
+    """Kill, go on, compare, and write what happened."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    with TemporaryDirectory() as temporary:
+        result = measure(given.folder or Path(temporary), given.kills, random.Random(given.seed))
+    given.output.write_text(json.dumps({"seed": given.seed, **result}, indent=2) + "\n")
+    kills = result["kills"]
+    print(f"{len(kills)} kills over {result['jobs']} jobs, all results equal: {result['all_equal']}; wrote {given.output}")
+    sys.exit(0 if result["all_equal"] else 1)
+
+
+def measure(folder: Path, wanted: int, chance: random.Random) -> dict:
+    """Return every kill, and whether all results were those of the undisturbed run."""
+    whole = folder / "whole.mkv"
+    began = time.monotonic()
+    finish(start(whole))
+    seconds = time.monotonic() - began
+    expected, kills, equal, jobs = content(whole), [], [], 0
+    while len(kills) < wanted:
+        target = folder / f"out_{jobs}.mkv"
+        while not target.exists() and len(kills) < wanted:
+            is_at_end = len(kills) % 5 == 4
+            kills += kill_once(target, None if is_at_end else chance.uniform(0, seconds))
+        if not target.exists() or work_folder(target).exists():
+            finish(start(target, "--overwrite"))
+        equal.append(content(target) == expected and not work_folder(target).exists())
+        jobs += 1
+    return {
+        "frames": expected["frames"],
+        "seconds_undisturbed": round(seconds, 2),
+        "jobs": jobs,
+        "all_equal": all(equal),
+        "kills": kills,
+    }
+
+
+def start(target: Path, *flags: str) -> int:
+    """Start the command in a process of its own and return its number."""
+    sys.stdout.flush()
+    number = os.fork()
+    if number == 0:
+        try:
+            venhancer(["enhance", str(CLIP), str(target), *SETTINGS.split(), *flags])
+        except BaseException as error:  # noqa: BLE001 - this process ends here, whatever happened
+            print(f"a run ended by itself: {error!r}", file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
+    return number
+
+
+def finish(number: int) -> None:
+    """Wait for a run to end well."""
+    _, status = os.waitpid(number, 0)
+    if os.waitstatus_to_exitcode(status) != 0:
+        sys.exit("a run failed that nobody disturbed")
+
+
+def kill_once(target: Path, after: float | None) -> list[dict]:
+    """Start a run and kill it after so many seconds, None: while it puts the result together; return what was there."""
+    began, number = time.monotonic(), start(target)
+    while after is None or time.monotonic() - began < after:
+        ended, _ = os.waitpid(number, os.WNOHANG)
+        if ended:
+            return []  # it was faster
+        if after is None and is_assembling(target):
+            break
+        time.sleep(0.002)
+    os.kill(number, signal.SIGKILL)
+    os.waitpid(number, 0)
+    work = find_work(target)
+    return [
+        {
+            "after_seconds": round(time.monotonic() - began, 3),
+            "segments_finished": 0 if work is None else len(work.parts),
+            "while": "assembling" if is_assembling(target) else "target in place" if target.exists() else "working",
+        }
+    ]
+
+
+def is_assembling(target: Path) -> bool:
+    """Tell whether a result that is put together lies in the folder of work."""
+    folder = work_folder(target)
+    names = [path.name for path in folder.iterdir()] if folder.exists() else []
+    unfinished = any(name.startswith("unfinished") for name in names)
+    return not unfinished and any(name.endswith(f".part{target.suffix}") or name.startswith("result") for name in names)
+
+
+def content(path: Path) -> dict:
+    """Return the number of frames, and digests of all frames with their times and of all packets of sound."""
+    pictures, sound, frames = hashlib.sha256(), hashlib.sha256(), 0
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            pictures.update(f"{frame.pts}".encode() + frame.to_ndarray(format="rgb24").tobytes())
+            frames += 1
+    with av.open(str(path)) as container:
+        for packet in container.demux(audio=0) if container.streams.audio else ():
+            sound.update(f"{packet.pts}".encode() + bytes(packet))
+    return {"frames": frames, "pictures": pictures.hexdigest(), "sound": sound.hexdigest()}
+
+
+if __name__ == "__main__":
+    main()

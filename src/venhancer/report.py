@@ -1,0 +1,51 @@
+"""What an enhancement did: for people, scripts and the page."""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from venhancer.origin import PACKAGES
+from venhancer.plan import EnhancePlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnhanceReport:
+    """What was done.
+
+    Args:
+        plan: what was planned, which is what was done.
+        target: the file written.
+        seconds: this run took, reading and writing included.
+        frames_before: output frames that earlier runs had finished, which this one only put in their place.
+        device: it ran on, as torch names it.
+        dtype: number format of the networks.
+    """
+
+    plan: EnhancePlan
+    target: Path
+    seconds: float
+    frames_before: int = 0
+    device: str
+    dtype: str
+
+    def to_json(self) -> Mapping[str, object]:
+        """Return the report as JSON values: plan, timing, versions."""
+        made = self.plan.frames - self.frames_before
+        return {
+            "target": str(self.target),
+            "plan": self.plan.to_json(),
+            "seconds": round(self.seconds, 2),
+            "seconds_per_frame": round(self.seconds / made, 3) if made else None,
+            "frames_before": self.frames_before,
+            "device": self.device,
+            "dtype": self.dtype,
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        }
+
+    def save(self, path: Path) -> Path:
+        """Write the report as JSON."""
+        path.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
+        return path
