@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 
 import av
 
-import venhancer.weights  # noqa: F401 - loaded here, once, so that each run begins at once
+import venhancer.weights
 from venhancer.cli import main as venhancer
 from venhancer.work import find_work, work_folder
 
@@ -41,7 +41,9 @@ def main() -> None:
         result = measure(given.folder or Path(temporary), given.kills, random.Random(given.seed))
     given.output.write_text(json.dumps({"seed": given.seed, **result}, indent=2) + "\n")
     kills = result["kills"]
-    print(f"{len(kills)} kills over {result['jobs']} jobs, all results equal: {result['all_equal']}; wrote {given.output}")
+    print(
+        f"{len(kills)} kills over {result['jobs']} jobs, all results equal: {result['all_equal']}; wrote {given.output}"
+    )
     sys.exit(0 if result["all_equal"] else 1)
 
 
@@ -77,7 +79,7 @@ def start(target: Path, *flags: str) -> int:
     if number == 0:
         try:
             venhancer(["enhance", str(CLIP), str(target), *SETTINGS.split(), *flags])
-        except BaseException as error:  # noqa: BLE001 - this process ends here, whatever happened
+        except BaseException as error:
             print(f"a run ended by itself: {error!r}", file=sys.stderr, flush=True)
             os._exit(1)
         os._exit(0)

@@ -164,27 +164,6 @@ def test_same_seed_gives_the_same_frames_in_one_process(folder, capsys, monkeypa
     assert not np.array_equal(first, other)
 
 
-STOPPED_AT_WORK = """
-import os, signal, sys, threading, time, traceback
-signal.signal(signal.SIGINT, signal.default_int_handler)
-worker = threading.get_ident()
-def stop():
-    while "denoise" not in [frame.name for frame in traceback.extract_stack(sys._current_frames()[worker])]:
-        time.sleep(0.1)
-    os.kill(os.getpid(), signal.{})
-threading.Thread(target=stop, daemon=True).start()
-"""
-
-
-@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
-def test_stopped_work_is_one_line_and_leaves_nothing(folder, tiny_model, sent):
-    before = names(folder)
-    stopped = after(STOPPED_AT_WORK.format(sent))
-    done = run(stopped, "enhance", "in.mp4", "out.mp4", "--model", tiny_model, "--steps", 100, folder=folder)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "venhancer: stopped; nothing was written\n")
-    assert names(folder) == before
-
-
 def test_full_disk_is_one_line_and_leaves_nothing(folder, tiny_model):
     """A limit on the size of files stands in for a disk that fills up half-way."""
     before = names(folder)

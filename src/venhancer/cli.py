@@ -7,7 +7,6 @@ mistake is answered in a second and `--help` and `plan` never wait. Modules are 
 import argparse
 import json
 import os
-import signal
 import sys
 import traceback
 import warnings
@@ -16,7 +15,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from venhancer.errors import InputError, JobFailed, SettingsError, VEnhancerError
+from venhancer.enhance_command import add_flags as add_enhance_flags
+from venhancer.enhance_command import run as _enhance
+from venhancer.errors import SettingsError, Stopped, VEnhancerError
 from venhancer.evaluate_command import add_flags as add_evaluate_flags
 from venhancer.evaluate_command import run as _evaluate
 from venhancer.flags import OneLineParser, add_fields, add_settings, given_fields, read_settings
@@ -49,8 +50,8 @@ def main(words: Sequence[str] | None = None) -> None:
         if arguments.debug:
             traceback.print_exception(error)
         _end(str(error), 2)
-    except KeyboardInterrupt:
-        _end(f"stopped; {arguments.when_stopped}", 130)
+    except KeyboardInterrupt as interrupt:
+        _end(f"stopped; {interrupt if isinstance(interrupt, Stopped) else arguments.when_stopped}", 130)
 
 
 def _end(line: str, code: int) -> NoReturn:
@@ -78,19 +79,13 @@ def make_parser() -> OneLineParser:
     parser.set_defaults(parser=parser, run=None, when_stopped="nothing was written")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", prog=parser.prog)
 
-    enhance = _add_command(commands, "enhance", _enhance, "SOURCE TARGET", "Enhance a video file.")
-    enhance.add_argument("source", metavar="SOURCE", type=Path, help="Any video file.")
-    enhance.add_argument("target", metavar="TARGET", type=Path, help="File to write: .mp4, .mov or .mkv.")
-    add_settings(enhance)
-    enhance.add_argument("--overwrite", action="store_true", help="Replace the target if it is there.")
-    enhance.add_argument("--dry-run", action="store_true", help="Check everything, show the plan and stop.")
-    enhance.add_argument("--json", metavar="FILE", type=Path, help="Also write a report: plan, time, versions.")
-    enhance.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:1, mps; default auto.")
-    enhance.add_argument("--dtype", metavar="NAME", default="auto", help="auto, bf16, fp16, fp32; default auto.")
-    enhance.add_argument("--quiet", action="store_true", help="Show errors only.")
+    add_enhance_flags(_add_command(commands, "enhance", _enhance, "SOURCE TARGET", "Enhance a video file."))
 
-    plan = _add_command(commands, "plan", _plan, "SOURCE", "Show what enhance would do; loads no model.")
+    plan = _add_command(commands, "plan", _plan, "SOURCE [TARGET]", "Show what enhance would do; loads no model.")
     plan.add_argument("source", metavar="SOURCE", type=Path, help="Any video file.")
+    plan.add_argument(
+        "target", metavar="TARGET", nargs="?", type=Path, help="Also what it cannot keep and what is finished of it."
+    )
     add_settings(plan)
     plan.add_argument("--json", action="store_true", help="Show it as JSON.")
 
@@ -156,65 +151,21 @@ def _add_command(commands: argparse._SubParsersAction, name: str, run: Command, 
     return parser
 
 
-def _enhance(arguments: argparse.Namespace) -> None:
-    from venhancer.enhance import enhance_as_planned, losses, plan_video
-    from venhancer.layout import format_number
-    from venhancer.media.writer import check_target
-    from venhancer.terminal import Terminal
-
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end, it clears up as after Ctrl-C
-    source, target, report_to = arguments.source, arguments.target, arguments.json
-    settings = read_settings(arguments)
-    check_target(target, source, overwrite=arguments.overwrite, codec=settings.codec)
-    if report_to is not None:
-        _check_report(arguments)
-    plan = plan_video(source, settings)
-
-    terminal = Terminal(quiet=arguments.quiet)
-    if terminal.is_watched or arguments.dry_run:
-        terminal.show_rows(row for row in plan.describe() if row[0] != "not kept")
-    if lost := losses(plan, target):
-        terminal.warn(f"the output will not keep: {', '.join(lost)}")
-    if arguments.dry_run:
-        return
-
-    with terminal.busy(f"loading {settings.model}"):
-        from venhancer.weights import load_pipeline
-
-        pipeline = load_pipeline(settings.model, device=arguments.device, dtype=arguments.dtype)
-    with terminal.progress() as progress:
-        report = enhance_as_planned(plan, target, pipeline, progress=progress)
-    if report_to is not None:
-        try:
-            report.save(report_to)
-        except OSError as error:
-            raise JobFailed(f"{target} is written, but {report_to} is not ({error.strerror}); make room") from error
-    extent = f"{plan.width}x{plan.height}, {format_number(plan.rate)} fps, {plan.frames} frames"
-    terminal.show_line(f"wrote {target} ({extent}) in {report.seconds:.1f} s")
-
-
-def _check_report(arguments: argparse.Namespace) -> None:
-    """Raise if the report cannot or must not be written, before any work is done."""
-    report = arguments.json
-    if arguments.dry_run:
-        raise SettingsError("--dry-run writes no report; leave --json out, or use `venhancer plan --json`")
-    if not os.access(report.parent, os.W_OK) or report.is_dir() or not report.parent.is_dir():
-        raise InputError(f"--json {report} cannot be written; name a file in a folder that is there")
-    if report.resolve() in (arguments.target.resolve(), arguments.source.resolve()):
-        raise InputError(f"--json {report} is the source or the target; choose another name")
-    if report.exists() and not arguments.overwrite:
-        raise InputError(f"--json {report} exists; pass --overwrite or choose another name")
-
-
 def _plan(arguments: argparse.Namespace) -> None:
-    from venhancer.enhance import plan_video
+    from venhancer.enhance import losses, plan_video
+    from venhancer.enhance_command import unfinished
     from venhancer.terminal import Terminal
 
-    plan = plan_video(arguments.source, read_settings(arguments))
+    target = arguments.target
+    plan = plan_video(arguments.source, read_settings(arguments), target)
     if arguments.json:
         Terminal().show_json(plan.to_json())
-    else:
-        Terminal().show_rows(plan.describe())
+        return
+    rows = dict(plan.describe())
+    if target is not None:
+        rows |= {"not kept": ", ".join(losses(plan, target))} if losses(plan, target) else {}
+        rows |= {"unfinished work": unfinished(target) or "none"}
+    Terminal().show_rows(rows.items())
 
 
 def _download(arguments: argparse.Namespace) -> None:

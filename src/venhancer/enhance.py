@@ -106,7 +106,8 @@ def enhance_as_planned(
     """Carry out a plan and write the result to `target`; see `enhance_video`."""
     started = time.monotonic()
     device, dtype = str(pipeline.device), str(pipeline.unet.dtype).removeprefix("torch.")
-    origin = origin_of(plan.clip.path, plan.settings) | {"weights": pipeline.fingerprint(), "device": device}
+    machine = {"device": pipeline.device.type, "number format": dtype, "weights": pipeline.fingerprint()}
+    origin = origin_of(plan.clip.path, plan.settings) | machine
     with open_job(target, origin, frames=plan.frames, restart=restart) as job:
         before = job.manifest.finished_frames
         if not job.is_published:
@@ -191,6 +192,7 @@ def writing_of(plan: EnhancePlan, target: Path) -> Writing:
         full_range=clip.full_range and not clip.is_rgb,
         color_primaries=clip.color_primaries,
         color_transfer=clip.color_transfer,
+        sample_aspect_ratio=clip.sample_aspect_ratio,
         metadata={"comment": made_by},
         with_sound=plan.settings.slow == 1,
     )

@@ -103,8 +103,10 @@ def _is_hidden(file: Path, folder: Path) -> bool:
 
 
 def _difference(name: str, then: object, now: object) -> str:
-    if name in {"input", "model", "weights"}:
+    if name in {"input", "model"}:
         return f"another {name}"
+    if name == "weights":
+        return "other weights"
     return f"{name} {_shown(then)} then and {_shown(now)} now"
 
 

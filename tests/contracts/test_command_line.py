@@ -33,7 +33,7 @@ SETTINGS = (
 )
 FLAGS = {
     "": "--version",
-    "enhance": f"--debug --overwrite --dry-run --json --device --dtype --quiet {SETTINGS}",
+    "enhance": f"--debug --overwrite --restart --dry-run --json --device --dtype --quiet {SETTINGS}",
     "plan": f"--debug --json {SETTINGS}",
     "weights": "",
     "weights download": "--debug --dtype",

@@ -1,0 +1,248 @@
+"""Stopped, killed or out of room, the same command goes on, and the frames are those of a run nobody disturbed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from media.clips import make_clip
+from venhancer.cli import main
+from venhancer.enhance import enhance_video
+from venhancer.errors import InputError, Stopped
+from venhancer.media.probe import probe
+from venhancer.media.reader import read_frames
+from venhancer.settings import parse_settings
+from venhancer.weights import load_pipeline
+from venhancer.work import find_work
+
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "resume.py"
+FRAMES = 80
+CLEAN = """
+import os, signal, sys, threading, time, traceback
+signal.signal(signal.SIGINT, signal.default_int_handler)
+worker = threading.get_ident()
+def working():
+    return "denoise" in [frame.name for frame in traceback.extract_stack(sys._current_frames()[worker])]
+def send(*signals):
+    while not working() or not os.path.exists("out.mkv.part/segment_00000.mkv"):
+        time.sleep(0.02)
+    for number in signals:
+        os.kill(os.getpid(), number)
+        time.sleep(0.3)
+"""
+"""Sends signals to the command once it works on its second segment."""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A folder with a clip and what an undisturbed run makes of it."""
+    folder = tmp_path_factory.mktemp("whole")
+    make_clip(folder / "in.mp4", width=32, height=24, rate=12, frames=FRAMES // 2, sound="aac")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def words(tiny_model) -> list[str]:
+    """The command, but for its source and target."""
+    return ["--model", str(tiny_model), "--scale", "1", "--fps", "24", "--codec", "ffv1", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def expected(home, words) -> np.ndarray:
+    main(["enhance", str(home / "in.mp4"), str(home / "out.mkv"), *words, "--quiet"])
+    return frames_of(home / "out.mkv")
+
+
+@pytest.fixture
+def folder(home, tmp_path, monkeypatch) -> Path:
+    (tmp_path / "in.mp4").write_bytes((home / "in.mp4").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def frames_of(path: Path) -> np.ndarray:
+    return np.stack(list(read_frames(probe(path))))
+
+
+def run(code: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run some code and then `venhancer enhance in.mp4 out.mkv`, in a process of its own."""
+    program = f"{code}\nimport sys\nfrom venhancer.cli import main\nmain(sys.argv[1:])"
+    command = [sys.executable, "-c", program, "enhance", "in.mp4", "out.mkv", *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def finished() -> int:
+    work = find_work(Path("out.mkv"))
+    assert work is not None
+    return work.finished_frames
+
+
+def goes_on(words: list[str], expected: np.ndarray, capsys) -> None:
+    """See that the same command goes on, says so, makes the same frames and clears up."""
+    done = finished()
+    capsys.readouterr()
+    main(["enhance", "in.mp4", "out.mkv", *words])
+    shown = capsys.readouterr()
+    assert shown.err == f"venhancer: going on: {done} of {FRAMES} frames are finished in out.mkv.part\n"
+    assert shown.out.startswith("wrote out.mkv (32x24, 24 fps, 80 frames) in ")
+    assert np.array_equal(frames_of(Path("out.mkv")), expected)
+    assert sorted(path.name for path in Path().iterdir()) == ["in.mp4", "out.mkv"]
+
+
+def test_ctrl_c_once_finishes_the_segment(folder, words, expected, capsys):
+    send = f"{CLEAN}\nthreading.Thread(target=send, args=[signal.SIGINT], daemon=True).start()"
+    done = run(send, *words)
+    assert (done.returncode, done.stdout) == (130, "")
+    stopping, stopped = done.stderr.splitlines()
+    assert stopping.startswith(
+        "venhancer: stopping once this segment is finished, which can take minutes; Ctrl-C again"
+    )
+    kept = f"{finished()} of 80 frames are finished and kept in out.mkv.part"
+    assert stopped == f"venhancer: stopped; {kept}: the same command goes on from there"
+    assert len(find_work(Path("out.mkv")).parts) == 2
+    goes_on(words, expected, capsys)
+
+
+@pytest.mark.parametrize("signals", ["signal.SIGINT, signal.SIGINT", "signal.SIGTERM"])
+def test_ctrl_c_twice_and_sigterm_stop_at_once(folder, words, signals):
+    send = f"{CLEAN}\nthreading.Thread(target=send, args=[{signals}], daemon=True).start()"
+    done = run(send, *words, "--steps", "8")
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.splitlines()[-1].startswith("venhancer: stopped; ")
+    assert len(find_work(Path("out.mkv")).parts) == 1
+
+
+def test_stopped_before_the_first_segment_is_one_line_and_leaves_nothing(folder, words):
+    begin = "while not working(): time.sleep(0.02)\n    os.kill(os.getpid(), signal.SIGTERM)"
+    code = f"{CLEAN}\ndef stop():\n    {begin}\nthreading.Thread(target=stop, daemon=True).start()"
+    done = run(code, *words, "--steps", "50")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "venhancer: stopped; nothing was written\n")
+    assert [path.name for path in Path().iterdir()] == ["in.mp4"]
+
+
+def test_a_full_disk_keeps_what_is_finished(folder, words, expected, capsys, home):
+    """A limit on the size of files stands in for a disk that fills up while the result is put together."""
+    most = (home / "out.mkv").stat().st_size // 2
+    done = run(f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "could not be written; check free space" in done.stderr
+    assert "80 of 80 frames are finished and kept in out.mkv.part: the same command goes on from there" in done.stderr
+    goes_on(words, expected, capsys)
+
+
+@pytest.fixture
+def unfinished(folder, words) -> None:
+    """Work with one finished segment beside the target."""
+    pipeline = load_pipeline(words[1], device="cpu")
+    settings = parse_settings(model=words[1], scale="1", fps="24", codec="ffv1")
+    with pytest.raises(Stopped, match=r"of 80 frames are finished and kept in out.mkv.part: the same command goes on"):
+        enhance_video(Path("in.mp4"), Path("out.mkv"), pipeline, settings, stop=lambda: True)
+    assert finished() > 0
+
+
+@pytest.mark.usefixtures("unfinished")
+def test_other_settings_and_another_input_are_refused(folder, words, capsys):
+    def refused(*more: str) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit):
+            main(["enhance", "in.mp4", "out.mkv", *words, *more])
+        return capsys.readouterr().err
+
+    advice = "; repeat that command to go on with it, or pass --restart to discard it\n"
+    begun = "venhancer: out.mkv.part holds work that was begun differently"
+    assert refused("--seed", "7") == f"{begun} (seed 0 then and 7 now){advice}"
+    assert refused("--steps", "3", "--prompt", "a cat") == (
+        f"{begun} (prompt none then and a cat now; steps none then and 3 now){advice}"
+    )
+    in_16_bits = refused("--dtype", "bf16").splitlines(keepends=True)[-1]
+    assert in_16_bits == f"{begun} (number format float32 then and bfloat16 now; other weights){advice}"
+    make_clip(folder / "in.mp4", width=32, height=24, rate=12, frames=41)
+    assert refused() == f"{begun} (another input){advice}"
+    assert find_work(Path("out.mkv")) is not None
+    main(["enhance", "in.mp4", "out.mkv", *words, "--restart", "--quiet"])
+    assert probe(Path("out.mkv")).frames == 82
+
+
+@pytest.mark.usefixtures("unfinished")
+def test_plan_and_dry_run_tell_of_unfinished_work(words, capsys):
+    settings = words[: words.index("--device")]
+    said = f"going on: {finished()} of 80 frames are finished in out.mkv.part"
+    main(["plan", "in.mp4", "out.mkv", *settings])
+    assert f"unfinished work     {said}\n" in capsys.readouterr().out
+    main(["plan", "in.mp4", "other.mkv", *settings])
+    assert "unfinished work     none\n" in capsys.readouterr().out
+    main(["enhance", "in.mp4", "out.mkv", *words, "--dry-run"])
+    assert said in capsys.readouterr().err
+    assert finished() > 0
+
+
+@pytest.mark.usefixtures("unfinished")
+def test_the_report_counts_what_was_made_before(words):
+    done = finished()
+    main(["enhance", "in.mp4", "out.mkv", *words, "--quiet", "--json", "report.json"])
+    report = json.loads(Path("report.json").read_text())
+    assert report["frames_before"] == done
+    assert report["seconds_per_frame"] == pytest.approx(report["seconds"] / (80 - done), abs=0.001)
+
+
+@pytest.mark.usefixtures("unfinished")
+def test_progress_counts_what_is_left(words):
+    class Counted:
+        total = done = 0
+
+        def start(self, total: int, what: str) -> None:
+            self.total = total
+
+        def advance(self) -> None:
+            self.done += 1
+
+    pipeline = load_pipeline(words[1], device="cpu")
+    settings = parse_settings(model=words[1], scale="1", fps="24", codec="ffv1")
+    rest, whole = Counted(), Counted()
+    enhance_video(Path("in.mp4"), Path("out.mkv"), pipeline, settings, progress=rest)
+    enhance_video(Path("in.mp4"), Path("again.mkv"), pipeline, settings, progress=whole)
+    assert 0 < rest.done == rest.total < whole.total
+
+
+def test_an_input_that_is_changed_while_it_is_read_is_noticed(folder, words):
+    def change() -> bool:
+        with Path("in.mp4").open("ab") as file:
+            file.write(b"\0\0\0\x08free")  # which changes no frame
+        return False
+
+    pipeline = load_pipeline(words[1], device="cpu")
+    settings = parse_settings(model=words[1], scale="1", codec="ffv1")
+    with pytest.raises(InputError, match=r"in\.mp4.*chang"):
+        enhance_video(Path("in.mp4"), Path("out.mkv"), pipeline, settings, stop=change)
+    assert not Path("out.mkv").exists()
+
+
+def kill(count: int, folder: Path) -> dict:
+    """Kill the demo's enhancement so many times, at random moments; see the benchmark."""
+    output = folder / "resume.json"
+    command = [sys.executable, str(BENCHMARK), "--kills", str(count), "--seed", str(count), "--output", str(output)]
+    done = subprocess.run(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    result = json.loads(output.read_text())
+    assert result["all_equal"]
+    assert len(result["kills"]) == count
+    return result
+
+
+def test_killed_at_random_moments(tmp_path):
+    result = kill(6, tmp_path)
+    assert "assembling" in [one["while"] for one in result["kills"]]
+
+
+@pytest.mark.slow
+def test_killed_at_thirty_random_moments(tmp_path):
+    result = kill(30, tmp_path)
+    assert result["jobs"] > 1
