@@ -85,7 +85,7 @@ class Manifest(_Frozen):
 
 def work_folder(target: Path) -> Path:
     """Return where the work on a target lies."""
-    return target.with_name(f"{target.name}.part")
+    return target.parent / f"{target.name}.part"  # a target without a name is refused elsewhere
 
 
 def find_work(target: Path) -> Manifest | None:
