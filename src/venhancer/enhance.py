@@ -113,7 +113,9 @@ def enhance_as_planned(
         if not job.is_published:
             _make_segments(job, plan, pipeline, stop, progress)
             _refuse_changed_input(job, plan)
-            assemble(job.result, job.segments, writing_of(plan, target), plan.clip)  # segments, sound and all else -> file
+            assemble(
+                job.result, job.segments, writing_of(plan, target), plan.clip
+            )  # frames, sound and all else -> file
             job.publish(overwrite=overwrite)
     seconds = time.monotonic() - started
     return EnhanceReport(plan=plan, target=target, seconds=seconds, frames_before=before, device=device, dtype=dtype)

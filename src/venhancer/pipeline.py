@@ -125,7 +125,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         return load_traits(str(loaded_from))
 
     def fingerprint(self) -> str:
-        """Return what tells this model's weights, as they are now, from others: their names, and a few values of each."""
+        """Return what tells the weights, as they are now, from any others: their names and a few values of each."""
         digest = hashlib.blake2b(digest_size=16)
         for component in ("vae", "unet", "controlnet", "text_encoder"):
             for name, values in getattr(self, component).state_dict().items():
