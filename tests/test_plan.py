@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 
 from venhancer.errors import InputError, SettingsError
 from venhancer.estimate import network_flops
-from venhancer.layout import key_layout
 from venhancer.media.clip import ClipInfo
+from venhancer.media.orientation import Orientation
 from venhancer.network_shape import NetworkShape
 from venhancer.plan import join_prompt, make_plan
 from venhancer.settings import parse_settings
@@ -139,6 +140,10 @@ TABLE = [
     ("v2", 320, 240, 10, 3, {"size": (1280, 960), "fps": 30}, (1280, 960), (0, 16), "K..K..K.."),
     # the published program makes 46 frames of these; here the last input frame is shown as long as the others
     ("v2", 320, 180, 8, 16, {"fps": 24}, (1280, 720), (0, 0), "K.." * 16),
+    ("nano", 320, 180, 24, 4, {"fps": 12}, (1280, 720), (0, 8), "KK"),
+    ("nano", 320, 180, 60, 12, {"fps": 24}, (1280, 720), (0, 8), "KKKKK"),
+    ("nano", 320, 180, 60, 12, {"fps": 24, "slow": 4}, (1280, 720), (0, 8), "K.KK.KK.K.KK.KK.K.K."),
+    ("nano", 320, 180, 10, 12, {"fps": 24, "start": "0.35", "end": "0:00.7"}, (1280, 720), (0, 8), "K.K..K.."),
 ]
 
 
@@ -256,33 +261,18 @@ def test_memory_does_not_grow_with_length():
     assert 90 < long.estimate.network_flops / short.estimate.network_flops < 110
 
 
-@settings(deadline=None)
-@given(st.integers(1, 50), st.fractions(1, 8, max_denominator=1001))
-def test_key_layout_is_the_nearest_output(frames, factor):
-    source, is_key = key_layout(frames, factor)
-    assert len(source) == len(is_key) == -(-frames * factor.numerator // factor.denominator)
-    keys = [index for index, key in enumerate(is_key) if key]
-    assert all(abs(key - index * factor) <= Fraction(1, 2) for index, key in enumerate(keys))
-
-
 REFUSED = [
     (
         {},
-        {"fps": 12},
-        "fps 12 at the clip's 24 makes 0.5 output frames of each input frame; 1 to 8 can be made",
-        "24 to",
+        {"fps": 200},
+        "fps 200 at the clip's 24 makes 8.3333 output frames",
+        "up to 8 can be made: pass --fps up to 192",
     ),
-    ({}, {"fps": "23.976"}, "fps 23.976 at the clip's 24 makes 0.999", "pass --fps 24 to 192"),
-    ({}, {"fps": 200}, "fps 200 at the clip's 24 makes 8.3333", "pass --fps 24 to 192"),
-    (
-        {"rate": FILM},
-        {"fps": 240},
-        "at the clip's 23.976 makes 10.01",
-        "--fps 24000/1001 to 192000/1001",
-    ),
-    ({"rate": 120}, {"fps": 60}, "fps 60 at the clip's 120 makes 0.5", "pass --fps 120 to 480"),
+    ({"rate": FILM}, {"fps": 240}, "at the clip's 23.976 makes 10.01", "pass --fps up to 192000/1001"),
     ({}, {"slow": 9}, "slow 9 makes 9 output frames of each input frame", "pass --slow 1 to 8"),
-    ({}, {"slow": 4, "fps": 60}, "fps 60 with slow 4 at the clip's 24 makes 10", "pass --fps 6 to 48"),
+    ({}, {"slow": 4, "fps": 60}, "fps 60 with slow 4 at the clip's 24 makes 10", "pass --fps up to 48"),
+    ({}, {"start": 2}, "start 2 is after the last frame of clip.mp4", "pass --start 0 to 1.958"),
+    ({}, {"start": "0.01", "end": "0.02"}, "clip.mp4 has no frame from 0.01 to 0.02", "pass an --end above 0.041"),
     ({}, {"size": (160, 90)}, "size 160x90 is not 1 to 8 times the clip's 320x180", "pass --size 320x180 to 2560x1440"),
     ({}, {"size": (320, 178)}, "size 320x178", "pass --size 320x180 to 2560x1440"),
     ({}, {"size": (4000, 1440)}, "size 4000x1440", "pass --size 320x180 to 2560x1440"),
@@ -399,3 +389,35 @@ def test_a_plan_is_told_in_rows_and_survives_json():
     assert content["segments"][0]["frames"][0] == 0
     assert content["sampling"]["steps"] == 15
     assert parse_settings(**content["settings"]) == plan.settings
+
+
+def test_a_plan_says_what_is_done_to_time():
+    turned = Orientation(is_transposed=True, rows_reversed=True)
+    clip = replace(make_clip(rate=24), is_interlaced=True, jitter=Fraction(2, 1000), orientation=turned)
+    rows = dict(make_plan(clip, parse_settings(fps=12, start=1), NANO).describe())
+    assert rows["part"] == "1 s to 2 s: frames 24 to 47 of 48"
+    assert rows["timing"] == "made even: frames are up to 2 ms off 24 fps"
+    assert rows["interlacing"] == "every frame is made whole of its two fields and those around them"
+    assert rows["turned"] == "upright, as players show it: rotated by 90 degrees anticlockwise"
+    assert rows["frames"] == "12 key frames and 0 made between and after them; 12 input frames left out"
+
+
+def test_a_plan_says_whether_varying_times_are_kept():
+    varying = replace(
+        make_clip(frames=4), timestamps=(0, 1, 2, 30), time_base=Fraction(1, 24), duration=Fraction(31, 24)
+    )
+    kept, even = (dict(make_plan(varying, parse_settings(**asked), NANO).describe()) for asked in ({}, {"fps": 24}))
+    assert kept["timing"] == "every frame keeps its own time; pass --fps for an even rate"
+    assert kept["output"].startswith("1280x720, 3.0968 fps on average, 4 frames, 1.2917 s")
+    assert even["timing"] == "made even: 24 fps"
+    assert even["frames"] == "4 key frames, repeated 3 times and 24 made between and after them"
+
+
+def test_the_plan_of_a_long_film_is_small_and_quick():
+    """Two hours at 24 frames a second, to 60."""
+    tracemalloc.start()
+    plan = make_plan(make_clip(frames=172_800), parse_settings(fps=60), NANO)
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert plan.frames == 432_000
+    assert size < 100e6

@@ -112,7 +112,7 @@ def test_settings_cannot_be_changed():
 
 
 def test_settings_survive_json():
-    settings = parse_settings(fps="23.976", size="640x480", slow="3/2", prompt="a cat")
+    settings = parse_settings(fps="23.976", size="640x480", slow="3/2", prompt="a cat", start="1:30.25", end="0:02:00")
     assert parse_settings(**settings.model_dump(mode="json")) == settings
 
 

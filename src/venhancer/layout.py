@@ -1,4 +1,4 @@
-"""Where an output's pixels and frames lie: its size, the padding, the key frames, the segments and their windows.
+"""Where an output's pixels and frames lie: its size, the padding, the tiles, the segments and their windows.
 
 Each function meets one part of a request exactly or refuses it in one line; the plan puts their answers together. Pure
 arithmetic in integers and fractions.
@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from venhancer.errors import InputError, SettingsError
 from venhancer.media.clip import ClipInfo
-from venhancer.settings import DEFAULT_SCALE, LARGEST_RATE, LARGEST_SIDE, SMALLEST_SIDE, EnhanceSettings
+from venhancer.settings import DEFAULT_SCALE, LARGEST_SIDE, SMALLEST_SIDE, EnhanceSettings
 from venhancer.traits import ModelTraits
 from venhancer.windows import Tile, split_tiles, split_windows
 
@@ -161,41 +161,6 @@ def smallest_tile(traits: ModelTraits) -> int:
     """Return the least side of a tile, in pixels."""
     step = 2**traits.downsamplings
     return traits.pixels_per_latent * (3 * step)
-
-
-def temporal_factor(clip: ClipInfo, settings: EnhanceSettings) -> Fraction:
-    """Return how many output frames there are for an input frame.
-
-    Raises:
-        SettingsError: fewer than 1 or more than 8.
-    """
-    rate = settings.fps or clip.rate
-    factor = rate * settings.slow / clip.rate
-    if 1 <= factor <= LARGEST_FACTOR:
-        return factor
-    made = f"makes {format_number(factor)} output frames of each input frame; 1 to {LARGEST_FACTOR} can be made"
-    if settings.fps is None:
-        raise SettingsError(f"slow {format_number(settings.slow)} {made}: pass --slow 1 to {LARGEST_FACTOR}")
-    slowed = f" with slow {format_number(settings.slow)}" if settings.slow != 1 else ""
-    given = f"fps {format_number(rate)}{slowed} at the clip's {format_number(clip.rate)}"
-    least, most = clip.rate / settings.slow, min(LARGEST_FACTOR * clip.rate / settings.slow, LARGEST_RATE)
-    raise SettingsError(f"{given} {made}: pass --fps {least} to {most}")
-
-
-def key_layout(input_frames: int, factor: Fraction) -> tuple[tuple[int, ...], tuple[bool, ...]]:
-    """Return, for every output frame, the input frame it starts from and whether it is that frame's key.
-
-    Output i is shown at i and input j at j * factor, in output intervals; outputs go on to the end of the last input
-    frame. Each input frame is the key of the nearest output, at most half an interval away, the later one of two.
-
-    >>> key_layout(2, Fraction(5, 2))
-    ((0, 0, 0, 1, 1), (True, False, False, True, False))
-    """
-    keys = [math.floor(index * factor + Fraction(1, 2)) for index in range(input_frames)]
-    frames = math.ceil(input_frames * factor)
-    source = tuple(index for index, (key, end) in enumerate(pairwise([*keys, frames])) for _ in range(key, end))
-    own = set(keys)
-    return source, tuple(index in own for index in range(frames))
 
 
 def divide(

@@ -19,17 +19,17 @@ from venhancer.layout import (
     cut_at,
     divide,
     format_number,
-    key_layout,
     lay_tiles,
     output_size,
     pad_to_grid,
-    temporal_factor,
 )
 from venhancer.media.clip import ClipInfo
 from venhancer.settings import EnhanceSettings
+from venhancer.timeline import Timeline, format_moment, make_timeline
 from venhancer.traits import ModelTraits, SamplingDefaults
 from venhancer.windows import Tile
 
+TABLES = {"source", "is_key", "timestamps"}  # one entry a frame: not for JSON
 FAST_EARLIEST_START = 530  # the fast timetable strides down to t = 500 and needs room above
 
 
@@ -64,10 +64,7 @@ class EnhancePlan:
         width: of the output, in pixels, even.
         height: of the output, in pixels, even.
         padding: to the network's grid.
-        rate: of the output, in frames a second.
-        temporal_factor: output frames per input frame.
-        source: for each output frame, the input frame it starts from: its own, or that of the key frame before it.
-        is_key: for each output frame, whether `source` is its own, so that it is a key frame.
+        timeline: when output frames are shown and which input frames they come from.
         sampling: how it is sampled.
         tiles: what of a picture is seen at once.
         segments: how the output is divided.
@@ -80,14 +77,26 @@ class EnhancePlan:
     width: int
     height: int
     padding: Padding
-    rate: Fraction
-    temporal_factor: Fraction
-    source: tuple[int, ...]
-    is_key: tuple[bool, ...]
+    timeline: Timeline
     sampling: Sampling
     tiles: tuple[Tile, ...]
     segments: tuple[Segment, ...]
     estimate: Estimate
+
+    @property
+    def source(self) -> tuple[int, ...]:
+        """For each output frame, the input frame it starts from."""
+        return self.timeline.source
+
+    @property
+    def is_key(self) -> tuple[bool, ...]:
+        """For each output frame, whether it is a key frame."""
+        return self.timeline.is_key
+
+    @property
+    def rate(self) -> Fraction:
+        """Output frames a second; the average if the timing varies."""
+        return self.timeline.rate
 
     @property
     def frames(self) -> int:
@@ -97,7 +106,7 @@ class EnhancePlan:
     @property
     def duration(self) -> Fraction:
         """Seconds of output: the input's, slowed down, to within one output frame."""
-        return self.frames / self.rate
+        return self.timeline.duration
 
     @property
     def shots(self) -> tuple[range, ...]:
@@ -111,7 +120,7 @@ class EnhancePlan:
 
     @property
     def key_frames(self) -> tuple[int, ...]:
-        """Numbers of the output frames that are key frames; the i-th has input frame i behind it."""
+        """Numbers of the output frames that are key frames."""
         return tuple(index for index, is_key in enumerate(self.is_key) if is_key)
 
     @property
@@ -140,7 +149,7 @@ class EnhancePlan:
 
     def frame_time(self, index: int) -> Fraction:
         """Return when an output frame is shown, in seconds from the first."""
-        return index / self.rate
+        return self.timeline.frame_time(index)
 
     def describe(self) -> list[tuple[str, str]]:
         """Return the plan as rows of a label and a value, for printing."""
@@ -149,12 +158,13 @@ class EnhancePlan:
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values: fractions as "24000/1001", ranges as [start, stop].
 
-        The two tables of one entry a frame are left out; they follow from the factor and the number of frames.
+        Tables of one entry a frame are left out; they follow from the clip's times and the settings.
         """
-        names = [field.name for field in fields(self) if field.name not in {"source", "is_key", "settings", "estimate"}]
+        names = [field.name for field in fields(self) if field.name not in {"settings", "estimate"}]
         content = {name: _jsonable(getattr(self, name)) for name in names}
         return content | {
             "settings": self.settings.model_dump(mode="json"),
+            "rate": _jsonable(self.rate),
             "frames": self.frames,
             "duration": _jsonable(self.duration),
             "estimate": asdict(self.estimate),
@@ -178,12 +188,11 @@ def make_plan(
     """
     width, height = output_size(clip, settings)
     padding = pad_to_grid(width, height, traits)
-    factor = temporal_factor(clip, settings)
-    source, is_key = key_layout(clip.frames, factor)
-    key_frames = [index for index, key in enumerate(is_key) if key]
+    timeline = make_timeline(clip, settings)
+    key_frames = [index for index, is_key in enumerate(timeline.is_key) if is_key]
     sampling = _resolve_sampling(settings, traits, math.sqrt(width * height / (clip.width * clip.height)))
     segments = divide(
-        cut_at(cuts, range(clip.frames), key_frames, len(source)),
+        cut_at(cuts, [timeline.source[key] for key in key_frames], key_frames, len(timeline.source)),
         key_frames,
         traits,
         window_frames=sampling.window_frames,
@@ -206,10 +215,7 @@ def make_plan(
         width=width,
         height=height,
         padding=padding,
-        rate=settings.fps or clip.rate,
-        temporal_factor=factor,
-        source=source,
-        is_key=is_key,
+        timeline=timeline,
         sampling=sampling,
         tiles=lay_tiles(latent_width, latent_height, settings.tile, traits),
         segments=segments,
@@ -260,7 +266,7 @@ def _describe(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     pad = plan.padding
     sides = f"{pad.left} left, {pad.right} right, {pad.top} above, {pad.bottom} below"
     yield "padding", f"{sides}, to {plan.padded_width}x{plan.padded_height}; cropped off again"
-    yield "frames", f"{clip.frames} key frames and {plan.frames - clip.frames} made between and after them"
+    yield from _describe_time(plan)
     yield "model", f"{plan.traits.name}, {plan.traits.parameters / 1e6:,.1f} M parameters"
     yield "prompt", sampling.prompt or "none"
     yield "negative prompt", sampling.negative_prompt or "none"
@@ -300,15 +306,43 @@ def _compression(settings: EnhanceSettings) -> str:
     return " ".join(asked) + (f" by {settings.encoder}" if settings.encoder != "software" else "")
 
 
+def _describe_time(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
+    """Yield what is done to frames and their times before any network sees them."""
+    clip, timeline = plan.clip, plan.timeline
+    if len(timeline.inputs) < clip.frames:
+        first, stop = timeline.inputs.start, timeline.inputs.stop
+        times = f"{format_moment(clip.frame_time(first))} s to {format_moment(clip.frame_time(stop))} s"
+        yield "part", f"{times}: frames {first} to {stop - 1} of {clip.frames}"
+    if timeline.timestamps is not None:
+        yield "timing", "every frame keeps its own time; pass --fps for an even rate"
+    elif clip.timestamps is not None:
+        yield "timing", f"made even: {format_number(timeline.rate)} fps"
+    elif clip.jitter:
+        off = format_number(float(1000 * clip.jitter))
+        yield "timing", f"made even: frames are up to {off} ms off {format_number(clip.rate)} fps"
+    if clip.is_interlaced:
+        yield "interlacing", "every frame is made whole of its two fields and those around them"
+    if turned := clip.orientation.describe():
+        yield "turned", f"upright, as players show it: {turned}"
+    told = [f"{timeline.keys} key frames", *([f"repeated {timeline.held} times"] if timeline.held else [])]
+    made = plan.frames - timeline.keys - timeline.held
+    left_out = f"; {timeline.left_out} input frames left out" if timeline.left_out else ""
+    yield "frames", f"{', '.join(told)} and {made} made between and after them{left_out}"
+
+
 def _extent(video: ClipInfo | EnhancePlan) -> str:
+    times = (video.timeline if isinstance(video, EnhancePlan) else video).timestamps
     rate, seconds = format_number(video.rate), format_number(video.duration)
-    return f"{video.width}x{video.height}, {rate} fps, {video.frames} frames, {seconds} s"
+    shown = f"{rate} fps" if times is None else f"{rate} fps on average"
+    return f"{video.width}x{video.height}, {shown}, {video.frames} frames, {seconds} s"
 
 
 def _jsonable(value: object) -> object:
     """Return a value of the plan in JSON's types."""
     if is_dataclass(value):
-        return {field.name: _jsonable(getattr(value, field.name)) for field in fields(value)}
+        return {
+            field.name: _jsonable(getattr(value, field.name)) for field in fields(value) if field.name not in TABLES
+        }
     if isinstance(value, range):
         return [value.start, value.stop]
     if isinstance(value, tuple):

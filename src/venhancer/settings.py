@@ -19,6 +19,7 @@ DEFAULT_SCALE = 4.0
 SMALLEST_SIDE = 16
 LARGEST_SIDE = 16384
 LARGEST_RATE = 480
+LONGEST = 360_000  # seconds
 
 Solver = Literal["dpmpp_2m_sde", "heun", "ddim"]
 Timetable = Literal["trailing", "fast"]
@@ -50,6 +51,22 @@ def parse_ratio(value: object) -> Fraction:
     raise ValueError("is not a plain number or fraction")
 
 
+def parse_moment(value: object) -> Fraction:
+    """Return exact seconds for 90, "90.5", "181/2", "1:30.5" or "0:01:30.500".
+
+    Raises:
+        ValueError: anything else, with the reason only; the caller names the field.
+    """
+    text = str(value).strip()
+    if re.fullmatch(r"\d{1,18}/[1-9]\d{0,17}", text):
+        return Fraction(text)
+    parts = re.fullmatch(r"(?:(?:(\d{1,3}):)?([0-5]?\d):(?=[0-5]?\d(?!\d)))?(\d{1,9}(?:\.\d{1,9})?)", text)
+    if parts is None:
+        raise ValueError("is not a time")
+    hours, minutes, seconds = (Fraction(part or 0) for part in parts.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
 def parse_size(value: object) -> tuple[int, int]:
     """Return (width, height) for "1280x720" or a pair of whole numbers; both even and within the limits.
 
@@ -69,6 +86,7 @@ def parse_size(value: object) -> tuple[int, int]:
 
 
 Rate = Annotated[Fraction, Field(gt=0, le=LARGEST_RATE), BeforeValidator(parse_ratio)]
+Moment = Annotated[Fraction, Field(ge=0, le=LONGEST), BeforeValidator(parse_moment)]
 Slowness = Annotated[Fraction, Field(ge=1, le=64), BeforeValidator(parse_ratio)]
 Size = Annotated[tuple[int, int], BeforeValidator(parse_size)]
 
@@ -94,6 +112,16 @@ class EnhanceSettings(BaseModel):
         None,
         description="Exact output rate in frames a second; the clip's own if left out. 23.976 means 24000/1001.",
         examples=["24", "23.976", "30000/1001"],
+    )
+    start: Moment | None = Field(
+        None,
+        description="Begin with the first frame shown at this time: seconds, or hours:minutes:seconds.",
+        examples=["90", "0:01:30.5"],
+    )
+    end: Moment | None = Field(
+        None,
+        description="Leave out frames shown at this time or later: seconds, or hours:minutes:seconds.",
+        examples=["95.25", "1:02:03"],
     )
     slow: Slowness = Field(Fraction(1), description="Slow motion: how many times longer the clip lasts at its rate.")
     prompt: str = Field("", max_length=2000, description="What the clip shows; steers what is made up.")
@@ -173,6 +201,13 @@ class EnhanceSettings(BaseModel):
         if self.scale is not None and self.size is not None:
             given = f"scale {self.scale:g} and size {self.size[0]}x{self.size[1]}"
             raise ValueError(f"{given} are both given; pass either --scale 1 to 8 or --size WIDTHxHEIGHT")
+        return self
+
+    @model_validator(mode="after")
+    def _end_after_start(self) -> Self:
+        if self.end is not None and self.end <= (self.start or 0):
+            given = f"end {float(self.end):g} s is not above start {float(self.start or 0):g} s"
+            raise ValueError(f"{given}; pass an --end above --start")
         return self
 
     @model_validator(mode="after")
