@@ -157,7 +157,8 @@ def _plan(arguments: argparse.Namespace) -> None:
     from venhancer.terminal import Terminal
 
     target = arguments.target
-    plan = plan_video(arguments.source, read_settings(arguments), target)
+    with Terminal().progress() as progress:
+        plan = plan_video(arguments.source, read_settings(arguments), target, progress=progress)
     if arguments.json:
         Terminal().show_json(plan.to_json())
         return

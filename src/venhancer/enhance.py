@@ -17,6 +17,7 @@ from venhancer.media.assemble import SEGMENT_SUFFIX, assemble
 from venhancer.media.encoders import Encoding, choose_encoding
 from venhancer.media.isolation import inspect
 from venhancer.media.reader import FrameReader
+from venhancer.media.shot_search import find_shots
 from venhancer.media.sound import audio_plan
 from venhancer.media.writer import Writing, check_target, write_segment
 from venhancer.origin import fingerprint, origin_of
@@ -32,15 +33,23 @@ if TYPE_CHECKING:
 
 
 def plan_video(
-    source: Path, settings: EnhanceSettings, target: Path | None = None, *, restart: bool = False
+    source: Path,
+    settings: EnhanceSettings,
+    target: Path | None = None,
+    *,
+    restart: bool = False,
+    progress: Progress = SILENT,
 ) -> EnhancePlan:
     """Return what `enhance_video` would do; loads no model.
+
+    The clip is looked through for cuts, unless the settings say otherwise.
 
     Args:
         source: any video file.
         settings: what is asked for.
         target: the file to write; unfinished work on it is gone on with as it was planned.
         restart: such work will be discarded.
+        progress: told of every frame looked at.
 
     Raises:
         InputError: the clip cannot be used, or the work on the target is of something else.
@@ -51,7 +60,14 @@ def plan_video(
     traits = load_traits(settings.model)
     if target is not None and work is not None and not work.is_published(target):
         refuse_other_work(target, work, origin_of(source, settings))
-    return make_plan(inspect(source), settings, traits)
+    clip = inspect(source)
+    plan = make_plan(clip, settings, traits)  # refuses before the frames are looked at
+    if not settings.shots:
+        return plan
+    cuts = None if target is None or work is None or work.is_published(target) else work.decided.get("cuts")
+    if cuts is None:
+        cuts = find_shots(clip, plan.timeline.inputs, progress=progress)
+    return make_plan(clip, settings, traits, cuts=cuts) if cuts else plan
 
 
 def enhance_video(
@@ -87,7 +103,7 @@ def enhance_video(
     """
     settings = settings.model_copy(update={"model": pipeline.traits.name})
     check_target(target, source, codec=settings.codec, overwrite=overwrite or is_finished(target))
-    plan = plan_video(source, settings, target, restart=restart)
+    plan = plan_video(source, settings, target, restart=restart, progress=progress)
     return enhance_as_planned(
         plan, target, pipeline, overwrite=overwrite, restart=restart, stop=stop, progress=progress
     )
@@ -108,7 +124,8 @@ def enhance_as_planned(
     device, dtype = str(pipeline.device), str(pipeline.unet.dtype).removeprefix("torch.")
     machine = {"device": pipeline.device.type, "number format": dtype, "weights": pipeline.fingerprint()}
     origin = origin_of(plan.clip.path, plan.settings) | machine
-    with open_job(target, origin, frames=plan.frames, restart=restart) as job:
+    decided = {"cuts": plan.cuts}
+    with open_job(target, origin, frames=plan.frames, decided=decided, restart=restart) as job:
         before = job.manifest.finished_frames
         if not job.is_published:
             _make_segments(job, plan, pipeline, stop, progress)

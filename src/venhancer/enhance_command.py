@@ -45,9 +45,10 @@ def run(arguments: argparse.Namespace) -> None:
     check_target(target, source, overwrite=arguments.overwrite or is_finished(target), codec=settings.codec)
     if arguments.json is not None:
         _check_report(arguments)
-    plan = plan_video(source, settings, target, restart=restart)
-
     terminal = Terminal(quiet=arguments.quiet)
+    with terminal.progress() as progress:
+        plan = plan_video(source, settings, target, restart=restart, progress=progress)
+
     if terminal.is_watched or arguments.dry_run:
         terminal.show_rows(row for row in plan.describe() if row[0] != "not kept")
     if lost := losses(plan, target):

@@ -64,6 +64,7 @@ class EnhancePlan:
         width: of the output, in pixels, even.
         height: of the output, in pixels, even.
         padding: to the network's grid.
+        cuts: input frames that begin a shot, without the first.
         timeline: when output frames are shown and which input frames they come from.
         sampling: how it is sampled.
         tiles: what of a picture is seen at once.
@@ -77,6 +78,7 @@ class EnhancePlan:
     width: int
     height: int
     padding: Padding
+    cuts: tuple[int, ...]
     timeline: Timeline
     sampling: Sampling
     tiles: tuple[Tile, ...]
@@ -215,6 +217,7 @@ def make_plan(
         width=width,
         height=height,
         padding=padding,
+        cuts=tuple(cuts),
         timeline=timeline,
         sampling=sampling,
         tiles=lay_tiles(latent_width, latent_height, settings.tile, traits),
