@@ -1,4 +1,4 @@
-"""`venhancer enhance`: its flags, and one call of the library; Ctrl-C once and twice."""
+"""`venhancer enhance`: its flags, and one call of the library for a file or for a folder of them."""
 
 import argparse
 import os
@@ -7,14 +7,15 @@ from pathlib import Path
 
 from venhancer.errors import InputError, JobFailed, SettingsError
 from venhancer.flags import add_settings, read_settings
+from venhancer.queue_command import STOPPING, run_queue
 from venhancer.stopping import stop_requests
 from venhancer.terminal import Terminal
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add what `venhancer enhance` takes."""
-    parser.add_argument("source", metavar="SOURCE", type=Path, help="Any video file.")
-    parser.add_argument("target", metavar="TARGET", type=Path, help="File to write: .mp4, .mov or .mkv.")
+    parser.add_argument("source", metavar="SOURCE", type=Path, help="Any video file, or a folder of them.")
+    parser.add_argument("target", metavar="TARGET", type=Path, help="File to write, or folder.")
     add_settings(parser)
     parser.add_argument("--overwrite", action="store_true", help="Replace the target if it is there.")
     parser.add_argument("--restart", action="store_true", help="Discard unfinished work instead of going on with it.")
@@ -41,6 +42,9 @@ def run(arguments: argparse.Namespace) -> None:
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it waits for seconds, not for a segment
     source, target, restart = arguments.source, arguments.target, arguments.restart
+    if source.is_dir():
+        run_queue(arguments)
+        return
     settings = read_settings(arguments)
     check_target(target, source, overwrite=arguments.overwrite or is_finished(target), codec=settings.codec)
     if arguments.json is not None:
@@ -62,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
         from venhancer.weights import load_pipeline
 
         pipeline = load_pipeline(settings.model, device=arguments.device, dtype=arguments.dtype)
-    with terminal.progress() as progress, stop_requests(lambda _: terminal.warn(_STOPPING), (signal.SIGINT,)) as asked:
+    with terminal.progress() as progress, stop_requests(lambda _: terminal.warn(STOPPING), (signal.SIGINT,)) as asked:
         report = enhance_as_planned(
             plan,
             target,
@@ -103,9 +107,3 @@ def _check_report(arguments: argparse.Namespace) -> None:
         raise InputError(f"--json {report} is the source or the target; choose another name")
     if report.exists() and not arguments.overwrite:
         raise InputError(f"--json {report} exists; pass --overwrite or choose another name")
-
-
-_STOPPING = (
-    "stopping once this segment is finished, which can take minutes; Ctrl-C again stops at once, and all segments "
-    "finished before are kept"
-)
