@@ -197,7 +197,7 @@ def test_progress_counts_what_is_left(words):
         total = done = 0
 
         def start(self, total: int, what: str) -> None:
-            self.total = total
+            self.total, self.done = total, 0  # of the stage under way; denoising is the last
 
         def advance(self) -> None:
             self.done += 1
