@@ -361,7 +361,7 @@ def test_the_published_chunks_are_the_windows_of_46_frames():
 
 
 @pytest.mark.parametrize("model", ["nano", "v1", "v2"])
-@pytest.mark.parametrize(("frames", "factor"), [(241, 1), (81, 3), (121, 2), (61, 4)])
+@pytest.mark.parametrize(("frames", "factor"), [(241, 1), (81, 3), (121, 2), (61, 4), (49, 5), (31, 8)])
 def test_a_long_clip_costs_little_more_than_its_frames_in_one_window_each(model, frames, factor):
     """241 frames by windows, against as many frames at the price that one window has a frame."""
     traits = load_traits(model)

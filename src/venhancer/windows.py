@@ -17,10 +17,9 @@ import numpy as np
 def split_windows(total: int, length: int, overlap: int, starts: Sequence[int] | None = None) -> tuple[range, ...]:
     """Return the fewest windows of at most `length` that cover `range(total)`, evenly spread.
 
-    Neighbours share about `overlap` positions: exactly that many where `total` is a multiple of the stride, more
-    where the windows have to be moved back to end at `total`. When windows may start at some positions only, a start
-    is moved to the next of them, which may cost up to half the overlap. All windows have one length; the last may be
-    shorter, never longer.
+    Neighbours share `overlap` positions and no more, so that nothing is computed twice for nothing. Where windows may
+    start at some positions only, a start is moved to the next of them; if that would make the window before it too
+    long, the two share less, but half the overlap wherever a start allows it.
 
     Args:
         total: Positions to cover, 1 or more.
@@ -49,9 +48,10 @@ def split_windows(total: int, length: int, overlap: int, starts: Sequence[int] |
     count = max(len(fewest), -(-(total - overlap) // (length - overlap)))
     even = _spread(total, length, overlap, allowed, count)
     places = even if total - even[-1] <= length else fewest
-    size = min(length, max(total - places[-1], *(b - a + overlap for a, b in pairwise(places))))
-    last = next(index for index, place in enumerate(places) if place + size >= total)
-    return tuple(range(place, min(place + size, total)) for place in places[: last + 1])
+    while places[-2] + length >= total:
+        places.pop()
+    inner = (range(place, min(after + overlap, place + length, total)) for place, after in pairwise(places))
+    return (*inner, range(places[-1], total))
 
 
 class Tile(NamedTuple):
