@@ -115,7 +115,7 @@ def test_dry_run_shows_the_plan_and_writes_nothing(folder, capsys, monkeypatch, 
     main(["enhance", "in.mp4", "out.mp4", "--model", str(tiny_model), "--slow", "2", "--dry-run"])
     shown = capsys.readouterr()
     assert "128x96, 12 fps, 12 frames, 1 s" in shown.out
-    assert shown.err == "venhancer: the output will not keep: sound, which slow motion leaves behind\n"
+    assert shown.err == "venhancer: the output will not keep: sound (aac): slow motion leaves sound out\n"
     assert names(folder) == before
 
 

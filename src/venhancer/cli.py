@@ -152,7 +152,7 @@ def _add_command(commands: argparse._SubParsersAction, name: str, run: Command, 
 
 
 def _plan(arguments: argparse.Namespace) -> None:
-    from venhancer.enhance import losses, plan_video
+    from venhancer.enhance import losses, plan_video, track_rows
     from venhancer.enhance_command import unfinished
     from venhancer.terminal import Terminal
 
@@ -162,7 +162,7 @@ def _plan(arguments: argparse.Namespace) -> None:
     if arguments.json:
         Terminal().show_json(plan.to_json())
         return
-    rows = dict(plan.describe())
+    rows = dict(plan.describe()) | dict(track_rows(plan, target))
     if target is not None:
         rows |= {"not kept": ", ".join(losses(plan, target))} if losses(plan, target) else {}
         rows |= {"unfinished work": unfinished(target) or "none"}

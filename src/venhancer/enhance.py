@@ -7,6 +7,7 @@ Either the whole result appears at `target` or nothing does.
 
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING
 from venhancer.errors import InputError, Stopped
 from venhancer.job import Job, open_job
 from venhancer.media.assemble import SEGMENT_SUFFIX, assemble
+from venhancer.media.containers import CONTAINERS
 from venhancer.media.encoders import Encoding, choose_encoding
 from venhancer.media.isolation import inspect
 from venhancer.media.reader import FrameReader
 from venhancer.media.shot_search import find_shots
-from venhancer.media.sound import audio_plan
+from venhancer.media.tracks import TrackPlan, describe_losses, describe_plan, plan_tracks
 from venhancer.media.writer import Writing, check_target, write_segment
 from venhancer.origin import fingerprint, origin_of
 from venhancer.plan import EnhancePlan, make_plan
@@ -213,17 +215,31 @@ def writing_of(plan: EnhancePlan, target: Path) -> Writing:
         color_transfer=clip.color_transfer,
         sample_aspect_ratio=clip.sample_aspect_ratio,
         metadata={"comment": made_by},
-        with_sound=plan.settings.slow == 1,
+        slow=Fraction(plan.settings.slow),
     )
 
 
 def losses(plan: EnhancePlan, target: Path) -> list[str]:
-    """Return, in words, what of the source the output will not carry."""
+    """Return, in words, what of the source the output will not carry as it was."""
     lost, encoding = list(plan.clip.not_kept), encoding_of(plan, target)
     if encoding.depth < plan.clip.depth:
         lost.append(f"{plan.clip.depth}-bit depth, of which {encoding.codec} keeps {encoding.depth} bits here")
-    if plan.clip.has_audio and plan.settings.slow != 1:
-        lost.append("sound, which slow motion leaves behind")
-    elif audio_plan(plan.clip, target) == "aac":
-        lost.append(f"the {plan.clip.audio_codec} encoding of the sound, which {target.suffix} holds as AAC")
-    return lost
+    return [*lost, *describe_losses(_tracks(plan, target.suffix))]
+
+
+def track_rows(plan: EnhancePlan, target: Path | None = None) -> list[tuple[str, str]]:
+    """Return, as rows of a plan, what becomes of all that the source holds beside its pictures.
+
+    Args:
+        plan: of the clip.
+        target: None tells it for every container.
+    """
+    rows = []
+    for suffix in CONTAINERS if target is None else (target.suffix,):
+        if told := describe_plan(_tracks(plan, suffix)):
+            rows.append((f"tracks in {suffix}", "; ".join(told)))
+    return rows
+
+
+def _tracks(plan: EnhancePlan, suffix: str) -> tuple[TrackPlan, ...]:
+    return plan_tracks(plan.clip.tracks, suffix, slow=plan.settings.slow)

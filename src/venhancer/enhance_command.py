@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
         JobFailed: something could not be written; finished segments are kept.
         Stopped: Ctrl-C or SIGTERM; likewise.
     """
-    from venhancer.enhance import enhance_as_planned, is_finished, losses, plan_video
+    from venhancer.enhance import enhance_as_planned, is_finished, losses, plan_video, track_rows
     from venhancer.layout import format_number
     from venhancer.media.writer import check_target
 
@@ -54,7 +54,8 @@ def run(arguments: argparse.Namespace) -> None:
         plan = plan_video(source, settings, target, restart=restart, progress=progress)
 
     if terminal.is_watched or arguments.dry_run:
-        terminal.show_rows(row for row in plan.describe() if row[0] != "not kept")
+        rows = [row for row in plan.describe() if row[0] != "not kept"]
+        terminal.show_rows([*rows, *track_rows(plan, target)])
     if lost := losses(plan, target):
         terminal.warn(f"the output will not keep: {', '.join(lost)}")
     if (kept := None if restart else unfinished(target)) is not None:

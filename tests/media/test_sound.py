@@ -9,7 +9,7 @@ from clips import make_clip, packets_of
 from venhancer.errors import InputError
 from venhancer.media.probe import probe
 from venhancer.media.reader import read_frames
-from venhancer.media.sound import audio_plan
+from venhancer.media.tracks import plan_tracks
 from venhancer.media.writer import Writing, write_video
 
 SOURCES = {
@@ -35,7 +35,7 @@ PLANS = {  # for .mp4, .mov, .mkv
     "mp2": ("aac", "aac", "copy"),
     "pcm_s16le": ("aac", "copy", "copy"),
     "pcm_s24le": ("aac", "copy", "copy"),
-    "pcm_u8": ("aac", "aac", "aac"),
+    "pcm_u8": ("aac", "aac", "flac"),
 }
 
 
@@ -56,11 +56,12 @@ def clip(request, tmp_path_factory):
 @pytest.mark.parametrize(("place", "suffix"), enumerate([".mp4", ".mov", ".mkv"]))
 def test_sound_is_carried_as_planned_and_in_step(tmp_path, clip, place, suffix):
     target = tmp_path / f"out{suffix}"
-    plan = audio_plan(clip, target)
+    (fate,) = (plan for plan in plan_tracks(clip.tracks, suffix) if plan.track.kind == "audio")
+    plan = "copy" if fate.action == "copied" else fate.codec
     assert plan == PLANS[clip.audio_codec][place]
     write_video(target, read_frames(clip), Writing(width=64, height=48, rate=clip.rate), clip)
     result = probe(target)
-    assert result.audio_codec == (clip.audio_codec if plan == "copy" else "aac")
+    assert result.audio_codec == (clip.audio_codec if plan == "copy" else plan)
     if plan == "copy" and clip.path.suffix != ".ts":  # a transport stream wraps each packet in a header of its own
         assert packets_of(target, "audio") == packets_of(clip.path, "audio")
     before, after = sound_times(clip.path, clip.start), sound_times(target, result.start)
@@ -73,7 +74,7 @@ def test_sound_is_carried_as_planned_and_in_step(tmp_path, clip, place, suffix):
 def test_silent_clip_stays_silent(tmp_path):
     clip = probe(make_clip(tmp_path / "a.mp4"))
     target = write_video(tmp_path / "b.mp4", read_frames(clip), Writing(width=64, height=48, rate=clip.rate), clip)
-    assert audio_plan(clip, target) == "none"
+    assert not any(track.kind == "audio" for track in clip.tracks)
     assert not probe(target).has_audio
 
 

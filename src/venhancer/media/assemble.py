@@ -18,16 +18,19 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from venhancer.errors import JobFailed
+from venhancer.media.carry import carry_tracks, output_options, sound_starts
 from venhancer.media.clip import ClipInfo
 from venhancer.media.output import failing, open_output, written_whole
-from venhancer.media.sound import add_sound
 from venhancer.media.source import failures_as, open_source
+from venhancer.media.span import Span
+from venhancer.media.tracks import plan_tracks
 
 if TYPE_CHECKING:
     import venhancer.media.writer  # named, not loaded: the writer assembles too
 
 SEGMENT_SUFFIX = ".mkv"  # holds every codec with its parameters, colours and order of frames
-CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # true of the source file only
+EARLY = Fraction(1, 20)  # seconds: sound from longer before the first picture is more than an encoder's delay
+FINE = 90_000  # ticks a second, for pictures that do not begin at 0
 APPLE_TAGS = {"hevc": "hvc1"}  # without which Apple's players refuse the track
 
 
@@ -43,6 +46,21 @@ class _Order(NamedTuple):
         return max(place - frame for place, frame in enumerate(self.shows))
 
 
+class _Clock(NamedTuple):
+    """When frames are shown, in ticks of `base` seconds: `step` apart from `begin` on, or as `times` says."""
+
+    base: Fraction
+    begin: int
+    step: int
+    times: Sequence[int] | None = None
+
+    def ticks(self, frame: int) -> int:
+        """Return the time of a frame; below 0 lie moments at which only decoding goes on."""
+        if self.times is None or frame < 0:
+            return self.begin + frame * self.step
+        return self.begin + self.times[frame]
+
+
 def assemble(
     target: Path,
     segments: Sequence[Path],
@@ -55,7 +73,7 @@ def assemble(
         target: .mp4, .mov, .mkv or .webm; replaced if it exists.
         segments: files that `write_segment` made, one after the other; each is read twice and left as it is.
         writing: the rate, and the tags that are laid over those of the source.
-        source: the clip whose sound, tags and pixel shape the result keeps.
+        source: the clip whose tracks, tags and pixel shape the result keeps.
 
     Raises:
         ValueError: no segments.
@@ -64,27 +82,48 @@ def assemble(
     """
     if not segments:
         raise ValueError(f"there are no segments to make {target} of")
+    suffix = target.suffix.lower()
     delay = max(_order(path).delay for path in segments)
+    plans = () if source is None else plan_tracks(source.tracks, suffix, slow=writing.slow)
     with written_whole(target) as part, ExitStack() as opened:
-        output = opened.enter_context(open_output(part, target))
-        video = _add_video(output, segments[0], writing, source)
+        container = None if source is None else opened.enter_context(open_source(source.path, known=source.identity))
+        starts = [] if container is None else sound_starts(container, plans, source.start)
+        lead = max(0, -min(starts, default=0))
+        lead = lead if lead > EARLY else Fraction(0)
+        output = opened.enter_context(open_output(part, target, **output_options(suffix, plans, starts)))
+        clock = _make_clock(writing, lead)
+        video = _add_video(output, segments[0], writing, source, clock.base)
         others: Iterator[Packet] = iter(())
         if source is not None:
-            container = opened.enter_context(open_source(source.path, known=source.identity))
-            tags = {name: value for name, value in container.metadata.items() if name.lower() not in CONTAINER_TAGS}
-            output.metadata.update(tags)
-            if writing.with_sound:
-                others = add_sound(output, container, source, target)
+            span = Span(source.start - lead, slow=writing.slow)
+            others = carry_tracks(output, container, plans, path=source.path, suffix=suffix, span=span)
         output.metadata.update(writing.metadata)
-        for packet in merge(_pictures(video, segments, writing.rate, delay), others, key=_seconds):
+        pictures = _pictures(video, segments, clock, delay)
+        for packet in merge(pictures, others, key=_seconds):
             with failing(target):
                 output.mux(packet)
         opened.close()  # finishes the file before it is moved
     return target
 
 
+def _make_clock(writing: "venhancer.media.writer.Writing", lead: Fraction) -> _Clock:
+    """Return the clock of frames of which the first is shown after `lead` seconds."""
+    if writing.timestamps is not None:
+        base, times = writing.time_base, list(writing.timestamps)
+        for frame in range(1, len(times)):  # two frames at one moment: the second a tick later
+            times[frame] = max(times[frame], times[frame - 1] + 1)
+        return _Clock(base, round(lead / base), 1, times)
+    rate = writing.rate
+    base = 1 / (rate if not lead else Fraction(rate.numerator * max(1, FINE // rate.numerator)))
+    return _Clock(base, round(lead / base), int(1 / rate / base))
+
+
 def _add_video(
-    output: OutputContainer, segment: Path, writing: "venhancer.media.writer.Writing", source: ClipInfo | None
+    output: OutputContainer,
+    segment: Path,
+    writing: "venhancer.media.writer.Writing",
+    source: ClipInfo | None,
+    time_base: Fraction,
 ) -> VideoStream:
     with _open_segment(segment) as container:
         template = container.streams.video[0]
@@ -93,15 +132,15 @@ def _add_video(
         name = template.codec_context.codec.canonical_name
         if output.format.name in ("mp4", "mov"):
             context.codec_tag = APPLE_TAGS.get(name, template.codec_context.codec_tag if name == "prores" else "\0" * 4)
-    stream.time_base = 1 / writing.rate
+    stream.time_base = time_base
     context.framerate = writing.rate
     if source is not None:
         context.sample_aspect_ratio = source.sample_aspect_ratio
     return stream
 
 
-def _pictures(stream: VideoStream, segments: Sequence[Path], rate: Fraction, delay: int) -> Iterator[Packet]:
-    """Yield the packets of all segments with the times of their frames."""
+def _pictures(stream: VideoStream, segments: Sequence[Path], clock: _Clock, delay: int) -> Iterator[Packet]:
+    """Yield the packets of all segments with the times of their frames, decoded `delay` frames ahead."""
     first, parameters = 0, None
     for path in segments:
         order = _order(path)
@@ -112,8 +151,10 @@ def _pictures(stream: VideoStream, segments: Sequence[Path], rate: Fraction, del
                 raise JobFailed(f"{path} was encoded in another way than {segments[0]}; remove both and run again")
             parameters = made
             for place, packet in enumerate(_packets(container, path)):
-                packet.pts, packet.dts = first + order.shows[place], first + place - delay
-                packet.duration, packet.time_base, packet.stream = 1, 1 / rate, stream
+                frame = first + order.shows[place]
+                packet.pts, packet.dts = clock.ticks(frame), clock.ticks(first + place - delay)
+                packet.duration = clock.ticks(frame + 1) - packet.pts
+                packet.time_base, packet.stream = clock.base, stream
                 yield packet
         first += order.frames
 

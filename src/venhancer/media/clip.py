@@ -9,6 +9,7 @@ from av.video.format import VideoFormat
 from venhancer.media.colour import UNSPECIFIED, Transfer, transfer_of
 from venhancer.media.orientation import UPRIGHT, Orientation
 from venhancer.media.source import Identity
+from venhancer.media.tracks import Track
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class ClipInfo:
         time_base: seconds per unit of the timestamps.
         jitter: seconds by which frames of even timing are at most off it, beyond what the file's clock rounds.
         identity: which file it was that was looked at, so that a change is noticed; None for frames in memory.
+        tracks: what else the file holds; see `plan_tracks`.
     """
 
     path: Path
@@ -64,6 +66,7 @@ class ClipInfo:
     time_base: Fraction = Fraction(1)
     jitter: Fraction = Fraction(0)
     identity: Identity | None = None
+    tracks: tuple[Track, ...] = ()
 
     @property
     def transfer(self) -> Transfer:

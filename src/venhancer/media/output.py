@@ -15,9 +15,8 @@ from av.container import OutputContainer
 from av.error import FFmpegError
 
 from venhancer.errors import JobFailed
+from venhancer.media.containers import CONTAINERS
 from venhancer.media.source import failures_as
-
-FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
 
 @contextmanager
@@ -51,16 +50,14 @@ def open_output(part: Path, called: Path, **options: str) -> Iterator[OutputCont
     Args:
         part: the file written.
         called: what errors call it.
-        options: of the container, beside those every output has.
+        options: of the container.
     """
-    suffix = part.suffix.lower()
-    flags = {"movflags": "+faststart+use_metadata_tags"} if suffix in (".mp4", ".mov") else {}
     with failing(called):
         output = av.open(
             f"file:{part.absolute()}",
             "w",
-            format=FORMATS[suffix],
-            container_options=flags | options,
+            format=CONTAINERS[part.suffix.lower()].name,
+            container_options=options,
             metadata_errors="surrogateescape",
         )
     try:

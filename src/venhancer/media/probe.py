@@ -5,13 +5,11 @@ output will not carry; the plan is made from its answer.
 """
 
 from array import array
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
@@ -23,6 +21,7 @@ from venhancer.media.limits import read_limits
 from venhancer.media.orientation import orientation_of
 from venhancer.media.source import Packets, decode, identity_of, open_source, read_packets, video_stream
 from venhancer.media.timing import find_rate
+from venhancer.media.tracks import describe_tracks
 
 HD_LINES = 720  # untagged video of at least so many lines is bt709, below it is bt601
 RGB = 0
@@ -66,12 +65,12 @@ def probe(path: Path) -> ClipInfo:
             sample_aspect_ratio=aspect,
             has_audio=audio is not None,
             not_kept=(
-                *_tracks_not_kept(container),
                 *([f"frames that do not decode ({lost})"] if lost > 0 else []),
                 *(["variable frame timing"] if timing.timestamps else []),
             ),
             orientation=orientation,
             audio_codec=audio.codec_context.codec.canonical_name if audio else "",
+            tracks=describe_tracks(container),
             is_interlaced=shown.are_interlaced
             or frame.interlaced_frame
             or stream.codec_context.field_order > PROGRESSIVE,
@@ -152,24 +151,6 @@ def _color_matrix(stream: VideoStream, frame: VideoFrame, path: Path) -> str:
 
 def _is_full_range(frame: VideoFrame) -> bool:
     return frame.format.is_rgb or frame.format.name.startswith("yuvj") or frame.color_range == ColorRange.JPEG
-
-
-def _tracks_not_kept(container: InputContainer) -> Iterator[str]:
-    """Yield the tracks beside the first video and the first sound, by kind."""
-    streams = container.streams
-    usable_audio = sum(track.codec_context is not None for track in streams.audio)
-    counts = {
-        "video": len(streams.video) - 1,
-        "audio": len(streams.audio) - min(usable_audio, 1),
-        "subtitle": len(streams.subtitles),
-        "data": len(streams.data),
-        "attachment": len(streams.attachments),
-        "chapter": len(container.chapters()),
-    }
-    names = {"video": "other video or cover picture", "audio": "other sound track", "data": "data track"}
-    for kind, count in counts.items():
-        if count:
-            yield f"{names.get(kind, kind)}{'s' if count > 1 else ''} ({count})"
 
 
 def _depth(frame: VideoFrame) -> int:

@@ -42,7 +42,10 @@ class Writing:
         color_primaries: tag of H.273; that which goes with the matrix if unspecified (2).
         color_transfer: likewise; PQ also makes the frames be taken for its proxy (see `colour`).
         metadata: tags added to those of the source, or put in their place.
-        with_sound: False leaves the source's sound out, as slow motion must.
+        slow: how many times longer than its source the video is; above 1 the sound is left out.
+        timestamps: when each frame is shown in units of `time_base` from the first, and when the last one ends, so one
+            more than frames; None if all keep to `rate`.
+        time_base: seconds a unit.
         sample_aspect_ratio: width of a pixel over its height.
     """
 
@@ -58,7 +61,9 @@ class Writing:
     color_primaries: int = UNSPECIFIED
     color_transfer: int = UNSPECIFIED
     metadata: Mapping[str, str] = field(default_factory=dict)
-    with_sound: bool = True
+    slow: Fraction = Fraction(1)
+    timestamps: tuple[int, ...] | None = None
+    time_base: Fraction = Fraction(1)
     sample_aspect_ratio: Fraction = Fraction(1)
 
     def __post_init__(self) -> None:

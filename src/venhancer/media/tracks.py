@@ -1,0 +1,220 @@
+"""What a file holds beside its pictures, and what becomes of each part of it in a target.
+
+`describe_tracks` looks at the source, `plan_tracks` decides for one kind of target, before any work starts; the
+assembler does what the plan says and decides nothing.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+
+from venhancer.media.containers import CONTAINERS, TEXT_SUBTITLES, Container, told_language
+
+Action = Literal["copied", "encoded", "converted", "not kept"]
+KINDS = {
+    "audio": "sound",
+    "subtitle": "subtitles",
+    "cover": "cover picture",
+    "video": "other video",
+    "attachment": "attached file",
+    "data": "data track",
+    "chapters": "chapters",
+    "tags": "tags",
+}
+FILE_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})  # true of the source file only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """One part of a file beside its pictures.
+
+    Args:
+        index: place of the stream in the file, -1 for chapters and tags.
+        kind: one of `KINDS`.
+        codec: as FFmpeg calls it, empty if nothing here knows it.
+        language: ISO 639-2.
+        title: what the file calls it; of an attachment, its file name; of tags, their names.
+        flags: what the file says of it, such as default, forced, comment.
+        count: of chapters or tags.
+        can_be_read: whether a decoder for it is here.
+    """
+
+    index: int
+    kind: str
+    codec: str = ""
+    language: str = ""
+    title: str = ""
+    flags: tuple[str, ...] = ()
+    count: int = 1
+    can_be_read: bool = True
+
+    @property
+    def name(self) -> str:
+        """What a user calls it."""
+        if self.kind in ("chapters", "tags"):
+            return f"{KINDS[self.kind]} ({self.count if self.kind == 'chapters' else self.title})"
+        told = ", ".join(part for part in (self.codec, self.language) if part)
+        return f"{KINDS[self.kind]} ({told or self.title or 'of unknown kind'})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackPlan:
+    """What becomes of one track.
+
+    Args:
+        track: of the source.
+        action: what is done with it.
+        codec: in the target.
+        why: it is not copied as it is, or what of it is lost.
+    """
+
+    track: Track
+    action: Action
+    codec: str = ""
+    why: str = ""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the target will hold it."""
+        return self.action != "not kept"
+
+    @property
+    def outcome(self) -> str:
+        """Action and reason, in words."""
+        to = f" to {self.codec}" if self.action in ("encoded", "converted") else ""
+        return f"{self.action}{to}{f': {self.why}' if self.why else ''}"
+
+
+def describe_tracks(container: InputContainer) -> tuple[Track, ...]:
+    """Return all that a file holds beside its first film, from its header alone."""
+    found = list(_streams(container))
+    if count := len(container.chapters()):
+        found.append(Track(index=-1, kind="chapters", count=count))
+    if names := [name for name in container.metadata if name.lower() not in FILE_TAGS]:
+        found.append(Track(index=-1, kind="tags", title=", ".join(sorted(names)), count=len(names)))
+    return tuple(found)
+
+
+def plan_tracks(tracks: Sequence[Track], suffix: str, *, slow: Fraction | int = 1) -> tuple[TrackPlan, ...]:
+    """Return what becomes of each track in a target.
+
+    Args:
+        tracks: of the source.
+        suffix: of the target; one that is no container keeps nothing.
+        slow: how many times longer the target is; slowed-down sound is left out.
+    """
+    container = CONTAINERS.get(suffix.lower())
+    if container is None:
+        return tuple(TrackPlan(track=track, action="not kept", why=f"{suffix} holds pictures only") for track in tracks)
+    has_cover = any(track.kind == "cover" and track.codec in container.covers for track in tracks)
+    return tuple(_plan(track, suffix, container, is_slowed=slow != 1, has_cover=has_cover) for track in tracks)
+
+
+def describe_plan(plans: Sequence[TrackPlan]) -> list[str]:
+    """Return, in words, what becomes of all tracks; tracks that fare alike are counted together."""
+    return _counted(f"{plan.track.name} {plan.outcome}" for plan in plans)
+
+
+def describe_losses(plans: Sequence[TrackPlan]) -> list[str]:
+    """Return, in words, what of the source a target will not keep as it is."""
+    lost = [plan for plan in plans if plan.action != "copied" or plan.why]
+    return _counted(
+        f"{plan.track.name}{_as_before(plan) if plan.is_kept else ''}: "
+        + (plan.why if plan.action in ("copied", "not kept") else plan.outcome)
+        for plan in lost
+    )
+
+
+def _as_before(plan: TrackPlan) -> str:
+    return " as they are" if plan.track.kind in ("subtitle", "chapters", "tags") else " as it is"
+
+
+def _counted(phrases: Iterable[str]) -> list[str]:
+    return [f"{number} x {phrase}" if number > 1 else phrase for phrase, number in Counter(phrases).items()]
+
+
+def _streams(container: InputContainer) -> Iterator[Track]:
+    has_film = False
+    has_chapters = bool(container.chapters())
+    for stream in container.streams:
+        kind = "cover" if stream.disposition & Disposition.attached_pic else stream.type
+        if kind == "video" and not has_film:
+            has_film = True
+            continue
+        codec = _codec_name(stream)
+        if kind == "data" and codec == "bin_data" and has_chapters and container.format.name.startswith("mov"):
+            continue  # the titles of the chapters, which are written anew
+        tags = stream.metadata
+        yield Track(
+            index=stream.index,
+            kind=kind if kind in KINDS else "data",
+            codec=codec,
+            language="" if tags.get("language") in (None, "und") else tags["language"],
+            title=tags.get("title") or tags.get("name") or tags.get("filename") or "",
+            flags=tuple(flag.name for flag in Disposition if flag.name and flag & stream.disposition),
+            can_be_read=stream.codec_context is not None or kind in ("attachment", "data"),
+        )
+
+
+def _codec_name(stream: Stream) -> str:
+    if stream.codec_context is not None:
+        return stream.codec_context.codec.canonical_name
+    return (stream.name or "") if stream.type == "data" else ""
+
+
+def _plan(track: Track, suffix: str, container: Container, *, is_slowed: bool, has_cover: bool) -> TrackPlan:
+    kind = track.kind
+    if kind == "audio" and not is_slowed:
+        plan = _held(track, suffix, container.sound, container.sound_codec)
+        return _with_losses(plan, suffix, container.sound_flags, container)
+    if kind == "subtitle":
+        text_codec = container.text_codec if track.codec in TEXT_SUBTITLES else ""
+        plan = _held(track, suffix, container.subtitles, text_codec)
+        return _with_losses(plan, suffix, container.subtitle_flags, container)
+    if kind == "cover":
+        return _held(track, suffix, container.covers, "")
+    if kind == "tags":
+        return _plan_tags(track, suffix, container.tags_beside_covers if has_cover else None)
+    if kind == "chapters" or (kind == "attachment" and container.attachments):
+        return TrackPlan(track=track, action="copied")
+    why = {
+        "audio": "slow motion leaves sound out",
+        "attachment": f"{suffix} holds no attached files",
+        "video": "one film is enhanced, the first",
+    }
+    return TrackPlan(track=track, action="not kept", why=why.get(kind, "only its own program understands it"))
+
+
+def _held(track: Track, suffix: str, codecs: frozenset[str], otherwise: str) -> TrackPlan:
+    """Plan a track that is copied if its codec is among `codecs`, and else becomes `otherwise` if that is one."""
+    if track.codec in codecs:
+        return TrackPlan(track=track, action="copied", codec=track.codec)
+    if not track.can_be_read:
+        return TrackPlan(track=track, action="not kept", why="nothing here decodes it")
+    held = "holds no such subtitles" if track.kind == "subtitle" else "holds no such codec"
+    if not otherwise:
+        return TrackPlan(track=track, action="not kept", why=f"{suffix} {held}")
+    action = "encoded" if track.kind == "audio" else "converted"
+    return TrackPlan(track=track, action=action, codec=otherwise, why=f"{suffix} {held}")
+
+
+def _with_losses(plan: TrackPlan, suffix: str, flags: frozenset[str], container: Container) -> TrackPlan:
+    """Add the flags and the language that the target cannot tell."""
+    lost = [f"flag {flag}" for flag in plan.track.flags if flag not in flags]
+    if plan.track.language and not told_language(plan.track.language, container):
+        lost.append(f"language {plan.track.language}")
+    if not lost or not plan.is_kept:
+        return plan
+    why = "; ".join(part for part in (plan.why, f"{suffix} cannot tell its {' and '.join(lost)}") if part)
+    return TrackPlan(track=plan.track, action=plan.action, codec=plan.codec, why=why)
+
+
+def _plan_tags(track: Track, suffix: str, names: frozenset[str] | None) -> TrackPlan:
+    lost = [name for name in track.title.split(", ") if names is not None and name.lower() not in names]
+    why = f"beside a cover picture, {suffix} cannot tell {', '.join(lost)}" if lost else ""
+    return TrackPlan(track=track, action="copied", why=why)
