@@ -20,6 +20,7 @@ from venhancer.media.encoders import Encoding, choose_encoding
 from venhancer.media.isolation import inspect
 from venhancer.media.reader import FrameReader
 from venhancer.media.shot_search import find_shots
+from venhancer.media.span import Span
 from venhancer.media.tracks import TrackPlan, describe_losses, describe_plan, plan_tracks
 from venhancer.media.writer import Writing, check_target, write_segment
 from venhancer.origin import fingerprint, origin_of
@@ -198,6 +199,7 @@ def writing_of(plan: EnhancePlan, target: Path) -> Writing:
         SettingsError: see `encoding_of`.
     """
     sampling, clip, encoding = plan.sampling, plan.clip, encoding_of(plan, target)
+    timeline, settings = plan.timeline, plan.settings
     made_by = (
         f"venhancer {version('venhancer')}, model {plan.traits.name}, seed {sampling.seed}, {sampling.steps} steps"
     )
@@ -215,7 +217,9 @@ def writing_of(plan: EnhancePlan, target: Path) -> Writing:
         color_transfer=clip.color_transfer,
         sample_aspect_ratio=clip.sample_aspect_ratio,
         metadata={"comment": made_by},
-        slow=Fraction(plan.settings.slow),
+        timestamps=timeline.timestamps,
+        time_base=timeline.time_base,
+        span=Span(timeline.start, timeline.end, Fraction(settings.slow), is_cut=settings.start is not None),
     )
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from venhancer.media.assemble import assemble
 from venhancer.media.containers import CONTAINERS, ILST_TAGS, told_language
 from venhancer.media.probe import probe
+from venhancer.media.span import Span
 from venhancer.media.tracks import Track, describe_losses, describe_plan, describe_tracks, plan_tracks
 from venhancer.media.writer import Writing, write_segment
 
@@ -238,7 +239,7 @@ def test_plan_is_what_happens_in_other_containers(rich, tmp_path, suffix):
 def test_slow_motion_leaves_sound_out_and_moves_the_rest(rich, tmp_path):
     plans = plan_tracks(probe(rich).tracks, ".mkv", slow=2)
     assert {plan.outcome for plan in plans if plan.track.kind == "audio"} == {"not kept: slow motion leaves sound out"}
-    target = enhanced(rich, tmp_path / "out.mkv", slow=Fraction(2))
+    target = enhanced(rich, tmp_path / "out.mkv", span=Span(Fraction(0), slow=Fraction(2)))
     assert by_kind(tracks_of(target), "audio") == []
     assert lines_of(target) == [(2 * start, 2 * end, text) for start, end, text in LINES]
     with av.open(str(target)) as container:

@@ -15,6 +15,7 @@ from venhancer.errors import InputError, JobFailed
 from venhancer.media.orientation import Orientation
 from venhancer.media.probe import probe
 from venhancer.media.reader import read_frames
+from venhancer.media.span import Span
 from venhancer.media.writer import Writing, check_target, write_video
 
 HERE = Path(__file__).parent
@@ -108,7 +109,7 @@ def test_sound_tags_and_pixel_shape_go_along(tmp_path):
 
 def test_sound_can_be_left_out_and_the_rest_kept(tmp_path):
     clip = probe(make_clip(tmp_path / "a.mp4", sound="aac", metadata={"title": "t"}))
-    target = write_video(tmp_path / "b.mp4", read_frames(clip), writing(slow=Fraction(2)), clip)
+    target = write_video(tmp_path / "b.mp4", read_frames(clip), writing(span=Span(clip.start, slow=Fraction(2))), clip)
     assert not probe(target).has_audio
     with av.open(str(target)) as container:
         assert container.metadata["title"] == "t"

@@ -91,7 +91,7 @@ def sound_starts(container: InputContainer, plans: Sequence[TrackPlan], start: F
     ]
 
 
-def output_options(suffix: str, plans: Sequence[TrackPlan], starts: Sequence[Fraction]) -> dict[str, str]:
+def output_options(suffix: str, plans: Sequence[TrackPlan] = (), starts: Sequence[Fraction] = ()) -> dict[str, str]:
     """Return the options of an output that is to hold all that is planned, its sound beginning at `starts`."""
     if suffix not in (".mp4", ".mov"):
         return {}

@@ -24,6 +24,7 @@ from venhancer.media.colour import MATRIX_TAGS, PRIMARIES, TRANSFERS, UNSPECIFIE
 from venhancer.media.encoders import CODECS, Encoding, Maker, open_options, pixel_formats, usual_codecs
 from venhancer.media.output import failing, open_output, written_whole
 from venhancer.media.source import failures_as
+from venhancer.media.span import Span
 from venhancer.settings import Codec
 
 
@@ -42,7 +43,7 @@ class Writing:
         color_primaries: tag of H.273; that which goes with the matrix if unspecified (2).
         color_transfer: likewise; PQ also makes the frames be taken for its proxy (see `colour`).
         metadata: tags added to those of the source, or put in their place.
-        slow: how many times longer than its source the video is; above 1 the sound is left out.
+        span: which stretch of the source is shown; all of it from its first picture on if None.
         timestamps: when each frame is shown in units of `time_base` from the first, and when the last one ends, so one
             more than frames; None if all keep to `rate`.
         time_base: seconds a unit.
@@ -61,7 +62,7 @@ class Writing:
     color_primaries: int = UNSPECIFIED
     color_transfer: int = UNSPECIFIED
     metadata: Mapping[str, str] = field(default_factory=dict)
-    slow: Fraction = Fraction(1)
+    span: Span | None = None
     timestamps: tuple[int, ...] | None = None
     time_base: Fraction = Fraction(1)
     sample_aspect_ratio: Fraction = Fraction(1)
