@@ -165,6 +165,14 @@ def test_tiles_make_nearly_the_whole_picture(pipeline, between, monkeypatch):
     assert 0 < np.abs(outputs[0] - outputs[1]).mean() < 3
 
 
+def test_a_cut_between_frames_in_memory_is_found(pipeline):
+    frames = moving_frames(8)
+    frames = np.concatenate([frames // 4, 255 - frames // 4])
+    first = pipeline(frames[:8], source_fps=8, fps=16, scale=1)
+    assert np.array_equal(pipeline(frames, source_fps=8, fps=16, scale=1)[:16], first)
+    assert not np.array_equal(pipeline(frames, source_fps=8, fps=16, scale=1, shots=False)[:16], first)
+
+
 def in_one_segment(plan):
     """Return the plan with the same windows, all in one segment."""
     windows = tuple(window for segment in plan.segments for window in segment.windows)

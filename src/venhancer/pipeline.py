@@ -24,6 +24,7 @@ from venhancer.diffusion.samplers import SOLVERS
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
 from venhancer.layout import Segment
 from venhancer.media.clip import describe_frames
+from venhancer.media.shot_search import find_shots_in
 from venhancer.models import ImageAutoencoder, LinearAutoencoder, VideoAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.attention import KeysValues
 from venhancer.models.controlnet import KeyFrames
@@ -154,7 +155,8 @@ class VEnhancerPipeline(DiffusionPipeline):
         """
         count, height, width, _ = frames.shape
         clip = describe_frames(count, height, width, parse_ratio(source_fps))
-        plan = make_plan(clip, parse_settings(**settings), self.traits)
+        asked = parse_settings(**settings)
+        plan = make_plan(clip, asked, self.traits, cuts=find_shots_in(frames) if asked.shots else ())
         return np.stack(list(self.enhance(plan, lambda inputs: (frames[index] for index in inputs), progress=progress)))
 
     def enhance(self, plan: EnhancePlan, read: ReadFrames, *, progress: Progress = SILENT) -> Iterator[Frame]:

@@ -3,12 +3,12 @@
 One pass over the frames at a size at which a cut is as plain as at full size, decoded no better than that needs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt16
 
 from venhancer.media.clip import ClipInfo
 from venhancer.media.decoder import FrameDecoder
@@ -16,6 +16,7 @@ from venhancer.media.shots import SMALL, find_cuts, measure_changes
 from venhancer.progress import SILENT, Progress, track
 
 Luma = UInt8[np.ndarray, "h w"]
+Picture = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
 
 
 def find_shots(clip: ClipInfo, frames: range | None = None, *, progress: Progress = SILENT) -> tuple[int, ...]:
@@ -33,6 +34,14 @@ def find_shots(clip: ClipInfo, frames: range | None = None, *, progress: Progres
     lumas = track(read_lumas(clip, frames), len(frames), "look for cuts", progress)
     changes = measure_changes(lumas)
     return tuple(frames.start + cut for cut in find_cuts(changes))
+
+
+def find_shots_in(frames: Iterable[Picture]) -> tuple[int, ...]:
+    """Return the numbers of the frames at which a shot begins, without the first, of frames in memory."""
+    reformatter = VideoReformatter()
+    formats = {np.dtype(np.uint8): "rgb24", np.dtype(np.uint16): "rgb48le"}
+    pictures = (VideoFrame.from_ndarray(np.ascontiguousarray(one), formats[one.dtype]) for one in frames)
+    return tuple(find_cuts(measure_changes(small_luma(picture, reformatter) for picture in pictures)))
 
 
 def read_lumas(clip: ClipInfo, frames: range | None = None) -> Iterator[Luma]:
