@@ -43,6 +43,15 @@ def test_a_still_clip_flickers_once_destabilised():
     assert unstable.diff(dim=0).abs().mean() > 0.01
 
 
+def test_wobble_moves_what_there_is():
+    pulled = damage.wobble(still(), 1.0, generator())
+    assert pulled.diff(dim=0).abs().mean() > 0.005
+    assert_close(pulled.mean(dim=(2, 3)), still().mean(dim=(2, 3)), atol=0.02, rtol=0)
+    assert_close(damage.wobble(still(), 0.0, generator()), still(), atol=1e-5, rtol=0)
+    flat = torch.full((3, 3, 20, 24), 0.3)
+    assert_close(damage.wobble(flat, 2.0, generator()), flat)
+
+
 def test_shimmer_leaves_the_coarse_picture():
     shimmering = damage.shimmer(still(), 1.0, generator())
     assert (shimmering - still()).abs().mean() > 0.002

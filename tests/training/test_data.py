@@ -44,6 +44,30 @@ def test_a_group_is_a_function_of_its_step_and_number(folder):
     assert group.target.shape[3:] == (40, 32)
 
 
+def test_groups_that_refine_take_steady_clips_at_full_size_and_rate(folder):
+    entries = [
+        entry.model_copy(update={"source": source, "split": "train"})
+        for entry, source in zip(
+            read_manifest(folder / "clips" / MANIFEST), ("film: a", "generated: b", "photographs: c"), strict=True
+        )
+    ]
+    write_manifest(folder / "clips" / MANIFEST, entries)
+    augment = {"refined_share": 1.0, "refined_sources": ["film", "photographs"]}
+    batches = Batches(tiny_settings(folder, augment=augment))
+    assert batches.unsteady == {1}
+    group = batches.group(0, 0)
+    assert bool(group.key_frame_mask.all())
+    assert group.downscale_factor.tolist() == [1.0] * len(group.downscale_factor)
+
+
+def test_an_epoch_shows_every_clip(folder):
+    batches = Batches(tiny_settings(folder, batch_size=2, micro_batch_size=1))
+    assert len(batches.draws.entries) == 2
+    for step in range(8):
+        one, other = (batches.draws.turn(0, 2 * step + group) for group in range(2))
+        assert {one, other} == {0, 1}
+
+
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_the_stream_is_the_same_for_any_number_of_workers(folder):
     streams = [list(load_batches(tiny_settings(folder, workers=workers), 3)) for workers in (0, 1, 3)]

@@ -94,3 +94,21 @@ def test_a_clip_that_is_too_short_or_ruled_out_is_not_drawn():
     draws = ClipDraws.fitting([entry(frames=9), entry(), entry()], settings(), (54, 96), 20)
     assert {draws.draw(20, {1}, generator(seed))[0] for seed in range(20)} == {2}
     assert draws.draw(20, {1, 2}, generator()) is None
+
+
+def test_every_clip_has_its_turns_in_every_epoch():
+    draws = ClipDraws.fitting([entry(frames=9), entry(frames=16), entry(frames=81)], settings(), (54, 96), 8)
+    assert list(draws.visits) == [1, 1, 3]
+    turns = [draws.turn(7, number) for number in range(5 * 40)]
+    epochs = [turns[start : start + 5] for start in range(0, len(turns), 5)]
+    assert all(sorted(epoch) == [0, 1, 2, 2, 2] for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 5
+    assert [draws.turn(7, number) for number in reversed(range(200))] == turns[::-1]
+    assert [draws.turn(8, number) for number in range(200)] != turns
+
+
+def test_a_clip_whose_turn_it_is_stands_back_if_it_will_not_do():
+    draws = ClipDraws.fitting([entry(frames=9), entry(), entry()], settings(), (54, 96), 20)
+    assert {draws.draw(8, (), generator(seed), 0)[0] for seed in range(9)} == {0}
+    assert {draws.draw(20, (), generator(seed), 0)[0] for seed in range(30)} == {1, 2}
+    assert {draws.draw(8, {0, 1}, generator(seed), 0)[0] for seed in range(9)} == {2}

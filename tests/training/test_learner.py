@@ -4,6 +4,7 @@ import pytest
 import torch
 from prepared import make_clips, tiny_settings
 
+from venhancer.models.blocks import ResBlock
 from venhancer.training.data import Batches, generator_for
 from venhancer.training.learner import make_learner
 from venhancer.training.start import start_pipeline
@@ -42,3 +43,25 @@ def test_mixed_precision_is_near(folder):
     assert not torch.equal(*whole)
     assert torch.nn.functional.cosine_similarity(*whole, dim=0) > 0.98
     assert all(gradient.dtype == torch.float32 for gradient in mixed.values())
+
+
+@torch.no_grad()
+def test_a_new_decoder_hears_the_middle(folder):
+    unet = start_pipeline(tiny_settings(folder)).unet
+    features = torch.randn(1, 32, 6, 8, generator=torch.Generator().manual_seed(0))
+    heard = features
+    for block in (block for stage in unet.decoder for block in stage if isinstance(block, ResBlock)):
+        passed = torch.nn.functional.conv2d(heard, block.skip.weight[:, : heard.shape[1]])
+        assert passed.std() == pytest.approx(float(heard[:, : passed.shape[1]].std()), rel=1e-4)
+        heard = passed
+
+
+def test_the_text_encoder_learns_if_asked_to(folder):
+    names = {
+        train_text: {name.split(".")[0] for name in make_learner(settings, start_pipeline(settings)).trained()}
+        for train_text in (None, False)
+        for settings in [tiny_settings(folder, train_text=train_text)]
+    }
+    assert names == {None: {"unet", "controlnet", "text_encoder"}, False: {"unet", "controlnet"}}
+    with pytest.raises(ValueError, match="train_text goes with train: unet, controlnet or all"):
+        tiny_settings(folder, start_from="nano", train="lora", train_text=True)

@@ -23,6 +23,7 @@ from venhancer.training.damage import (
     through_codec,
 )
 from venhancer.training.settings import AugmentSettings, Kernel, Law
+from venhancer.training.steadying import steady
 
 
 class Example(NamedTuple):
@@ -68,6 +69,8 @@ def make_example(
 
     small = downscale(frames[::temporal_factor], factor, kernel)
     strength = noise_augmentation / 300 if settings.damage_follows_noise else draw_uniform(generator)
+    if settings.steady_targets:
+        target = steady(target, noise_augmentation / 300)
     if happens(settings.unstable_share, generator) and strength:
         small = destabilise(small, strength, generator)
     if happens(settings.degraded_share, generator) and strength:
@@ -75,6 +78,7 @@ def make_example(
     key_frames = F.interpolate(eight_bits(small), size=frames.shape[-2:], mode="bilinear", align_corners=False)
 
     quality = settings.low_quality_caption if wants_low_quality else settings.high_quality_suffix
+    quality = some_words(quality, generator) if settings.words_vary else quality
     prompt = ", ".join(part for part in (caption, quality) if part)
     mask = torch.zeros(len(frames), dtype=torch.bool)
     mask[::temporal_factor] = True
@@ -86,6 +90,15 @@ def make_example(
         noise_augmentation=torch.tensor(noise_augmentation),
         caption="" if happens(settings.prompt_dropout, generator) else prompt,
     )
+
+
+def some_words(words: str, generator: Generator) -> str:
+    """Return a list of words as it is or, as often, a part of it in any order."""
+    if happens(0.5, generator):
+        return words
+    every = words.split(", ")
+    order = torch.randperm(len(every), generator=generator).tolist()
+    return ", ".join(every[number] for number in order[: draw_integer(1, len(every), generator)])
 
 
 def draw_temporal_factor(settings: AugmentSettings, generator: Generator) -> int:

@@ -114,10 +114,11 @@ def _count_parameters(settings: TrainSettings, shape: NetworkShape) -> tuple[dic
     frozen = {name: count for name, count in counts.items() if not learns[name]}
     if settings.train == "lora":
         trained = {f"adapters of {name}": _count_adapters(settings, networks[name]) for name in settings.lora.networks}
+    text_and_others = trained if settings.learns_text else frozen
     if text_encoder is not None:
-        trained["text_encoder"] = sum(parameter.numel() for parameter in text_encoder.parameters())
+        text_and_others["text_encoder"] = sum(parameter.numel() for parameter in text_encoder.parameters())
     else:
-        frozen["others"] = load_traits(str(settings.start_from)).companion_parameters
+        text_and_others["others"] = load_traits(str(settings.start_from)).companion_parameters
     return trained, frozen
 
 

@@ -41,7 +41,7 @@ def damage(frames: Float[Tensor, "f c h w"], strength: float, generator: Generat
 
 
 def destabilise(frames: Float[Tensor, "f c h w"], strength: float, generator: Generator) -> Float[Tensor, "f c h w"]:
-    """Return frames in [0, 1] whose light and colour flicker, whose detail shimmers and that carry ghosts."""
+    """Return frames in [0, 1] whose light and colour flicker, whose detail shimmers and boils and that carry ghosts."""
     count, channels, height, width = frames.shape
     light = 1 + 0.06 * strength * torch.randn(count, 1, 1, 1, generator=generator)
     tint = 0.02 * strength * torch.randn(count, channels, 1, 1, generator=generator)
@@ -49,6 +49,8 @@ def destabilise(frames: Float[Tensor, "f c h w"], strength: float, generator: Ge
     unstable = frames * (light + 0.04 * strength * patches) + tint
     if happens(0.7, generator):
         unstable = shimmer(unstable, strength, generator)
+    if happens(0.5, generator):
+        unstable = wobble(unstable, 0.8 * strength, generator)
     if happens(0.4, generator):
         share = 0.4 * strength * torch.rand(count, 1, 1, 1, generator=generator)
         unstable = torch.lerp(unstable, unstable[[0, *range(count - 1)]], share)
@@ -62,6 +64,17 @@ def shimmer(frames: Float[Tensor, "f c h w"], strength: float, generator: Genera
     cells = torch.randn(count, 1, max(2, height // 4), max(2, width // 4), generator=generator)
     gain = 1 + 0.8 * strength * F.interpolate(cells, (height, width), mode="bilinear")
     return frames - detail + detail * gain
+
+
+def wobble(frames: Float[Tensor, "f c h w"], deviation: float, generator: Generator) -> Float[Tensor, "f c h w"]:
+    """Return frames pulled about by `deviation` pixels, smoothly in space and anew in every frame."""
+    count, _, height, width = frames.shape
+    cells = torch.randn(count, 2, max(2, height // 12), max(2, width // 12), generator=generator)
+    shifts = deviation * F.interpolate(cells, (height, width), mode="bicubic").movedim(1, -1)
+    rows, columns = ((torch.arange(side) * 2 + 1) / side - 1 for side in (height, width))
+    places = torch.stack(torch.meshgrid(rows, columns, indexing="ij")[::-1], dim=-1)
+    moved = places + shifts * torch.tensor([2 / width, 2 / height])
+    return F.grid_sample(frames, moved, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def there_and_back(frames: Float[Tensor, "f c h w"], factor: float) -> Float[Tensor, "f c h w"]:

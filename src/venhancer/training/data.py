@@ -1,9 +1,10 @@
 """Clips to training batches: group g of step n of a run is a pure function of the seed, n and g.
 
 A step works on `batch_size` clips, in groups of `micro_batch_size` that share one temporal factor and one length, so
-that they stack. Because a group is made from its numbers alone, the stream is the same for any number of worker
-processes and of training processes, and resuming needs one integer, the step. A clip that cannot be read is passed
-over in the same way everywhere: the next one is drawn from the group's own generator.
+that they stack. Clips come in turn, epoch by epoch, each epoch in an order that its number and the seed give. Because a
+group is made from its numbers alone, the stream is the same for any number of worker processes and of training
+processes, and resuming needs one integer, the step. A clip that cannot be read, or is too short for its group, is
+passed over in the same way everywhere: another is drawn from the group's own generator.
 """
 
 import json
@@ -22,7 +23,7 @@ from venhancer.media.source import failures_as
 from venhancer.progress import SILENT, Progress
 from venhancer.training.augment import Example, draw_temporal_factor, make_example
 from venhancer.training.clips import read_draw
-from venhancer.training.damage import draw_integer, draw_uniform
+from venhancer.training.damage import draw_integer, draw_uniform, happens
 from venhancer.training.draws import ClipDraws
 from venhancer.training.latents import Autoencoder, LatentCache, fill_cache
 from venhancer.training.manifest import find_manifest, read_captions, read_manifest
@@ -72,6 +73,10 @@ class Batches(Dataset[Prepared]):
             pairs = zip(entries, captions, strict=True)
             entries = [entry.model_copy(update={"caption": caption}) for entry, caption in pairs]
         self.draws = ClipDraws.fitting(entries, settings.data, settings.crop, settings.frames)
+        steady = settings.augment.refined_sources
+        self.unsteady = frozenset(
+            number for number, entry in enumerate(self.draws.entries) if steady and not entry.source.startswith(steady)
+        )
         self.cache = LatentCache(settings.data.latent_cache) if settings.data.latent_cache is not None else None
 
     def __len__(self) -> int:
@@ -99,10 +104,13 @@ class Batches(Dataset[Prepared]):
         """
         skipped = [] if skipped is None else skipped
         generator = generator_for(self.settings.seed, step, group)
-        factor = draw_temporal_factor(self.settings.augment, generator)
+        refines = happens(self.settings.augment.refined_share, generator)
+        factor = 1 if refines else draw_temporal_factor(self.settings.augment, generator)
         frames = self._draw_length(factor, generator)
         clips = self.settings.batch_size // self.settings.groups
-        examples = [self._example(factor, frames, generator, skipped) for _ in range(clips)]
+        first = (step * self.settings.groups + group) * clips
+        turns = [self.draws.turn(self.settings.seed, first + number) for number in range(clips)]
+        examples = [self._example(turn, factor, frames, generator, skipped, refines=refines) for turn in turns]
         return stack_examples(examples)
 
     def _draw_length(self, factor: int, generator: Generator) -> int:
@@ -112,10 +120,17 @@ class Batches(Dataset[Prepared]):
         length = whole if draw_uniform(generator) < 0.75 else draw_integer(min(whole, most - 1), most, generator)
         return min(length, most)
 
-    def _example(self, factor: int, frames: int, generator: Generator, skipped: list[SkippedClip]) -> Example:
-        """Return an example of the first clip drawn that can be read."""
+    def _example(
+        self, turn: int, factor: int, frames: int, generator: Generator, skipped: list[SkippedClip], *, refines: bool
+    ) -> Example:
+        """Return an example of the clip whose turn it is or, if it will not do, of the first drawn that can be read."""
+        augment = self.settings.augment.refining() if refines else self.settings.augment
+        unsuited = self.unsteady if refines else frozenset()
         failed: dict[int, SkippedClip] = {}
-        while len(failed) < MOST_FAILURES and (drawn := self.draws.draw(frames, failed, generator)) is not None:
+        while (
+            len(failed) < MOST_FAILURES
+            and (drawn := self.draws.draw(frames, unsuited | failed.keys(), generator, turn)) is not None
+        ):
             number, draw = drawn
             try:
                 pixels = read_draw(draw, self.folder)
@@ -124,7 +139,7 @@ class Batches(Dataset[Prepared]):
                 failed[number] = SkippedClip(draw.entry.name, str(error))
                 skipped.append(failed[number])
                 continue
-            example = make_example(_to_unit(pixels), draw.entry.caption, factor, self.settings.augment, generator)
+            example = make_example(_to_unit(pixels), draw.entry.caption, factor, augment, generator)
             return example._replace(target_latents=latents)
         reason = next(iter(failed.values())).reason
         raise InputError(

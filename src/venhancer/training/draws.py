@@ -5,14 +5,15 @@ what a small model learns most from. Both are settings.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from math import ceil, floor
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Generator
 
 from venhancer.errors import InputError
@@ -22,6 +23,8 @@ from venhancer.training.settings import DataSettings
 
 SLOWEST = Fraction(9, 10)
 """A clip may be this much slower than the rate asked for (23.976 for 24); slower ones would need invented frames."""
+_ORDERS = 0x6F72646572
+"""Sets the randomness of orders apart from that of groups."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,7 @@ class ClipDraws:
     entries: Sequence[ClipEntry]
     settings: DataSettings
     crop: tuple[int, int]
+    _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def fitting(
@@ -88,8 +92,27 @@ class ClipDraws:
             )
         return cls([entry for entry in quick if frames_at_rate(entry, settings) >= min(2, frames)], settings, crop)
 
-    def draw(self, frames: int, without: Collection[int], generator: Generator) -> tuple[int, Draw] | None:
-        """Return the number of a clip and what of it is shown; None if every clip long enough is in `without`."""
+    def turn(self, seed: int, number: int) -> int:
+        """Return the clip whose turn it is at the `number`-th example of a run, a function of both alone.
+
+        An epoch shows every clip at least once, in an order of its own.
+        """
+        epoch, place = divmod(number, int(self.visits.sum()))
+        return int(self._order(seed, epoch)[place])
+
+    def draw(
+        self, frames: int, without: Collection[int], generator: Generator, turn: int | None = None
+    ) -> tuple[int, Draw] | None:
+        """Return the number of a clip and what of it is shown; None if every clip long enough is in `without`.
+
+        Args:
+            frames: shown of it.
+            without: clips ruled out.
+            generator: of what is shown, and of another clip if need be.
+            turn: the clip to take, unless it is too short or ruled out.
+        """
+        if turn is not None and turn not in without and self.lengths[turn] >= frames:
+            return turn, self.draw_from(self.entries[turn], frames, generator)
         weights = np.where(self.lengths >= frames, self.weights, 0.0)
         weights[list(without)] = 0.0
         cumulative = weights.cumsum()
@@ -128,6 +151,19 @@ class ClipDraws:
     def weights(self) -> Float[np.ndarray, "n"]:
         """How often each clip is drawn: by the root of its length, so that long shots do not drown the others."""
         return np.sqrt(self.lengths)
+
+    @cached_property
+    def visits(self) -> Int[np.ndarray, "n"]:
+        """How often each clip comes in an epoch: by its weight, the least weighty about once."""
+        return np.maximum(1, np.round(self.weights / self.weights.min())).astype(int)
+
+    def _order(self, seed: int, epoch: int) -> Int[np.ndarray, "visits"]:
+        """Return the clips of an epoch; the last order asked for is kept, as examples are asked for one by one."""
+        if self._kept.get("epoch") != (seed, epoch):
+            every = np.repeat(np.arange(len(self.entries)), self.visits)
+            order = np.random.default_rng(np.random.SeedSequence((seed, epoch, _ORDERS))).permutation(every)
+            self._kept.update(epoch=(seed, epoch), order=order)
+        return self._kept["order"]
 
 
 def frame_step(entry: ClipEntry, settings: DataSettings) -> Fraction:

@@ -73,10 +73,9 @@ def make_learner(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Learne
         WeightsError: the objective needs weights that are not there.
     """
     learner = Learner(pipeline, make_objective(settings, pipeline), mixed_precision=settings.precision == "bf16")
-    learns_text = settings.start_from is None and settings.train in ("unet", "all")
     pipeline.unet.requires_grad_(settings.train in ("unet", "all"))
     pipeline.controlnet.requires_grad_(settings.train in ("controlnet", "all"))
-    pipeline.text_encoder.requires_grad_(learns_text)
+    pipeline.text_encoder.requires_grad_(settings.learns_text)
     if settings.train == "lora":
         add_adapters(pipeline, settings.lora, settings.seed)
     for network in (pipeline.unet, pipeline.controlnet):

@@ -76,12 +76,36 @@ class AugmentSettings(Frozen):
         description="Damage only clips with noise on their key frames, as strongly as t' is high: the noise a user "
         "asks for then says how little the input is to be trusted.",
     )
+    refined_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of groups at full size and rate, so that a model learns to refine; those with noise on "
+        "their key frames are unstable.",
+    )
+    refined_sources: tuple[str, ...] = Field(
+        default=(), description="Beginnings of the sources steady enough to be targets of those; all if left out."
+    )
+    steady_targets: bool = Field(
+        default=False,
+        description="Average targets with their neighbours along the motion, the more the noisier their key frames: "
+        "the noise a user asks for then takes flicker out.",
+    )
     low_quality_share: float = Field(default=0.0, ge=0, le=1, description="Share of targets degraded and captioned so.")
     low_quality_caption: str = Field(
         default="blurry, low quality, jpeg artifacts", description="Caption of those targets."
     )
     high_quality_suffix: str = Field(default="", description="Added to the captions of the others.")
+    words_vary: bool = Field(
+        default=False,
+        description="Half of the time say only some of those words of quality, in any order, so that each counts.",
+    )
     prompt_dropout: float = Field(default=0.1, ge=0, le=1, description="Share of prompts replaced by the empty one.")
+
+    def refining(self) -> Self:
+        """Return the settings of a group at full size and rate."""
+        one_size = {"downscale_focus": (1.0,), "downscale_focus_weights": (1.0,), "downscale_focus_share": 1.0}
+        return self.model_copy(update={**one_size, "unstable_share": 1.0})
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -223,6 +247,9 @@ class TrainSettings(Frozen):
     train: Literal["controlnet", "unet", "all", "lora"] = Field(
         default="controlnet", description="Which networks learn; the others stay frozen. lora trains adapters only."
     )
+    train_text: bool | None = Field(
+        default=None, description="Whether the text encoder learns; if left out, one that is new with the base network."
+    )
     lora: LoraSettings = LoraSettings()
     network: NetworkSettings = NetworkSettings()
     augment: AugmentSettings = AugmentSettings()
@@ -297,6 +324,12 @@ class TrainSettings(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _adapters_are_of_the_networks(self) -> Self:
+        if self.train_text and self.train == "lora":
+            raise ValueError("train_text goes with train: unet, controlnet or all; adapters leave the text encoder")
+        return self
+
+    @model_validator(mode="after")
     def _network_of_the_model_to_start_from(self) -> Self:
         brought = sorted({"network", "relative_to_start"} & self.model_fields_set)
         if self.start_from is not None and brought:
@@ -311,6 +344,12 @@ class TrainSettings(Frozen):
                 f"{self.augment.low_quality_share:g}); set that to 0, or leave the cache out"
             )
         return self
+
+    @property
+    def learns_text(self) -> bool:
+        """Whether the text encoder learns."""
+        is_new_with_base = self.start_from is None and self.train in ("unet", "all")
+        return is_new_with_base if self.train_text is None else self.train_text
 
     @classmethod
     def from_file(cls, recipe: Path) -> Self:
