@@ -1,10 +1,11 @@
 """Short training runs that differ in one choice: which of them learns faster.
 
-    python benchmarks/nano_choices.py [--steps 100] [--only NAME ...] [--data data/footage]
+    python benchmarks/nano_choices.py [--steps 100] [--crop 136 128] [--only NAME ...] [--data data/footage]
 
-Each run is `recipes/nano.yaml` with one thing changed, from nothing, on the same clips in the same order. After every
-20 steps it is judged on six groups that it does not train on (4 times smaller, no damage): mean absolute difference
-from the target, in pixels of [-1, 1]. Prints a table and writes `benchmarks/results/nano_choices.json`.
+Each run is `recipes/nano.yaml` with one thing changed, from nothing, on the same clips in the same order, for as much
+computing as the recipe's `--steps` steps take: a network half as costly gets twice as many. It is judged five times on
+six groups that it does not train on (4 times smaller, no damage): mean absolute difference from the target, in pixels
+of [-1, 1], of what its own sampler makes. Prints a table and writes `benchmarks/results/nano_choices.json`.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 
+from venhancer.training.cost import run_cost
 from venhancer.training.data import Batches, generator_for
 from venhancer.training.learner import Learner, make_learner, make_optimizer
 from venhancer.training.settings import TrainSettings
@@ -23,11 +25,12 @@ from venhancer.training.start import start_pipeline
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "nano_choices.json"
-JUDGED_EVERY = 20
+JUDGED = 5
 JUDGED_GROUPS = 6
 UNSEEN = 1_000_000
 """Steps from here on are never trained on."""
 
+FROM_300 = {"finishing_start_timestep": 300, "finishing_start_noise": 1.0}
 CHOICES: dict[str, dict[str, Any]] = {
     "recipe": {},
     "with denoising": {"objective": {"finishing_share": 0.9}},
@@ -38,6 +41,15 @@ CHOICES: dict[str, dict[str, Any]] = {
         "relative_to_start": True,
         "objective": {"finishing_start_timestep": 899, "finishing_start_noise": 1.0},
     },
+    "v alone": {"objective": {"finishing_share": 0.0}},
+    "v alone, min-SNR 5": {"objective": {"finishing_share": 0.0, "min_snr_gamma": 5.0}},
+    "v alone, t below 300": {"objective": {"finishing_share": 0.0, "timestep_range": (0, 300)}},
+    "v alone, t below 60": {"objective": {"finishing_share": 0.0, "timestep_range": (0, 60)}},
+    "two steps": {"objective": {"finishing_steps": 2}},
+    "four steps": {"objective": {"finishing_steps": 4}},
+    "two steps from t = 300": {"objective": {"finishing_steps": 2, **FROM_300}},
+    "four steps from t = 300": {"objective": {"finishing_steps": 4, **FROM_300}},
+    "feature distance": {"objective": {"perceptual_from_step": 0}},
     "16 groups": {"network": {"norm_groups": 16}},
     "frames blended": {"between": "blend"},
     "narrow, longer": {"network": {"base_channels": 32}},
@@ -56,24 +68,41 @@ PLAIN = {
 def main() -> None:
     """Train, judge, print and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=100, help="of the recipe; others get as much computing")
+    parser.add_argument("--crop", type=int, nargs=2, default=(136, 128), help="height and width")
+    parser.add_argument("--batch-size", type=int, default=4, help="clips a step")
     parser.add_argument("--only", nargs="+", choices=CHOICES, default=list(CHOICES))
     parser.add_argument("--data", type=Path, default=Path("data/footage"))
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     recipe = TrainSettings.from_file(ROOT / "recipes" / "nano.yaml").model_dump(mode="python", exclude_unset=True)
-    found: dict[str, list[float]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for name in arguments.only:
-        with tempfile.TemporaryDirectory() as folder:
-            changed = _merged(recipe, CHOICES[name] | {"output": Path(folder), "data": arguments.data, "workers": 0})
-            found[name] = run(TrainSettings.model_validate(changed), arguments.steps)
-        print(f"{name}: {' '.join(f'{error:.4f}' for error in found[name])}", flush=True)
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    same: dict[str, Any] = {
+        "data": arguments.data,
+        "workers": 0,
+        "crop": tuple(arguments.crop),
+        "batch_size": arguments.batch_size,
+    }
+    found: dict[str, dict[str, Any]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    with tempfile.TemporaryDirectory() as folder:
+        budget = arguments.steps * step_cost(_settings(recipe, {}, same, Path(folder)))
+        for name in arguments.only:
+            settings = _settings(recipe, CHOICES[name], same, Path(folder) / name.replace(" ", "_"))
+            steps = max(JUDGED, round(budget / step_cost(settings)))
+            errors = run(settings, steps)
+            found[name] = {"steps": steps, "crop": list(settings.crop), "clips": settings.batch_size, "errors": errors}
+            print(f"{name} ({steps} steps): {' '.join(f'{error:.4f}' for error in errors)}", flush=True)
+            RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def step_cost(settings: TrainSettings) -> float:
+    """Return the operations of a step; sampler steps before the last are forward only, a third of it."""
+    finishing = settings.objective.finishing_share * (settings.objective.finishing_steps - 1) / 3
+    return run_cost(settings).step_flops * (1 + finishing)
 
 
 def run(settings: TrainSettings, steps: int) -> list[float]:
-    """Return the error on unseen groups before the first step and after every few."""
+    """Return the error on unseen groups before the first step and five times on the way."""
     pipeline = start_pipeline(settings)
     learner = make_learner(settings, pipeline)
     optimizer = make_optimizer(settings, learner)
@@ -88,7 +117,7 @@ def run(settings: TrainSettings, steps: int) -> list[float]:
         torch.nn.utils.clip_grad_norm_(list(learner.trained().values()), settings.clip_norm)
         optimizer.step()
         optimizer.zero_grad()
-        if (step + 1) % JUDGED_EVERY == 0:
+        if (step + 1) % max(1, steps // JUDGED) == 0:
             errors.append(judge(learner, judging))
     return errors
 
@@ -107,6 +136,10 @@ def judge(learner: Learner, judging: Batches) -> float:
     finally:
         learner.objective = objective
     return float(torch.cat(errors).mean())
+
+
+def _settings(recipe: dict[str, Any], choice: dict[str, Any], same: dict[str, Any], output: Path) -> TrainSettings:
+    return TrainSettings.model_validate(_merged(_merged(recipe, choice), same | {"output": output}))
 
 
 def _merged(fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -124,3 +124,14 @@ def test_refining_keeps_the_size_and_makes_noisy_clips_unstable():
     assert unstable.downscale_factor == same.downscale_factor == 1
     assert_close(same.key_frames, same.target, atol=1 / 127, rtol=0)
     assert (unstable.key_frames - unstable.target).abs().mean() > 0.02
+
+
+def test_targets_are_steadied_as_the_noise_is_high():
+    flickering = clip(5, 64, 64)[:1] * torch.tensor([0.8, 1.0, 0.8, 1.0, 0.8])[:, None, None, None]
+    quiet, loud = (AugmentSettings(steady_targets=True, noise_augmentation_range=(level, level)) for level in (1, 300))
+    wavering = [
+        float(augment.make_example(flickering, "", 1, settings, generator()).target.diff(dim=1).abs().mean())
+        for settings in (quiet, loud, quiet.refining())
+    ]
+    assert wavering[1] < 0.9 * wavering[0]
+    assert wavering[2] == pytest.approx(wavering[1])

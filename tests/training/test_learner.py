@@ -65,3 +65,14 @@ def test_the_text_encoder_learns_if_asked_to(folder):
     assert names == {None: {"unet", "controlnet", "text_encoder"}, False: {"unet", "controlnet"}}
     with pytest.raises(ValueError, match="train_text goes with train: unet, controlnet or all"):
         tiny_settings(folder, start_from="nano", train="lora", train_text=True)
+
+
+@torch.no_grad()
+def test_v_is_learned_where_the_settings_say(folder):
+    settings = tiny_settings(folder, objective={"timestep_range": (20, 23)}, batch_size=8)
+    learner = make_learner(settings, start_pipeline(settings))
+    batch = Batches(settings).group(0, 0)
+    drawn = {int(t) for seed in range(5) for t in learner(batch, generator_for(seed), 0).timesteps}
+    assert drawn == {20, 21, 22, 23}
+    with pytest.raises(ValueError, match="timestep_range goes from 9 to 3; give the smaller first"):
+        tiny_settings(folder, objective={"timestep_range": (9, 3)})

@@ -70,7 +70,7 @@ def make_example(
     small = downscale(frames[::temporal_factor], factor, kernel)
     strength = noise_augmentation / 300 if settings.damage_follows_noise else draw_uniform(generator)
     if settings.steady_targets:
-        target = steady(target, noise_augmentation / 300)
+        target = steady(target, max(settings.least_steadied, noise_augmentation / 300))
     if happens(settings.unstable_share, generator) and strength:
         small = destabilise(small, strength, generator)
     if happens(settings.degraded_share, generator) and strength:

@@ -97,7 +97,8 @@ class Objective:
         if timesteps is None and happens(self.settings.finishing_share, generator):
             return self._finishing(predict, batch, conditions, generator, step)
         if timesteps is None:
-            drawn = torch.randint(self.schedule.num_timesteps, (len(batch.target),), generator=generator)
+            first, last = self.settings.timestep_range
+            drawn = torch.randint(first, last + 1, (len(batch.target),), generator=generator)
             timesteps = drawn.to(batch.target.device)
         return self._denoising(predict, batch, conditions, generator, timesteps)
 

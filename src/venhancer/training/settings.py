@@ -89,7 +89,10 @@ class AugmentSettings(Frozen):
     steady_targets: bool = Field(
         default=False,
         description="Average targets with their neighbours along the motion, the more the noisier their key frames: "
-        "the noise a user asks for then takes flicker out.",
+        "the noise a user asks for then takes flicker out. Those of refined groups always count as very noisy.",
+    )
+    least_steadied: float = Field(
+        default=0.0, ge=0, le=1, description="How strongly steady targets are averaged without any noise."
     )
     low_quality_share: float = Field(default=0.0, ge=0, le=1, description="Share of targets degraded and captioned so.")
     low_quality_caption: str = Field(
@@ -105,7 +108,7 @@ class AugmentSettings(Frozen):
     def refining(self) -> Self:
         """Return the settings of a group at full size and rate."""
         one_size = {"downscale_focus": (1.0,), "downscale_focus_weights": (1.0,), "downscale_focus_share": 1.0}
-        return self.model_copy(update={**one_size, "unstable_share": 1.0})
+        return self.model_copy(update={**one_size, "unstable_share": 1.0, "least_steadied": 1.0})
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -138,6 +141,9 @@ class ObjectiveSettings(Frozen):
         gt=0,
         description="Weigh timesteps by min-SNR with this gamma (Hang et al. 2023); None weighs none.",
     )
+    timestep_range: tuple[Annotated[int, Field(ge=0, le=999)], Annotated[int, Field(ge=0, le=999)]] = Field(
+        default=(0, 999), description="First and last of the timesteps that v is learned at, all drawn alike."
+    )
     finishing_share: float = Field(
         default=0.0, ge=0, le=1, description="Share of steps spent on the sampler's own result, compared in pixels."
     )
@@ -155,6 +161,13 @@ class ObjectiveSettings(Frozen):
     frame_difference_weight: float = Field(
         default=0.0, ge=0, description="Weight of errors in the change from frame to frame."
     )
+
+    @model_validator(mode="after")
+    def _first_timestep_first(self) -> Self:
+        first, last = self.timestep_range
+        if first > last:
+            raise ValueError(f"timestep_range goes from {first} to {last}; give the smaller first")
+        return self
 
 
 class LoraSettings(Frozen):

@@ -180,13 +180,12 @@ def pass_features_on(unet: VideoUNet) -> None:
     nine stages the middle, and the prompt that enters there, would be heard at 3e-4.
     """
     channels = unet.config["base_channels"] * unet.config["channel_mults"][-1]
-    for stage in unet.decoder:
-        for block in stage:
-            if isinstance(block, ResBlock) and isinstance(block.skip, nn.Conv2d):
-                nn.init.dirac_(block.skip.weight[:, :channels])
-                channels = block.skip.out_channels
-            elif isinstance(block, Upsample):
-                nn.init.dirac_(block.conv.weight)
+    for block in unet.decoder.modules():
+        if isinstance(block, ResBlock) and isinstance(block.skip, nn.Conv2d):
+            nn.init.dirac_(block.skip.weight[:, :channels])
+            channels = block.skip.out_channels
+        elif isinstance(block, Upsample):
+            nn.init.dirac_(block.conv.weight)
 
 
 def new_shape(network: NetworkSettings) -> dict[str, Any]:
