@@ -1,0 +1,70 @@
+"""Sound files of every kind that is read, tiny, the same bytes every time: what fuzzing begins with."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from media.clips import make_clip, picture
+from PIL import Image
+
+FRAMES, SIDE = 6, 32
+ALIKE = {"fflags": "+bitexact"}  # no random numbers in Matroska
+ONE_THREAD = {"threads": "1"}
+
+CLIPS: dict[str, dict[str, object]] = {
+    "h264_aac.mp4": {"sound": "aac"},
+    "h264_fragments.mp4": {"container_options": {"movflags": "+frag_keyframe+empty_moov"}},
+    "hevc_10bit.mp4": {"codec": "libx265", "pixel_format": "yuv420p10le"},
+    "prores_pcm.mov": {"codec": "prores_ks", "pixel_format": "yuv422p10le", "sound": "pcm_s16le"},
+    "prores_alpha.mov": {"codec": "prores_ks", "pixel_format": "yuva444p10le"},
+    "mjpeg.mov": {"codec": "mjpeg", "pixel_format": "yuvj420p"},
+    "hevc_opus.mkv": {"codec": "libx265", "sound": "libopus", "subtitles": 1},
+    "ffv1_flac.mkv": {"codec": "ffv1", "pixel_format": "bgr0", "sound": "flac"},
+    "vfr.mkv": {"times": [0, 1, 4, 5, 9, 10]},
+    "vp9_opus.webm": {"codec": "libvpx-vp9", "sound": "libopus"},
+    "vp8.webm": {"codec": "libvpx"},
+    "av1.webm": {"codec": "libsvtav1", "width": 64, "height": 64},
+    "mjpeg_pcm.avi": {"codec": "mjpeg", "pixel_format": "yuvj420p", "sound": "pcm_s16le"},
+    "mpeg4.avi": {"codec": "mpeg4"},
+    "mpeg2_mp2.ts": {"codec": "mpeg2video", "sound": "mp2", "rate": 25},
+    "h264.ts": {"options": {"profile": "baseline"}},
+    "mpeg1.mpg": {"codec": "mpeg1video", "rate": 25},
+    "plain.gif": {"codec": "gif", "pixel_format": "rgb8"},
+}
+STILLS: dict[str, dict[str, object]] = {
+    "still.png": {},
+    "still.jpg": {"quality": 90},
+    "still.tiff": {"compression": "tiff_lzw"},
+    "still.bmp": {},
+    "still.webp": {"lossless": True},
+    "animated.webp": {"animated": True, "lossless": True, "duration": 40},
+    "animated.gif": {"animated": True, "duration": 40, "loop": 0},
+    "animated.png": {"animated": True, "duration": 40},
+}
+
+
+def make_seeds(folder: Path) -> list[Path]:
+    """Write all of them and return their paths, in an order that never changes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return [make(folder / name) for name, make in SEEDS.items()]
+
+
+def _clip(path: Path) -> Path:
+    given = {"width": SIDE, "height": SIDE, "frames": FRAMES, **CLIPS[path.name]}
+    containers = {**ALIKE, **given.pop("container_options", {})}
+    options = {**ONE_THREAD, **given.pop("options", {})}
+    if given.get("codec") == "libx265":
+        options["x265-params"] = "log-level=none:pools=1:frame-threads=1"
+    if given.get("codec") == "libsvtav1":
+        options |= {"preset": "12", "svtav1-params": "lp=1"}
+    return make_clip(path, **given, container_options=containers, options=options)
+
+
+def _still(path: Path) -> Path:
+    given = dict(STILLS[path.name])
+    pictures = [Image.fromarray(picture(number, SIDE, SIDE)) for number in range(FRAMES)]
+    more = {"save_all": True, "append_images": pictures[1:]} if given.pop("animated", False) else {}
+    pictures[0].save(path, **more, **given)
+    return path
+
+
+SEEDS: dict[str, Callable[[Path], Path]] = {**dict.fromkeys(CLIPS, _clip), **dict.fromkeys(STILLS, _still)}
