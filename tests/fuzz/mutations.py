@@ -8,16 +8,15 @@ Mutation = Callable[[bytes, np.random.Generator], bytes]
 
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2**63 - 1, 2**64 - 1)
 TAGS = (  # where sizes, counts, rates and offsets stand, in all the containers
-    *"ftyp moov mvhd tkhd elst mdhd hdlr dref stsd stts ctts stss stsc stsz stco co64 trun tfhd tfdt moof mdat avcC".split(),
-    *"hvcC colr pasp RIFF avih strh strf strl idx1 movi 00dc GIF8 IHDR IDAT acTL fcTL fdAT WEBP VP8L VP8X ANIM".split(),
+    b"ftyp moov mvhd tkhd elst mdhd hdlr dref stsd stts ctts stss stsc stsz stco co64 trun tfhd tfdt moof mdat avcC "
+    b"hvcC colr pasp RIFF avih strh strf strl idx1 movi 00dc GIF8 IHDR IDAT acTL fcTL fdAT WEBP VP8L VP8X ANIM II*\0 BM"
 )
+ELEMENTS = "1a45dfa3 18538067 1549a966 1654ae6b ae b0 ba 1f43b675 a3 1c53bb6b 4489 2ad7b1"  # of Matroska
 MARKS = (
-    *(tag.encode() for tag in TAGS),
-    *(bytes.fromhex(name) for name in "1a45dfa3 18538067 1549a966 1654ae6b ae b0 ba 1f43b675 a3 1c53bb6b 4489 2ad7b1".split()),
+    *TAGS.split(),
+    *(bytes.fromhex(element) for element in ELEMENTS.split()),
     b"\x00\x00\x01",  # units of MPEG streams
     b"\x47\x40",  # packets of transport streams
-    b"II*\0",
-    b"BM",
     b"\xff\xc0",
     b"\xff\xda",
 )
@@ -106,8 +105,7 @@ def _range(content: bytes, draw: np.random.Generator) -> tuple[int, int]:
 
 def _mark(content: bytes, draw: np.random.Generator) -> int:
     """Return where one of the tags in the file stands, each tag as likely as another."""
-    places = [[place for place in _all(content, mark)] for mark in MARKS]
-    found = [kind for kind in places if kind]
+    found = [places for mark in MARKS if (places := _all(content, mark))]
     if not found:
         return int(draw.integers(len(content)))
     kind = found[int(draw.integers(len(found)))]

@@ -148,10 +148,10 @@ def run(chosen: list[Case], seed: int, folder: Path, keep: Path | None) -> list[
             if keep is not None and (is_finding or len(chosen) == 1):
                 keep.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, keep)
-                print(json.dumps(found[-1], indent=1), flush=True)
+                tell(json.dumps(found[-1], indent=1))
             shutil.rmtree(own)
             if place % 50 == 49:
-                print(f"{place + 1} of {len(chosen)}: {Counter(str(one['result']) for one in found)}", flush=True)
+                tell(f"{place + 1} of {len(chosen)}: {dict(Counter(str(one['result']) for one in found))}")
     return found
 
 
@@ -181,6 +181,12 @@ def report(found: list[dict[str, object]], seed: int, sources: dict[str, str]) -
     }
 
 
+def tell(line: str) -> None:
+    """Show a line at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     """Run as asked; the code is 1 if anything ended otherwise than it may."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -200,7 +206,7 @@ def main() -> None:
     figures = report(found, arguments.seed, hashes) if len(chosen) > 1 else {"findings": []}
     if arguments.output:
         arguments.output.write_text(json.dumps(figures, indent=1) + "\n")
-    print(json.dumps({name: figures[name] for name in list(figures)[4:9]}, indent=1))
+    tell(json.dumps({name: figures[name] for name in list(figures)[4:9]}, indent=1))
     sys.exit(1 if figures["findings"] else 0)
 
 

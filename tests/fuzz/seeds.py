@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from media.clips import make_clip, picture
 from PIL import Image
+
+from media.clips import make_clip, picture
 
 FRAMES, SIDE = 6, 32
 ALIKE = {"fflags": "+bitexact"}  # no random numbers in Matroska

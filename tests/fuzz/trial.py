@@ -69,7 +69,7 @@ def try_file(path: Path, folder: Path, pipeline: "VEnhancerPipeline | None") -> 
             result, words = "left something", str(_surroundings(path, folder))
     except Wrong as wrong:
         result, words = wrong.args
-    except BaseException:  # noqa: BLE001 - every one is a finding
+    except BaseException:  # every one is a finding
         result, words = "traceback", traceback.format_exc()
     return Outcome(result=result, stage=stage[0], words=words, seconds=round(time.monotonic() - began, 2))
 

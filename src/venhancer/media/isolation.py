@@ -61,7 +61,9 @@ def inspect(path: Path) -> ClipInfo:
 
 
 def _seconds_for(path: Path, limits: Limits) -> int:
-    size = path.stat().st_size if path.is_file() else 0
+    size = 0
+    with suppress(OSError, ValueError):  # the child says what is wrong with the name
+        size = path.stat().st_size
     return ceil(limits.probe_seconds * (1 + size / BYTES_A_LIMIT))
 
 
