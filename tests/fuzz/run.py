@@ -90,14 +90,15 @@ class Worker:
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]),
         }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "fuzz.trial"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=(self.folder / "complaints").open("w"),
-            text=True,
-            env=environment,
-        )
+        with (self.folder / "complaints").open("w") as complaints:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "fuzz.trial"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                text=True,
+                env=environment,
+            )
         return self.process
 
     def stop(self) -> int:

@@ -94,7 +94,7 @@ def _value(hint: Any, told: Any) -> Any:  # noqa: ANN401 - any field of a descri
     """
     arguments = get_args(hint)
     match get_origin(hint), told:
-        case (None, dict()) if is_dataclass(hint) and isinstance(hint, type):
+        case (None, dict()) if hasattr(hint, "__dataclass_fields__"):
             hints = get_type_hints(hint)
             return hint(**{name: _value(hints[name], part) for name, part in told.items()})
         case None, list():  # a named tuple
