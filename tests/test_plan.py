@@ -421,3 +421,12 @@ def test_the_plan_of_a_long_film_is_small_and_quick():
     tracemalloc.stop()
     assert plan.frames == 432_000
     assert size < 100e6
+
+
+def test_transparency_is_refused_unless_something_is_behind_it():
+    clear = replace(make_clip(), has_alpha=True)
+    with pytest.raises(InputError, match="is transparent, which is not kept; pass --background black"):
+        make_plan(clear, parse_settings(), NANO)
+    plan = make_plan(clear, parse_settings(background="orange"), NANO)
+    assert plan.clip.background == (255, 165, 0)
+    assert dict(plan.describe())["background"] == "transparent pixels are laid over #ffa500"

@@ -18,6 +18,7 @@ from jaxtyping import Float, UInt8, UInt16
 from torch import Tensor
 from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
+from venhancer.colour_fix import Colours, coarse_size
 from venhancer.conditioning import Between, Conditions, LatentSpace, encode_clip, make_conditions, resize_frames
 from venhancer.diffusion.denoiser import Continued, Denoiser, Guided, Tiled, Windowed
 from venhancer.diffusion.samplers import SOLVERS
@@ -208,7 +209,13 @@ class VEnhancerPipeline(DiffusionPipeline):
         carried: Carry,
         progress: Progress,
     ) -> EnhancedSegment:
-        conditions = self.encode(read(plan.inputs_behind(self.encoded_frames(plan, segment))), plan, segment)
+        encoded = self.encoded_frames(plan, segment)
+        clip = plan.clip
+        size = coarse_size(plan.height, plan.width, clip.height, clip.width)
+        colours = Colours(plan.sampling.color_fix, size, carried)
+        keys = [index for index in encoded if plan.is_key[index]]
+        frames = colours.note(keys, read(plan.inputs_behind(encoded)), self._pixels)
+        conditions = self.encode(frames, plan, segment)
         latents, said = self.denoise(
             conditions, prompts, plan, segment, carried=carried.get("denoised"), progress=progress
         )
@@ -216,11 +223,12 @@ class VEnhancerPipeline(DiffusionPipeline):
         if "latents" in carried:
             settled = torch.cat([carried["latents"][None], settled], dim=2)
         carry: Carry = {}
-        frames = self.decode(settled, plan, segment, carried.get("held"), carry)
+        decoded = self.decode(settled, plan, segment, colours, carried.get("held"), carry)
         if not segment.ends_shot:
+            carry |= colours.carry(segment.frames.stop)
             undecoded = segment.settled.stop - segment.frames.stop
             carry |= {"denoised": said, "latents": settled[0, :, settled.shape[2] - undecoded :]}
-        return EnhancedSegment(segment, frames, carry)
+        return EnhancedSegment(segment, decoded, carry)
 
     @torch.inference_mode()
     def project_prompts(self, prompts: list[str]) -> list[ProjectedText]:
@@ -323,6 +331,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         latents: Float[Tensor, "1 c f h w"],
         plan: EnhancePlan,
         segment: Segment,
+        colours: Colours,
         held: Float[Tensor, "n 3 h2 w2"] | None,
         carry: Carry,
     ) -> Iterator[Frame]:
@@ -332,6 +341,7 @@ class VEnhancerPipeline(DiffusionPipeline):
             latents: settled ones, from the segment's first written frame on.
             plan: what to do.
             segment: which one.
+            colours: of the inputs behind its key frames and those around.
             held: the first frames as the segment before decoded them, if frames are decoded together.
             carry: where such frames are left for the next segment.
         """
@@ -339,19 +349,22 @@ class VEnhancerPipeline(DiffusionPipeline):
         columns = slice(plan.padding.left, plan.padding.left + plan.width)
         left = 0 if segment.ends_shot else plan.traits.decode_overlap
         decoded = self.vae.decode_each(latents[:, :, : len(segment.frames) + left], held, tiles=plan.tiles)
-        for _ in segment.frames:
+        for index in segment.frames:
             with torch.inference_mode():  # entered anew for each frame: the caller's code runs between two of them
-                picture = next(decoded)[:, rows, columns]
+                picture = colours.fix(index, next(decoded)[:, rows, columns])
             yield _levels(picture, plan.depth)
         if left:
             with torch.inference_mode():
                 carry["held"] = torch.stack(list(decoded))
 
+    def _pixels(self, frame: Frame) -> Float[Tensor, "3 h w"]:
+        """Return one input frame in [-1, 1]."""
+        levels = torch.from_numpy(frame.astype(np.float32)).to(self.device)
+        return levels.movedim(-1, 0) / (np.iinfo(frame.dtype).max / 2) - 1
+
     def _resize_frame(self, frame: Frame, plan: EnhancePlan) -> Float[Tensor, "3 h2 w2"]:
         """Return one input frame in [-1, 1], resized to the output and padded to the grid by its edges."""
-        levels = torch.from_numpy(frame.astype(np.float32)).to(self.device)
-        pixels = levels.movedim(-1, 0)[None, :, None] / (np.iinfo(frame.dtype).max / 2) - 1
-        resized = resize_frames(pixels, plan.height, plan.width)
+        resized = resize_frames(self._pixels(frame)[None, :, None], plan.height, plan.width)
         padding = plan.padding
         sides = (padding.left, padding.right, padding.top, padding.bottom)
         return F.pad(resized[:, :, 0], sides, mode="replicate")[0]

@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from venhancer.errors import SettingsError
+from venhancer.errors import InputError, SettingsError
 from venhancer.estimate import Estimate, estimate_cost
 from venhancer.layout import (
     Padding,
@@ -30,6 +30,11 @@ from venhancer.traits import ModelTraits, SamplingDefaults
 from venhancer.windows import Tile
 
 TABLES = {"source", "is_key", "timestamps"}  # one entry a frame: not for JSON
+COLOR_FIXES = {
+    "wavelet": "the input's low frequencies are given back (wavelet)",
+    "adain": "the input's mean and spread are given back (adain)",
+    "none": "as the model makes them",
+}
 FAST_EARLIEST_START = 530  # the fast timetable strides down to t = 500 and needs room above
 
 
@@ -185,9 +190,10 @@ def make_plan(
         cuts: input frames that begin a shot, without the first; nothing is blended or made across them.
 
     Raises:
-        InputError: the clip is too small.
+        InputError: the clip is too small, or transparent with nothing behind it.
         SettingsError: the settings cannot be met for this clip and model.
     """
+    clip = _made_opaque(clip, settings)
     width, height = output_size(clip, settings)
     padding = pad_to_grid(width, height, traits)
     timeline = make_timeline(clip, settings)
@@ -224,6 +230,16 @@ def make_plan(
         segments=segments,
         estimate=estimate,
     )
+
+
+def _made_opaque(clip: ClipInfo, settings: EnhanceSettings) -> ClipInfo:
+    """Return the clip as it is read: before the background asked for, if it is transparent."""
+    if not clip.has_alpha:
+        return clip
+    if settings.background is None:
+        raise InputError(f"{clip.path} is transparent, which is not kept; pass --background black, or another colour")
+    red, green, blue = bytes.fromhex(settings.background.removeprefix("#"))
+    return replace(clip, background=(red, green, blue))
 
 
 def _resolve_sampling(settings: EnhanceSettings, traits: ModelTraits, true_factor: float) -> Sampling:
@@ -265,6 +281,8 @@ def _describe(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     yield "input", f"{clip.path}: {_extent(clip)}, {clip.codec}"
     yield "output", f"{_extent(plan)}, {_compression(settings)}"
     told = f"the network is told {format_number(sampling.downscale_factor)}"
+    if clip.background is not None:
+        yield "background", "transparent pixels are laid over #{:02x}{:02x}{:02x}".format(*clip.background)
     yield "scale", f"{format_number(across)} across, {format_number(down)} down; {told}"
     pad = plan.padding
     sides = f"{pad.left} left, {pad.right} right, {pad.top} above, {pad.bottom} below"
@@ -278,6 +296,7 @@ def _describe(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     yield "sampling", f"{steps} from timestep {sampling.start_timestep}{noise}, seed {sampling.seed}"
     guidance = f"{format_number(sampling.guidance_scale)}, rescaled by {format_number(sampling.guidance_rescale)}"
     yield "guidance", guidance if sampling.guidance_scale != 1 else "none"
+    yield "colours", COLOR_FIXES[sampling.color_fix]
     yield "noise augmentation", f"{sampling.noise_augmentation} of 300"
     if len(plan.shots) > 1:
         yield "shots", f"{len(plan.shots)}; nothing is made or blended across a cut"

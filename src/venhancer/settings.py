@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
 
+from PIL import ImageColor
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
@@ -23,6 +24,7 @@ LONGEST = 360_000  # seconds
 
 Solver = Literal["dpmpp_2m_sde", "heun", "ddim"]
 Timetable = Literal["trailing", "fast"]
+ColorFix = Literal["wavelet", "adain", "none"]
 Codec = Literal["h264", "hevc", "av1", "vp9", "prores", "ffv1", "png", "tiff", "gif", "webp"]
 Encoder = Literal["software", "hardware", "nvenc", "videotoolbox", "qsv", "amf", "vaapi"]
 
@@ -85,10 +87,23 @@ def parse_size(value: object) -> tuple[int, int]:
     return width, height
 
 
+def parse_color(value: object) -> str:
+    """Return "#ff8000" for a colour by that or by its name, as browsers know it.
+
+    Raises:
+        ValueError: anything else, with the reason only; the caller names the field.
+    """
+    try:
+        return "#" + bytes(ImageColor.getrgb(str(value).strip())[:3]).hex()
+    except ValueError as error:
+        raise ValueError("is no colour") from error
+
+
 Rate = Annotated[Fraction, Field(gt=0, le=LARGEST_RATE), BeforeValidator(parse_ratio)]
 Moment = Annotated[Fraction, Field(ge=0, le=LONGEST), BeforeValidator(parse_moment)]
 Slowness = Annotated[Fraction, Field(ge=1, le=64), BeforeValidator(parse_ratio)]
 Size = Annotated[tuple[int, int], BeforeValidator(parse_size)]
+Color = Annotated[str, Field(max_length=30), BeforeValidator(parse_color)]
 
 
 class EnhanceSettings(BaseModel):
@@ -191,6 +206,15 @@ class EnhanceSettings(BaseModel):
     )
     encoder: Encoder = Field(
         "software", description="Who compresses; hardware is the first kind that works here, and quick but coarser."
+    )
+    color_fix: ColorFix | None = Field(
+        None,
+        description="How the input's colours are given back: at every place, on the whole, or not at all.",
+    )
+    background: Color | None = Field(
+        None,
+        description="Colour that transparent pixels are laid over; a clip that has some is refused without it.",
+        examples=["black", "#ff8000"],
     )
     model: str = Field(
         "nano", min_length=1, max_length=4000, description="nano, v1, v2 or a pipeline folder.", examples=["nano", "v2"]

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from venhancer.errors import SettingsError, WeightsError
 from venhancer.model_folders import EMBEDDED, INDEX_FILE, PUBLISHED, find_model
 from venhancer.network_shape import NetworkShape
-from venhancer.settings import Solver, Timetable, parse_settings
+from venhancer.settings import ColorFix, Solver, Timetable, parse_settings
 
 NETWORKS = ("unet", "controlnet")
 COMPANIONS = ("vae", "text_encoder")
@@ -47,6 +47,7 @@ class SamplingDefaults:
     start_noise: float = 1.0
     window_frames: int = 32
     window_overlap: int = 3
+    color_fix: ColorFix = "none"
     prompt_suffix: str = ""
     negative_prompt: str = ""
 
@@ -102,7 +103,7 @@ _PUBLISHED = {
         name="v1",
         parameters=2_044_809_796,
         companion_parameters=83_653_863 + _OPEN_CLIP_TEXT,
-        defaults=SamplingDefaults(steps=50, prompt_suffix=POSITIVE_SUFFIX, negative_prompt=NEGATIVE_PROMPT),
+        defaults=SamplingDefaults(steps=50, color_fix="wavelet", prompt_suffix=POSITIVE_SUFFIX, negative_prompt=NEGATIVE_PROMPT),
     ),
     "v2": ModelTraits(
         name="v2",
@@ -110,7 +111,7 @@ _PUBLISHED = {
         companion_parameters=97_742_847 + _OPEN_CLIP_TEXT,
         decode_window=DECODED_TOGETHER["VideoAutoencoder"][0],
         decode_overlap=DECODED_TOGETHER["VideoAutoencoder"][1],
-        defaults=SamplingDefaults(steps=15, prompt_suffix=POSITIVE_SUFFIX, negative_prompt=NEGATIVE_PROMPT),
+        defaults=SamplingDefaults(steps=15, color_fix="wavelet", prompt_suffix=POSITIVE_SUFFIX, negative_prompt=NEGATIVE_PROMPT),
     ),
 }
 

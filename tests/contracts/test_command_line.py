@@ -29,7 +29,7 @@ SETTINGS = (
     "--scale --size --fps --start --end --slow -p --prompt --negative-prompt --prompt-suffix --steps --solver "
     "--timetable --guidance-scale --guidance-rescale --noise-aug --noise-augmentation --start-timestep --start-noise "
     "--downscale-factor --seed --window-frames --window-overlap --tile --no-shots "
-    "--codec --crf --pix-fmt --encoder --model"
+    "--codec --crf --pix-fmt --encoder --color-fix --background --model"
 )
 FLAGS = {
     "": "--version",

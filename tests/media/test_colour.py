@@ -144,3 +144,18 @@ def test_proxy_of_every_code_of_ten_bits_comes_back_to_a_fiftieth():
 
 def test_curves_are_told_by_their_tags():
     assert [transfer_of(tag) for tag in (1, 2, 6, 14, 16, 18)] == ["sdr", "sdr", "sdr", "sdr", "pq", "hlg"]
+
+
+@pytest.mark.parametrize("pixel_format", ["rgba", "rgba64le", "yuva444p10le"])
+def test_transparent_pixels_show_what_is_behind_them(pixel_format):
+    """Half of red before blue is half of each; opaque pixels stay, clear ones are the background."""
+    depth = 8 if pixel_format == "rgba" else 16 if "64" in pixel_format else 10
+    white = 255 if depth == 8 else 65535
+    pixels = np.zeros((16, 48, 4), np.uint8 if depth == 8 else np.uint16)
+    pixels[..., 0] = white
+    for column, share in enumerate((0, white // 2, white)):
+        pixels[:, 16 * column : 16 * column + 16, 3] = share
+    how = {"matrix": "bt709", "full_range": depth != 10}
+    seen = to_rgb(to_picture(pixels, pixel_format, **how), depth=depth, background=(0, 0, 255), **how)
+    expected = white * np.array([[0, 0, 1], [0.5, 0, 0.5], [1, 0, 0]])
+    assert np.abs(seen[8, 8::16] - expected).max() <= 0.01 * white

@@ -1,5 +1,6 @@
 """The table of codecs holds what it says: each one encodes, keeps what it should, and gives the same bytes twice."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import get_args
@@ -202,3 +203,20 @@ def test_hevc_has_the_name_that_players_of_apple_know(tmp_path):
         data = write_video(tmp_path / f"a{suffix}", map(picture, range(3)), plan, None).read_bytes()
         assert b"hvc1" in data
         assert b"hev1" not in data
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format"),
+    [("a.webm", "vp9", "yuva420p"), ("a.mov", "prores", "yuva444p10le"), ("a.mkv", "ffv1", "bgra")],
+)
+def test_transparency_is_seen_and_laid_over_a_background(tmp_path, name, codec, pixel_format):
+    """In VP9 it is a second picture that most decoders do not look at."""
+    plan = Writing(width=64, height=48, rate=Fraction(24), codec=codec, pixel_format=pixel_format)
+    half = np.zeros((48, 64, 4), np.uint8)
+    half[:, :32] = (255, 0, 0, 255)
+    clip = probe(write_video(tmp_path / name, [half] * 4, plan, None))
+    assert clip.has_alpha
+    for frame in read_frames(replace(clip, background=(0, 255, 0))):
+        shown = frame / np.iinfo(frame.dtype).max
+        assert np.abs(shown[24, 8] - (1, 0, 0)).max() < 0.05
+        assert np.abs(shown[24, 56] - (0, 1, 0)).max() < 0.05

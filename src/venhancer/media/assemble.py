@@ -131,6 +131,9 @@ def _add_video(
     with _open_segment(segment) as container:
         template = container.streams.video[0]
         stream = output.add_stream_from_template(template, opaque=True)
+        stream.metadata.update(
+            {name: value for name, value in template.metadata.items() if name.lower() == "alpha_mode"}
+        )
         context = stream.codec_context
         name = template.codec_context.codec.canonical_name
         if output.format.name in ("mp4", "mov"):

@@ -32,6 +32,7 @@ class ClipInfo:
         color_primaries: tag of H.273, 2 if there is none; handed on to the output.
         color_transfer: likewise.
         has_alpha: whether some pixels are transparent.
+        background: colour that readers lay transparent pixels over, 0 to 255; None takes them for opaque.
         is_interlaced: whether stored frames hold two moments each; readers make whole ones of them.
         timestamps: when each frame is shown, in units of `time_base` from the first, never descending; None if all
             frames keep to `rate`.
@@ -61,6 +62,7 @@ class ClipInfo:
     color_primaries: int = UNSPECIFIED
     color_transfer: int = UNSPECIFIED
     has_alpha: bool = False
+    background: tuple[int, int, int] | None = None
     is_interlaced: bool = False
     timestamps: tuple[int, ...] | None = None
     time_base: Fraction = Fraction(1)

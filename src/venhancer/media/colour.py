@@ -55,6 +55,7 @@ def to_rgb(
     full_range: bool,
     depth: int = 8,
     transfer: Transfer = "sdr",
+    background: tuple[int, int, int] | None = None,
     reformatter: VideoReformatter | None = None,
 ) -> Pixels:
     """Return a decoded picture as RGB: uint8 up to a depth of 8, else uint16 with white at 65535.
@@ -65,21 +66,23 @@ def to_rgb(
         full_range: whether Y'CbCr uses all levels.
         depth: bits of the clip's colours.
         transfer: the clip's; pq becomes the proxy.
+        background: what transparent pixels are laid over, 0 to 255; None leaves opacity out.
         reformatter: kept from frame to frame it saves setting up.
     """
     converted = (reformatter or VideoReformatter()).reformat(
         picture,
-        format="rgb24" if depth <= 8 else "rgb48le",
+        format=_array_format(3 if background is None else 4, is_deep=depth > 8),
         src_colorspace=COLORSPACES[matrix],
         dst_colorspace=COLORSPACES[matrix],
         src_color_range=ColorRange.JPEG if full_range else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
         interpolation=EXACT,
     )
-    rgb = converted.to_ndarray()
-    if depth <= 8:
-        return rgb
-    return _reading_table(_white_of(picture.format, depth, full_range=full_range), transfer)[rgb]
+    pixels = converted.to_ndarray()
+    rgb = pixels[..., :3]
+    if depth > 8:
+        rgb = _reading_table(_white_of(picture.format, depth, full_range=full_range), transfer)[rgb]
+    return rgb if background is None else _lay_over(rgb, pixels[..., 3], background)
 
 
 def to_picture(
@@ -111,8 +114,8 @@ def to_picture(
         pixels[..., :3] = _writing_table(white, transfer)[rgb[..., :3]]
         if is_rgb and max(part.bits for part in format_.components) == 8:
             pixels, is_deep = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8), False
-    name = ("rgb" if rgb.shape[-1] == 3 else "rgba") + (("48le" if rgb.shape[-1] == 3 else "64le") if is_deep else "")
-    picture = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24" if name == "rgb" else name)
+    name = _array_format(rgb.shape[-1], is_deep=is_deep)
+    picture = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), name)
     return (reformatter or VideoReformatter()).reformat(
         picture,
         format=pixel_format,
@@ -153,6 +156,21 @@ def proxy_to_nits(proxy: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "...
 
 
 _PQ = (2610 / 16384, 2523 / 4096 * 128, 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32)
+
+
+def _array_format(channels: int, *, is_deep: bool) -> str:
+    """Return what libav calls arrays of so many channels."""
+    return {3: ("rgb24", "rgb48le"), 4: ("rgba", "rgba64le")}[channels][is_deep]
+
+
+def _lay_over(
+    rgb: Pixels, opacity: UInt8[np.ndarray, "h w"] | UInt16[np.ndarray, "h w"], background: tuple[int, int, int]
+) -> Pixels:
+    """Return what is seen of pixels before a colour; opacity is straight, not multiplied in."""
+    white = np.iinfo(rgb.dtype).max
+    behind = np.array(background, np.float32) * (white / 255)
+    share = opacity[..., None].astype(np.float32) / white
+    return np.round(behind + share * (rgb - behind)).astype(rgb.dtype)
 
 
 def _highest() -> float:

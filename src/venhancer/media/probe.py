@@ -19,7 +19,7 @@ from venhancer.media.clip import ClipInfo
 from venhancer.media.colour import MATRICES, UNSPECIFIED
 from venhancer.media.limits import read_limits
 from venhancer.media.orientation import orientation_of
-from venhancer.media.source import Packets, decode, identity_of, open_source, read_packets, video_stream
+from venhancer.media.source import Packets, decode, has_opacity_beside, identity_of, open_source, read_packets, video_stream
 from venhancer.media.timing import find_rate
 from venhancer.media.tracks import describe_tracks
 
@@ -163,9 +163,9 @@ def _tag(of_frame: int, of_stream: int) -> int:
 
 
 def _has_alpha(stream: VideoStream, frame: VideoFrame) -> bool:
-    """Tell whether some of the first picture is not opaque, or a second picture beside it says what is."""
-    if stream.metadata.get("alpha_mode") == "1":
-        return True
+    """Tell whether some of the first picture is not opaque, or later ones may not be."""
     if not any(component.is_alpha for component in frame.format.components):
         return False
+    if has_opacity_beside(stream):
+        return True
     return bool(frame.reformat(format="rgba").to_ndarray()[..., 3].min() < 255)

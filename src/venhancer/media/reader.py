@@ -88,6 +88,7 @@ class FrameReader:
             full_range=clip.full_range,
             depth=clip.depth,
             transfer=clip.transfer,
+            background=clip.background,
             reformatter=self._reformatter,
         )
         return turn_upright(rgb, clip.orientation)

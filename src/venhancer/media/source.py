@@ -18,10 +18,12 @@ from typing import BinaryIO, NamedTuple
 
 import av
 import numpy as np
+from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.frame import VideoFrame
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from jaxtyping import Bool, Int64
 from PIL import Image
@@ -42,6 +44,7 @@ CODECS = (  # what cameras, editors and generators write; libav decodes hundreds
     "v210 v210x v308 v408 v410 vc1 vp3 vp4 vp5 vp6 vp6a vp6f vp7 vp8 vp9 vvc webp wmv1 wmv2 wmv3 y41p yuv4 zlib"
 )
 BUFFER = 1 << 18  # bytes asked of the file at a time
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 PICTURES = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
 PICTURE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
@@ -276,11 +279,12 @@ def decode(
         InputError: a frame is damaged; the message names it.
     """
     stream.thread_type = "AUTO"
+    decoder = _decoder(stream)
     number, limits = first, read_limits()
     packets = islice(container.demux(stream), skip, None)
     try:
         for packet in dropwhile(lambda packet: packet.size and not packet.is_keyframe, packets):
-            for frame in packet.decode():
+            for frame in decoder.decode(packet):
                 if frame.is_corrupt:
                     raise InputError(f"{path}: frame {number} is damaged; copy the file again or cut it before there")
                 yield frame
@@ -289,6 +293,23 @@ def decode(
     except FFmpegError as failure:
         message = f"{path}: frame {number} cannot be decoded ({failure.strerror}); copy the file again or cut it there"
         raise InputError(message) from failure
+
+
+def has_opacity_beside(stream: VideoStream) -> bool:
+    """Tell whether each picture has a second one that says what of it is opaque."""
+    tags = {name.lower(): value for name, value in stream.metadata.items()}
+    return tags.get("alpha_mode") == "1" and stream.codec_context.codec.canonical_name in ALPHA_DECODERS
+
+
+def _decoder(stream: VideoStream) -> VideoCodecContext:
+    """Return what decodes a stream: its own decoder, or one that sees the second picture that says what is opaque."""
+    own = stream.codec_context
+    if not has_opacity_beside(stream):
+        return own
+    context = CodecContext.create(ALPHA_DECODERS[own.codec.canonical_name], "r")
+    assert isinstance(context, VideoCodecContext)
+    context.extradata = own.extradata
+    return context
 
 
 def _starts_anew(packet: bytes, extradata: bytes) -> bool:

@@ -171,6 +171,8 @@ def _add_video(output: OutputContainer, writing: Writing) -> VideoStream:
     context.width, context.height = writing.width, writing.height
     context.thread_count = threads
     context.pix_fmt = encoding.pixel_format
+    if encoding.codec == "vp9" and encoding.has_alpha:
+        stream.metadata["alpha_mode"] = "1"  # without which players look at the colours only
     context.time_base = 1 / writing.rate
     context.sample_aspect_ratio = writing.sample_aspect_ratio
     context.colorspace = 0 if encoding.is_rgb else MATRIX_TAGS[writing.color_matrix]
