@@ -75,6 +75,6 @@ def test_colours_handed_on_are_those_that_the_next_segment_needs():
 
 
 def test_coarse_pictures_are_small_and_no_finer_than_the_input():
-    assert coarse_size(1080, 1920, 270, 480) == (34, 60)
+    assert coarse_size(1080, 1920, 270, 480) == (33, 60)
     assert coarse_size(1440, 2560, 90, 160) == (11, 20)
     assert coarse_size(16, 16, 16, 16) == (1, 1)

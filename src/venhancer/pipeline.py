@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
-from jaxtyping import Float, UInt8, UInt16
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
@@ -24,6 +24,7 @@ from venhancer.diffusion.denoiser import Continued, Denoiser, Guided, Tiled, Win
 from venhancer.diffusion.samplers import SOLVERS
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
 from venhancer.layout import Segment
+from venhancer.levels import Frame, to_levels, to_pixels
 from venhancer.media.clip import describe_frames
 from venhancer.media.shot_search import find_shots_in
 from venhancer.models import ImageAutoencoder, LinearAutoencoder, VideoAutoencoder, VideoControlNet, VideoUNet
@@ -36,8 +37,6 @@ from venhancer.runtime import frame_noise
 from venhancer.settings import parse_ratio, parse_settings
 from venhancer.traits import ModelTraits, load_traits
 from venhancer.windows import Tile, blend_weights, tile_weights
-
-Frame: TypeAlias = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
 
 ReadFrames: TypeAlias = Callable[[Sequence[int]], Iterable[Frame]]
 """Return the input frames of these numbers, which ascend."""
@@ -214,7 +213,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         size = coarse_size(plan.height, plan.width, clip.height, clip.width)
         colours = Colours(plan.sampling.color_fix, size, carried)
         keys = [index for index in encoded if plan.is_key[index]]
-        frames = colours.note(keys, read(plan.inputs_behind(encoded)), self._pixels)
+        frames = colours.note(keys, read(plan.inputs_behind(encoded)), partial(to_pixels, device=self.device))
         conditions = self.encode(frames, plan, segment)
         latents, said = self.denoise(
             conditions, prompts, plan, segment, carried=carried.get("denoised"), progress=progress
@@ -223,7 +222,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         if "latents" in carried:
             settled = torch.cat([carried["latents"][None], settled], dim=2)
         carry: Carry = {}
-        decoded = self.decode(settled, plan, segment, colours, carried.get("held"), carry)
+        decoded = self.decode(settled, plan, segment, colours, held=carried.get("held"), carry=carry)
         if not segment.ends_shot:
             carry |= colours.carry(segment.frames.stop)
             undecoded = segment.settled.stop - segment.frames.stop
@@ -332,6 +331,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         plan: EnhancePlan,
         segment: Segment,
         colours: Colours,
+        *,
         held: Float[Tensor, "n 3 h2 w2"] | None,
         carry: Carry,
     ) -> Iterator[Frame]:
@@ -352,19 +352,14 @@ class VEnhancerPipeline(DiffusionPipeline):
         for index in segment.frames:
             with torch.inference_mode():  # entered anew for each frame: the caller's code runs between two of them
                 picture = colours.fix(index, next(decoded)[:, rows, columns])
-            yield _levels(picture, plan.depth)
+            yield to_levels(picture, plan.depth)
         if left:
             with torch.inference_mode():
                 carry["held"] = torch.stack(list(decoded))
 
-    def _pixels(self, frame: Frame) -> Float[Tensor, "3 h w"]:
-        """Return one input frame in [-1, 1]."""
-        levels = torch.from_numpy(frame.astype(np.float32)).to(self.device)
-        return levels.movedim(-1, 0) / (np.iinfo(frame.dtype).max / 2) - 1
-
     def _resize_frame(self, frame: Frame, plan: EnhancePlan) -> Float[Tensor, "3 h2 w2"]:
         """Return one input frame in [-1, 1], resized to the output and padded to the grid by its edges."""
-        resized = resize_frames(self._pixels(frame)[None, :, None], plan.height, plan.width)
+        resized = resize_frames(to_pixels(frame, self.device)[None, :, None], plan.height, plan.width)
         padding = plan.padding
         sides = (padding.left, padding.right, padding.top, padding.bottom)
         return F.pad(resized[:, :, 0], sides, mode="replicate")[0]
@@ -392,14 +387,6 @@ class VEnhancerPipeline(DiffusionPipeline):
         return torch.stack([frame_noise(plan.sampling.seed, index, shape, draw) for index in frames], dim=1)[None].to(
             like.device
         )
-
-
-def _levels(picture: Float[Tensor, "3 h w"], depth: int) -> Frame:
-    """Return a picture in [-1, 1] as whole levels: uint8 up to 8 bits, else uint16 with white at 65535."""
-    white, dtype = (255, torch.uint8) if depth <= 8 else (65535, torch.int32)
-    levels = ((picture.float().clamp(-1, 1) + 1) * (white / 2)).round()
-    whole = levels.to(dtype).movedim(0, -1).cpu().numpy()
-    return whole if depth <= 8 else whole.astype(np.uint16)
 
 
 def _join(texts: Sequence[tuple[KeysValues, ...]]) -> tuple[KeysValues, ...]:

@@ -103,7 +103,9 @@ _PUBLISHED = {
         name="v1",
         parameters=2_044_809_796,
         companion_parameters=83_653_863 + _OPEN_CLIP_TEXT,
-        defaults=SamplingDefaults(steps=50, color_fix="wavelet", prompt_suffix=POSITIVE_SUFFIX, negative_prompt=NEGATIVE_PROMPT),
+        defaults=SamplingDefaults(
+            steps=50, color_fix="wavelet", prompt_suffix=POSITIVE_SUFFIX, negative_prompt=NEGATIVE_PROMPT
+        ),
     ),
     "v2": ModelTraits(
         name="v2",
@@ -111,7 +113,9 @@ _PUBLISHED = {
         companion_parameters=97_742_847 + _OPEN_CLIP_TEXT,
         decode_window=DECODED_TOGETHER["VideoAutoencoder"][0],
         decode_overlap=DECODED_TOGETHER["VideoAutoencoder"][1],
-        defaults=SamplingDefaults(steps=15, color_fix="wavelet", prompt_suffix=POSITIVE_SUFFIX, negative_prompt=NEGATIVE_PROMPT),
+        defaults=SamplingDefaults(
+            steps=15, color_fix="wavelet", prompt_suffix=POSITIVE_SUFFIX, negative_prompt=NEGATIVE_PROMPT
+        ),
     ),
 }
 

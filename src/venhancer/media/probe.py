@@ -19,7 +19,15 @@ from venhancer.media.clip import ClipInfo
 from venhancer.media.colour import MATRICES, UNSPECIFIED
 from venhancer.media.limits import read_limits
 from venhancer.media.orientation import orientation_of
-from venhancer.media.source import Packets, decode, has_opacity_beside, identity_of, open_source, read_packets, video_stream
+from venhancer.media.source import (
+    Packets,
+    decode,
+    has_opacity_beside,
+    identity_of,
+    open_source,
+    read_packets,
+    video_stream,
+)
 from venhancer.media.timing import find_rate
 from venhancer.media.tracks import describe_tracks
 

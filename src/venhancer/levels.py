@@ -1,0 +1,24 @@
+"""Frames as files have them, in whole levels, to pictures as networks have them, and back."""
+
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8, UInt16
+from torch import Tensor
+
+Frame: TypeAlias = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
+
+
+def to_pixels(frame: Frame, device: torch.device) -> Float[Tensor, "3 h w"]:
+    """Return a frame in [-1, 1], whatever its depth."""
+    levels = torch.from_numpy(frame.astype(np.float32)).to(device)
+    return levels.movedim(-1, 0) / (np.iinfo(frame.dtype).max / 2) - 1
+
+
+def to_levels(picture: Float[Tensor, "3 h w"], depth: int) -> Frame:
+    """Return a picture in [-1, 1] as whole levels: uint8 up to 8 bits, else uint16 with white at 65535."""
+    white, dtype = (255, torch.uint8) if depth <= 8 else (65535, torch.int32)
+    levels = ((picture.float().clamp(-1, 1) + 1) * (white / 2)).round()
+    whole = levels.to(dtype).movedim(0, -1).cpu().numpy()
+    return whole if depth <= 8 else whole.astype(np.uint16)
