@@ -216,7 +216,7 @@ def test_bad_settings_are_refused_with_what_is_allowed(refusal, tiny_model):
         "--fps -1": "fps -1 is not above 0",
         "--fps 100000": "fps 100000 is above 480",
         "--fps 97": "fps 97 at the clip's 12 makes 8.0833",
-        "--start 1:60": "start 1:60 is not a time; pass --start 0 to 360000",
+        "--start 1:60": "start '1:60' is not a time; pass --start 0 to 360000",
         "--start 9 --end 0:08.5": "end 8.5 s is not above start 9 s",
         "--start 9": "start 9 is after the last frame of in.mp4",
         "--size 65x48": "size 65x48 has an odd side",

@@ -430,3 +430,30 @@ def test_transparency_is_refused_unless_something_is_behind_it():
     plan = make_plan(clear, parse_settings(background="orange"), NANO)
     assert plan.clip.background == (255, 165, 0)
     assert dict(plan.describe())["background"] == "transparent pixels are laid over #ffa500"
+
+
+@pytest.mark.parametrize(
+    ("aspect", "asked", "pixels", "said"),
+    [
+        ("1", {}, "1", None),
+        ("1", {"size": (640, 720)}, "1", None),
+        ("16/11", {}, "16/11", "16/11, as in the input; shown as 4189x2304"),
+        ("16/11", {"size": (1440, 1152)}, "16/11", "16/11, as in the input; shown as 2095x1152"),
+        ("16/11", {"size": (2048, 1126)}, "1", "1, made of 16/11"),
+        ("16/11", {"size": (1440, 1440)}, "16/11", "16/11, as in the input; shown as 2095x1440"),
+    ],
+)
+def test_pixels_keep_their_shape_or_become_square(aspect, asked, pixels, said):
+    clip = replace(make_clip(720, 576), sample_aspect_ratio=Fraction(aspect))
+    plan = make_plan(replace(clip, width=320, height=180) if aspect == "1" else clip, parse_settings(**asked), NANO)
+    rows = dict(plan.describe())
+    assert plan.sample_aspect_ratio == Fraction(pixels)
+    assert rows.get("pixel shape") == said
+    is_stretched = asked.get("size") in ((640, 720), (1440, 1440))
+    assert ("warning" in rows) == is_stretched
+
+
+@pytest.mark.parametrize(("width", "height"), [(321, 181), (17, 1001), (333, 18)])
+def test_odd_sizes_keep_square_pixels(width, height):
+    for scale in (1, 1.5, 4):
+        assert make_plan(make_clip(width, height), parse_settings(scale=scale), NANO).sample_aspect_ratio == 1

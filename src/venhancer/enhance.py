@@ -215,7 +215,7 @@ def writing_of(plan: EnhancePlan, target: Path) -> Writing:
         full_range=clip.full_range and not clip.is_rgb,
         color_primaries=clip.color_primaries,
         color_transfer=clip.color_transfer,
-        sample_aspect_ratio=clip.sample_aspect_ratio,
+        sample_aspect_ratio=plan.sample_aspect_ratio,
         metadata={"comment": made_by},
         timestamps=timeline.timestamps,
         time_base=timeline.time_base,

@@ -19,6 +19,7 @@ from venhancer.windows import Tile, split_tiles, split_windows
 
 LARGEST_FACTOR = 8  # of size and of rate, as trained (VEnhancer, sec. 3.3)
 TILE_SHARE = 6  # of a tile's side, what two neighbours share
+SAME_SHAPE = Fraction(1, 50)  # shapes that differ less, as even sizes of odd ones do, are one
 SEGMENT_WINDOWS = 4  # denoised and written together: bounds memory
 
 
@@ -103,6 +104,16 @@ def output_size(clip: ClipInfo, settings: EnhanceSettings) -> tuple[int, int]:
             f"sides; pass --size {least} to {most}"
         )
     return width, height
+
+
+def pixel_shape(clip: ClipInfo, width: int, height: int) -> Fraction:
+    """Return the width of an output pixel by its height.
+
+    It is the clip's, unless the size asked for has the shape in which the clip is shown: then pixels become square.
+    """
+    stored = Fraction(width * clip.height, height * clip.width)
+    is_as_stored, is_as_shown = (abs(shape - 1) <= SAME_SHAPE for shape in (stored, stored / clip.sample_aspect_ratio))
+    return Fraction(1) if is_as_shown and not is_as_stored else clip.sample_aspect_ratio
 
 
 def pad_to_grid(width: int, height: int, traits: ModelTraits) -> Padding:

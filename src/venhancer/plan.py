@@ -14,6 +14,7 @@ from typing import Any
 from venhancer.errors import InputError, SettingsError
 from venhancer.estimate import Estimate, estimate_cost
 from venhancer.layout import (
+    SAME_SHAPE,
     Padding,
     Segment,
     cut_at,
@@ -22,6 +23,7 @@ from venhancer.layout import (
     lay_tiles,
     output_size,
     pad_to_grid,
+    pixel_shape,
 )
 from venhancer.media.clip import ClipInfo
 from venhancer.settings import EnhanceSettings
@@ -129,6 +131,11 @@ class EnhancePlan:
     def key_frames(self) -> tuple[int, ...]:
         """Numbers of the output frames that are key frames."""
         return tuple(index for index, is_key in enumerate(self.is_key) if is_key)
+
+    @property
+    def sample_aspect_ratio(self) -> Fraction:
+        """Width of an output pixel by its height."""
+        return pixel_shape(self.clip, self.width, self.height)
 
     @property
     def padded_width(self) -> int:
@@ -311,11 +318,7 @@ def _describe(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     yield "work", f"{plan.estimate.network_flops / 1e12:,.1f} TFLOP in the networks"
     full, half = (f"{plan.estimate.peak_bytes(size) / 1e9:,.1f} GB" for size in (4, 2))
     yield "memory", f"about {full} in 32 bits, {half} in 16 bits (an estimate)"
-    if abs(across / down - 1) > Fraction(1, 50):
-        yield (
-            "warning",
-            f"the picture is stretched: {format_number(across)} times across, {format_number(down)} times down",
-        )
+    yield from _describe_shape(plan)
     if clip.not_kept:
         yield "not kept", ", ".join(clip.not_kept)
 
@@ -326,6 +329,19 @@ def _compression(settings: EnhanceSettings) -> str:
     asked += [f"crf {settings.crf}"] if settings.crf is not None else []
     asked += [settings.pix_fmt] if settings.pix_fmt else []
     return " ".join(asked) + (f" by {settings.encoder}" if settings.encoder != "software" else "")
+
+
+def _describe_shape(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
+    """Yield what becomes of pixels that are not square, and of a shape that changes."""
+    clip, shape = plan.clip, plan.sample_aspect_ratio
+    across, down = Fraction(plan.width, clip.width), Fraction(plan.height, clip.height)
+    if clip.sample_aspect_ratio != 1:
+        kept = "as in the input" if shape == clip.sample_aspect_ratio else f"made of {clip.sample_aspect_ratio}"
+        shown = f"{round(plan.width * shape)}x{plan.height}"
+        yield "pixel shape", f"{shape}, {kept}" + (f"; shown as {shown}" if shape != 1 else "")
+    if abs(across * shape / (down * clip.sample_aspect_ratio) - 1) > SAME_SHAPE:
+        times = f"{format_number(across)} times across, {format_number(down)} times down"
+        yield "warning", f"the picture is stretched: {times}"
 
 
 def _describe_time(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
