@@ -117,7 +117,9 @@ def _shown_frames(packets: Packets, path: Path) -> _Shown:
     """Return what is known of every frame, from the packets if they tell, else by decoding."""
     if packets.are_frames:
         times, durations = packets.times[packets.is_shown], packets.durations[packets.is_shown]
-        return _Shown(np.sort(times).tolist(), int(durations[np.argmax(times)]), are_interlaced=False)
+        is_reordered = bool(np.any(np.diff(times) < 0))  # then durations are from packet to packet, but for the last
+        last = durations[-1] if is_reordered else durations[np.argmax(times)]
+        return _Shown(np.sort(times).tolist(), int(last), are_interlaced=False)
     times, durations, are_interlaced = array("q"), array("q"), False
     with open_source(path) as container:
         for frame in decode(container, video_stream(container, path), path):

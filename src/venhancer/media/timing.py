@@ -12,6 +12,7 @@ JITTER = Fraction(1, 10)  # of a frame: what cameras and rounding programs put o
 IN_STEP = Fraction(
     1, 1000
 )  # seconds: how far the last frame of even timing may be from its place, for the sound's sake
+ROUNDED = Fraction(1, 100_000)  # by which containers that store durations or averages miss the rate they mean
 LARGEST_DENOMINATOR = 100_000  # keeps rates inside the 32-bit fractions of containers
 
 
@@ -47,7 +48,8 @@ def find_rate(
         return FrameRate(rate, is_constant=True, jitter=(len(times) - 1) / rate) if rate else None
     mean = ((len(times) - 1) / span).limit_denominator(LARGEST_DENOMINATOR)
     usual = _usual_rates(mean)
-    for rate in (*declared, *usual, mean):
+    meant = [rate for rate in usual for given in declared if abs(given / rate - 1) < ROUNDED]
+    for rate in (*meant, *declared, *usual, mean):
         tick = rate * time_base  # in frames; times rounded to ticks are off by one at most
         if _furthest(times, tick, allowed=tick if tick < Fraction(1, 3) else Fraction(0)) is not None:
             return FrameRate(rate, is_constant=True)
