@@ -96,7 +96,7 @@ def assemble(
             options = output_options(suffix, plans, starts)
         output = opened.enter_context(open_output(part, target, **options))
         clock = _make_clock(writing, lead)
-        video = _add_video(output, segments[0], writing, source, clock.base)
+        video = _add_video(output, segments[0], writing, clock.base)
         if source is not None:
             moved = span._replace(start=span.start - lead)
             others = carry_tracks(output, container, plans, path=source.path, suffix=suffix, span=moved)
@@ -125,7 +125,6 @@ def _add_video(
     output: OutputContainer,
     segment: Path,
     writing: "venhancer.media.writer.Writing",
-    source: ClipInfo | None,
     time_base: Fraction,
 ) -> VideoStream:
     with _open_segment(segment) as container:
@@ -140,8 +139,7 @@ def _add_video(
             context.codec_tag = APPLE_TAGS.get(name, template.codec_context.codec_tag if name == "prores" else "\0" * 4)
     stream.time_base = time_base
     context.framerate = writing.rate
-    if source is not None:
-        context.sample_aspect_ratio = source.sample_aspect_ratio
+    context.sample_aspect_ratio = writing.sample_aspect_ratio
     return stream
 
 
