@@ -2,10 +2,10 @@
 
     python benchmarks/seams.py [--data DATA] [--cases NAMES]
 
-Each clip is made four times smaller, every third frame is kept, and it is enhanced whole, in windows, in segments and in
-tiles. The control is the clip enhanced whole by the same model, which differs in nothing but the joins. Beside the ratios
-stand what they would be if windows were not blended, how far neighbouring windows disagree before they are, and each
-segment's drift of colour against the input. Writes `results/seams.json`.
+Each clip is made four times smaller, every third frame is kept, and it is enhanced whole, in windows, in segments and
+in tiles. The control is the clip enhanced whole by the same model, which differs in nothing but the joins. Beside the
+ratios stand what they would be if windows were not blended, how far neighbouring windows disagree before they are, and
+each segment's drift of colour against the input. Writes `results/seams.json`.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from venhancer.evaluation.degrade import degrade, resize
 from venhancer.evaluation.joins import find_joins, measure_joins
 from venhancer.evaluation.seams import Seam, colour_drift, disagreement, measure_profiles, measure_seam
 from venhancer.layout import Segment
-from venhancer.media.probe import describe_frames
+from venhancer.media.clip import describe_frames
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.plan import EnhancePlan, make_plan
 from venhancer.settings import parse_settings
@@ -99,7 +99,7 @@ def measure_in_time(pipeline: VEnhancerPipeline, name: str, packages: Path) -> d
 
 
 def alone(pipeline: VEnhancerPipeline, source: Clip, plan: EnhancePlan, whole: Clip) -> dict[str, Any]:
-    """Return how far windows made one by one disagree where they overlap, and the seam if they were set side by side."""
+    """Return how far windows made one by one disagree in overlaps, and the seam if they were set side by side."""
     windows = [window for segment in plan.segments for window in segment.windows]
     made = [make_alone(pipeline, source, plan, window) for window in windows]
     apart, pieces, places, start = [], [], [], 0
@@ -135,7 +135,6 @@ def measure_in_space(pipeline: VEnhancerPipeline, name: str, packages: Path) -> 
     source = degrade(truth, scale=SCALE, keep_every=FACTOR)
     whole, _ = enhance(pipeline, source, len(truth))
     tiled, plan = enhance(pipeline, source, len(truth), tile=TILE)
-    joins = find_joins(plan.to_json())
     seams = measure_joins(measure_profiles(tiled, whole), find_joins(plan.to_json()))
     return {kind: told(found) for kind, found in seams.items() if kind.endswith("tiles")}
 
