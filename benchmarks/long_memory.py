@@ -1,8 +1,8 @@
 """Peak memory over a clip's length: the same few seconds, looped, through `venhancer enhance` as a user calls it.
 
-    python benchmarks/long_memory.py [--seconds 10 60 180 600] [--plot FILE]
+    python benchmarks/long_memory.py [--seconds 10 120 600] [--plot FILE]
 
-The clip is the demo's, shrunk to 64x36 so that ten minutes take minutes, played to and fro without a cut (one shot, the
+The clip is the demo's, shrunk to 32x18 so that ten minutes take minutes, played to and fro without a cut (one shot, the
 longest thing there is) beside a tone; each length is a process of its own, whose largest resident memory the system
 tells: torch, the model, reading, segments, writing and sound all count. Writes `results/long_memory.json` and the plot.
 """
@@ -32,14 +32,14 @@ FOLDER = Path(__file__).parent
 SOURCE = FOLDER.parent / "examples" / "meadow_160x90_8fps.mp4"
 RESULTS = FOLDER / "results" / "long_memory.json"
 PLOT = FOLDER.parent / "docs" / "images" / "long-memory.png"
-WIDTH, HEIGHT, RATE, TONE_RATE = 64, 36, 10, 8000
+WIDTH, HEIGHT, RATE, TONE_RATE = 32, 18, 10, 8000
 SETTINGS = ("--scale", "2", "--device", "cpu", "--dtype", "fp32", "--quiet")
 
 
 def main() -> None:
     """Measure every length, print and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=int, nargs="+", default=[10, 60, 180, 600], help="lengths")
+    parser.add_argument("--seconds", type=int, nargs="+", default=[10, 120, 600], help="lengths")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the figures go")
     parser.add_argument("--plot", type=Path, default=PLOT, help="where the plot goes")
     arguments = parser.parse_args()
@@ -65,7 +65,7 @@ def main() -> None:
     points = [(row["seconds"] / 60, row["peak_mib"]) for row in found]
     plot = line_plot(
         {"peak": points, "the shortest + 5 %": [(x, points[0][1] * 1.05) for x, _ in points]},
-        title="Peak resident memory of venhancer enhance (nano, 128x72)",
+        title="Peak resident memory of venhancer enhance (nano, 64x36)",
         across="minutes of video",
         upward="MiB",
     )
