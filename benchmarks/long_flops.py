@@ -52,7 +52,7 @@ def main() -> None:
     for name, by_factor in focus.items():
         print(f"{name:10s}", *(f"x{factor}: {ratio:.3f}" for factor, ratio in by_factor.items()))
     shown = [n for n in LENGTHS if n <= 721]
-    lines = {name: [(n, found[name]["3"][str(n)]) for n in shown] for name in ("nano and v2", "v2", "published")}
+    lines = {name: [(n, found[name]["3"][str(n)]) for n in shown] for name in ("nano", "v2", "published")}
     plot = line_plot(
         lines | {"goal": [(shown[0], 1.15), (shown[-1], 1.15)]},
         title="Work over the frames' share of one window, three times the rate",
