@@ -137,7 +137,7 @@ def test_a_stopped_queue_goes_on(folder, settings):
     make_clip(folder / "a.mp4", width=32, height=24, frames=80)
     pipeline = load_pipeline(settings.model, device="cpu")
     with pytest.raises(Stopped, match=r"of 80 frames are finished and kept in out/a\.mp4\.part"):
-        enhance_folder(folder, Path("out"), settings, lambda: pipeline, Watcher(), stop=Stop(after=2))
+        enhance_folder(folder, Path("out"), settings, lambda: pipeline, Watcher(), stop=Stop(after=3))
     assert find_work(Path("out/a.mp4")) is not None
     assert states() == {"a.mp4": "working"}
     loads, watcher = [], Watcher()
@@ -168,6 +168,16 @@ class Stop:
     def __call__(self) -> bool:
         self.left -= 1
         return self.left <= 0
+
+
+def test_a_queue_stops_between_files(folder, settings):
+    pipeline, watcher = load_pipeline(settings.model, device="cpu"), Watcher()
+    with pytest.raises(Stopped, match=r"^files finished: 1; the same command goes on from there$"):
+        enhance_folder(
+            folder, Path("out"), settings, lambda: pipeline, watcher, stop=lambda: ("a.mp4", "finished") in watcher.told
+        )
+    assert names(Path("out")) == ["a.mp4", RECORD]
+    assert states() == {"a.mp4": "finished"}
 
 
 def test_killed_before_a_finished_file_was_noted(folder, settings):

@@ -114,7 +114,7 @@ def enhance_folder(
         watcher: told how it goes.
         overwrite: replace outputs that are there from elsewhere, or from other settings.
         restart: discard unfinished work.
-        stop: asked after each segment whether to stop there.
+        stop: asked between files and after each segment whether to stop there.
 
     Raises:
         InputError: there are no files, two would have one output, or `out` cannot be used or is used by another run.
@@ -127,8 +127,6 @@ def enhance_folder(
     with _locked(out):
         queue = _Queue(out, settings, load, watcher, overwrite=overwrite, restart=restart, stop=stop)
         for item in items:
-            if stop():
-                raise Stopped(f"{queue.record.count('finished')} of {len(items)} files are finished; {_GOES_ON}")
             queue.do(item)
         return queue.record
 
@@ -155,11 +153,19 @@ class _Queue:
 
     def do(self, item: Item) -> None:
         """Enhance one file, or pass it over, and note what became of it."""
+        self._stop_if_asked()
         entry = self._known(item)
         if entry is None:
             self._pipeline = self._pipeline or self._load()  # what is wrong with the model ends the queue
+            self._stop_if_asked()
             entry = self._enhance(item, self._pipeline)
+        if entry.state != "finished":
+            self._stop_if_asked()  # Ctrl-C reaches the process that looks at a file too: that is no failure
         self._note(item, entry)
+
+    def _stop_if_asked(self) -> None:
+        if self.stop():
+            raise Stopped(f"files finished: {self.record.count('finished')}; the same command goes on from there")
 
     def _known(self, item: Item) -> Entry | None:
         """Return what became of a file if there is nothing to do for it."""
@@ -269,6 +275,3 @@ def _locked(out: Path) -> Iterator[None]:
     finally:
         (out / LOCK).unlink(missing_ok=True)
         lock.release()
-
-
-_GOES_ON = "the same command goes on from there"
