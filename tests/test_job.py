@@ -74,8 +74,11 @@ def test_work_disappears_when_the_target_is_there(target):
     assert target.read_bytes() == b"onetwo"
 
 
-def test_work_disappears_when_the_target_is_a_folder(tmp_path):
+@pytest.mark.parametrize("is_there", [False, True])
+def test_work_disappears_when_the_target_is_a_folder(tmp_path, is_there):
     target = tmp_path / "frames"
+    if is_there:
+        target.mkdir()
     with open_job(target, ORIGIN, frames=10) as job:
         add(job, b"one")
         (job.result / "deep").mkdir(parents=True)

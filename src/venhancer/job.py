@@ -120,7 +120,7 @@ class Job:
         Raises:
             JobFailed: it cannot be moved, or the target has come to be meanwhile; the work is kept.
         """
-        if not overwrite and (self.target.exists() or self.target.is_symlink()):
+        if not overwrite and _is_in_the_way(self.target):
             raise JobFailed(f"{self.target} has come to be while it was made here; move it away")
         with self._failing():
             for path in (*sorted(self.result.rglob("*")), self.result):
@@ -175,6 +175,13 @@ class Job:
     def _failing(self) -> Iterator[None]:
         with failures_as(JobFailed, f"{self.folder} cannot be written; check free space and permissions there"):
             yield
+
+
+def _is_in_the_way(target: Path) -> bool:
+    """Tell whether anything would be lost where a target goes; an empty folder is nothing."""
+    if target.is_dir() and not target.is_symlink():
+        return any(target.iterdir())
+    return target.exists() or target.is_symlink()
 
 
 @contextmanager
