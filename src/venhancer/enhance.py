@@ -17,9 +17,8 @@ from venhancer.job import Job, open_job
 from venhancer.media.assemble import SEGMENT_SUFFIX, assemble
 from venhancer.media.containers import CONTAINERS
 from venhancer.media.encoders import Encoding, choose_encoding
-from venhancer.media.isolation import inspect
+from venhancer.media.isolation import inspect, search_shots
 from venhancer.media.reader import FrameReader
-from venhancer.media.shot_search import find_shots
 from venhancer.media.span import Span
 from venhancer.media.tracks import TrackPlan, describe_losses, describe_plan, plan_tracks
 from venhancer.media.writer import Writing, check_target, write_segment
@@ -69,7 +68,7 @@ def plan_video(
         return plan
     cuts = None if target is None or work is None or work.is_published(target) else work.decided.get("cuts")
     if cuts is None:
-        cuts = find_shots(clip, plan.timeline.inputs, progress=progress)
+        cuts = search_shots(clip, plan.timeline.inputs, progress=progress)
     return make_plan(clip, settings, traits, cuts=cuts) if cuts else plan
 
 

@@ -10,15 +10,18 @@ from dataclasses import fields, replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
-from clips import make_clip
+from clips import make_clip, picture
 
 from venhancer.errors import InputError, SettingsError
 from venhancer.media import isolation
-from venhancer.media.isolation import inspect
+from venhancer.media.isolation import inspect, search_shots
 from venhancer.media.limits import Limits
+from venhancer.media.plain import read_plain, to_plain
 from venhancer.media.probe import ClipInfo, probe
 from venhancer.media.reader import read_frames
+from venhancer.media.shot_search import find_shots
 from venhancer.media.source import Identity
 
 
@@ -74,7 +77,8 @@ def child_that(code: str, tmp_path: Path) -> Path:
     script = tmp_path / "python"
     script.write_text(
         f"#!{sys.executable}\nimport sys, json, os, signal, time\nimport venhancer.media.isolation as it\n"
-        f"from pathlib import Path\nit._restrict(it.read_limits(), int(sys.argv[-1]))\n{code}\n"
+        "from pathlib import Path\nsys.argv[1:] = sys.argv[-2:]\n"
+        f"it._restrict(it.read_limits(), int(sys.argv[-1]))\n{code}\n"
     )
     script.chmod(0o755)
     return script
@@ -93,7 +97,7 @@ def child_that(code: str, tmp_path: Path) -> Path:
         ("print('[1]')", "cannot be looked at"),
         ("print(json.dumps({'error': 'KeyboardInterrupt', 'message': ''}))", "cannot be looked at"),
         (
-            "it.probe = lambda path: bytearray(1 << 40)\nprint(json.dumps(it._answer(Path(sys.argv[-2]))))",
+            "it.probe = lambda path: bytearray(1 << 40)\nit.main()",
             "GiB to look",
         ),
     ],
@@ -102,6 +106,55 @@ def test_whatever_happens_to_the_child_is_one_line(tmp_path, monkeypatch, code, 
     path = make_clip(tmp_path / "a.mp4", frames=2)
     monkeypatch.setattr(sys, "executable", str(child_that(code, tmp_path)))
     assert words in refusal(path)
+
+
+class Told:
+    """Progress that counts."""
+
+    def __init__(self) -> None:
+        self.total, self.done = 0, 0
+
+    def start(self, total: int, what: str) -> None:
+        self.total = total
+
+    def advance(self) -> None:
+        self.done += 1
+
+
+def two_shots(path: Path) -> Path:
+    dark = [np.full((48, 64, 3), 30, np.uint8)] * 12
+    return make_clip(path, pictures=[*dark, *(picture(number) for number in range(12))])
+
+
+def test_shots_are_those_found_here(tmp_path):
+    clip = inspect(two_shots(tmp_path / "a.mkv"))
+    assert search_shots(clip) == find_shots(clip) == (12,)
+    assert search_shots(clip, range(12, 24)) == ()
+    assert search_shots(clip, range(6, 24)) == (12,)
+
+
+def test_frame_that_crashes_a_decoder_is_one_line_before_any_work(tmp_path, monkeypatch):
+    """The look for shots decodes every frame, and does it in the child as well."""
+    clip = inspect(two_shots(tmp_path / "a.mkv"))
+    code = (
+        "from venhancer.media import shot_search\nreal = shot_search.small_luma\nseen = []\n"
+        "def small_luma(*given):\n  seen.append(1)\n  time.sleep(0.03)\n"
+        "  if len(seen) > 20: os.kill(os.getpid(), signal.SIGSEGV)\n  return real(*given)\n"
+        "shot_search.small_luma = small_luma\nit.main()"
+    )
+    monkeypatch.setattr(sys, "executable", str(child_that(code, tmp_path)))
+    told = Told()
+    with pytest.raises(InputError, match="crashes the decoder"):
+        search_shots(clip, progress=told)
+    assert told.total == 24
+    assert 5 < told.done <= 20
+
+
+def test_complaints_do_not_hide_the_answer(tmp_path, monkeypatch):
+    path = make_clip(tmp_path / "a.mp4", frames=2)
+    code = "import atexit\natexit.register(lambda: print('bye', file=sys.stderr))\nprint('hello')\nit.main()"
+    monkeypatch.setattr(sys, "executable", str(child_that(code, tmp_path)))
+    assert inspect(path).frames == 2
 
 
 def test_child_that_hangs_is_ended(tmp_path, monkeypatch):
@@ -182,13 +235,11 @@ def test_every_field_of_a_description_passes():
         not_kept=("a", "b"),
         identity=Identity(1, 2),
     )
-    told = json.dumps({"clip": isolation._plain(clip)}).encode()
-    assert isolation._read_answer(told, b"", Path("a b")) == clip
+    told = json.loads(json.dumps(to_plain(clip)))
+    assert read_plain(ClipInfo, told) == clip
     for field in fields(ClipInfo):  # no field takes whatever it is told
-        wrong = json.dumps({"clip": {**json.loads(told)["clip"], field.name: {"a": [{}]}}}).encode()
-        if field.name != "path":  # that is not believed at all
-            with pytest.raises(InputError):
-                isolation._read_answer(wrong, b"", Path("a b"))
+        with pytest.raises((TypeError, ValueError, KeyError)):
+            read_plain(ClipInfo, {**told, field.name: {"a": [{}]}})
 
 
 def test_change_since_the_look_is_told(tmp_path):

@@ -1,9 +1,10 @@
-"""A file looked at in a process of its own, before this one opens it.
+"""A file looked at in a process of its own, before this one decodes any of it.
 
 Decoders are large, and a damaged or hostile file can crash them, hang them or fill the memory. `inspect` lets a child
-run the probe first: whatever happens there, here it is a description of the clip or one line that says what is wrong
-with the file. The child has limits on time, memory and processor, can write no file and, where the system allows it,
-reaches no network; `docs/security.md` says where which of these hold.
+run the probe, and `search_shots` lets one decode every frame on the way to where shots begin: whatever happens there,
+here it is an answer, or one line that says what is wrong with the file. The child has limits on time, memory and
+processor, can write no file and, where the system allows it, reaches no network; `docs/security.md` says where which
+of these hold.
 
 The answer is plain JSON, read field by field: a child that was taken over can lie about a clip, and do nothing else.
 """
@@ -13,21 +14,27 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
-from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
 
 from venhancer.errors import InputError, SettingsError, VEnhancerError
 from venhancer.media.limits import VARIABLE, Limits, read_limits
+from venhancer.media.plain import read_plain, to_plain
 from venhancer.media.probe import ClipInfo, probe
+from venhancer.media.shot_search import find_shots
+from venhancer.progress import SILENT, Progress
+
+Answer = TypeVar("Answer")
 
 BYTES_A_LIMIT = 32 << 20  # of a file, that add one `probe_seconds` to the time allowed
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # linux/sched.h
+TOLD_EVERY = 0.1  # seconds between what the child tells of its progress
 
 
 def inspect(path: Path) -> ClipInfo:
@@ -36,28 +43,82 @@ def inspect(path: Path) -> ClipInfo:
     Raises:
         InputError: no clip that can be used, or one that crashes, hangs or overloads whoever looks at it.
     """
-    limits = read_limits()
-    seconds = _seconds_for(path, limits)
+    answer = _ask(path, {"task": "probe"})
+    return _believe(lambda: read_plain(ClipInfo, {**answer["clip"], "path": os.fspath(path)}), path)
+
+
+def search_shots(clip: ClipInfo, frames: range | None = None, *, progress: Progress = SILENT) -> tuple[int, ...]:
+    """Return what `find_shots` does, whatever the frames do to the decoders: each is decoded there first.
+
+    Raises:
+        InputError: the file changed, a frame is damaged or missing, or one crashes, hangs or overloads a decoder.
+    """
+    frames = range(clip.frames) if frames is None else frames
+    progress.start(len(frames), "look for cuts")
+    asked = {"task": "shots", "clip": to_plain(clip), "first": frames.start, "stop": frames.stop}
+    answer = _ask(clip.path, asked, progress)
+    return _believe(lambda: read_plain(tuple[int, ...], answer["shots"]), clip.path)
+
+
+def _ask(path: Path, asked: Mapping[str, object], progress: Progress = SILENT) -> Any:  # noqa: ANN401 - JSON
+    """Return what the child answers, read but not yet believed.
+
+    Args:
+        path: of the file.
+        asked: what to do with it.
+        progress: told of every frame that is done.
+    """
+    seconds = _seconds_for(path, read_limits())
     command = [sys.executable, "-P", "-m", "venhancer.media.isolation", os.fspath(path), str(seconds)]
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     try:
-        done = subprocess.run(
+        child = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=seconds,
-            check=False,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **threads},
         )
-    except subprocess.TimeoutExpired:
-        raise InputError(_too_long(path, seconds)) from None
     except (OSError, ValueError) as error:  # no process to be had; a name with a zero byte
         raise InputError(f"{path} cannot be looked at ({error}); check the path and free memory") from error
-    if done.returncode == -getattr(signal, "SIGXCPU", 0):
-        raise InputError(_too_long(path, seconds))
-    if done.returncode < 0:
-        what = signal.Signals(-done.returncode).name
-        raise InputError(f"{path} crashes the decoder ({what}); it is damaged or hostile: copy it again or leave it")
-    return _read_answer(done.stdout, done.stderr, path)
+    lines: SimpleQueue[bytes] = SimpleQueue()
+    talk = Thread(target=_talk, args=(child, json.dumps(asked).encode(), lines), daemon=True)
+    talk.start()
+    try:
+        last = _listen(lines, seconds, progress)
+        child.wait(seconds)
+    except (Empty, subprocess.TimeoutExpired):
+        raise InputError(_too_long(path, seconds)) from None
+    finally:
+        child.kill()
+        talk.join()
+        with child:  # which waits for its end
+            pass
+    return _understand(last, child.returncode, path, seconds)
+
+
+def _talk(child: "subprocess.Popen[bytes]", asked: bytes, lines: "SimpleQueue[bytes]") -> None:
+    """Ask the child, and hand on each line it says; an empty one when it says no more."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with suppress(OSError):
+        child.stdin.write(asked)
+        child.stdin.close()
+    for line in child.stdout:
+        lines.put(line)
+    lines.put(b"")
+
+
+def _listen(lines: "SimpleQueue[bytes]", seconds: int, progress: Progress) -> bytes:
+    """Return the answer, or the last line if there is none; raise Empty when the child is silent for too long."""
+    last = b""
+    while line := lines.get(timeout=seconds):
+        if line.strip().isdigit():
+            for _ in range(int(line)):
+                progress.advance()
+        elif line.startswith(b"{") or (line.strip() and not last.startswith(b"{")):
+            last = line
+    return last
 
 
 def _seconds_for(path: Path, limits: Limits) -> int:
@@ -72,66 +133,32 @@ def _too_long(path: Path, seconds: int) -> str:
     return f"{what}; it is damaged or hostile: copy it again, or set {VARIABLE}=probe_seconds=600 if it is sound"
 
 
-def _read_answer(answer: bytes, complaints: bytes, path: Path) -> ClipInfo:
+def _understand(last: bytes, code: int, path: Path, seconds: int) -> Any:  # noqa: ANN401 - JSON
+    if code == -getattr(signal, "SIGXCPU", 0):
+        raise InputError(_too_long(path, seconds))
+    if code < 0:
+        what = signal.Signals(-code).name
+        raise InputError(f"{path} crashes the decoder ({what}); it is damaged or hostile: copy it again or leave it")
     try:
-        told = json.loads(answer)
-        if "error" in told:
-            known = {kind.__name__: kind for kind in (InputError, SettingsError)}
-            failure: VEnhancerError = known[told["error"]](str(told["message"]))
-        else:
-            return _value(ClipInfo, {**told["clip"], "path": os.fspath(path)})
+        answer = json.loads(last)
+        if "error" not in answer:
+            return answer
+        known: dict[str, type[VEnhancerError]] = {kind.__name__: kind for kind in (InputError, SettingsError)}
+        failure = known[answer["error"]](str(answer["message"]))
     except (ValueError, TypeError, KeyError) as error:
-        last = complaints.decode(errors="replace").strip().rpartition("\n")[2]
-        raise InputError(f"{path} cannot be looked at ({last or error}); it is damaged: copy it again") from error
+        raise InputError(_strange(path, last.decode(errors="replace").strip() or str(error))) from error
     raise failure
 
 
-def _value(hint: Any, told: Any) -> Any:  # noqa: ANN401 - any field of a description
-    """Return what JSON tells as a value of the annotated type.
-
-    Raises:
-        TypeError: it is no such value, or nothing here knows how to read that type.
-    """
-    arguments = get_args(hint)
-    match get_origin(hint), told:
-        case (None, dict()) if hasattr(hint, "__dataclass_fields__"):
-            hints = get_type_hints(hint)
-            return hint(**{name: _value(hints[name], part) for name, part in told.items()})
-        case None, list():  # a named tuple
-            kinds = get_type_hints(hint).values()
-            return hint(*(_value(kind, part) for kind, part in zip(kinds, told, strict=True)))
-        case (origin, _) if origin in (Union, UnionType):
-            (kind,) = [argument for argument in arguments if argument is not NoneType]
-            return None if told is None else _value(kind, told)
-        case origin, list() if origin is tuple:
-            kinds = arguments[:1] * len(told) if arguments[-1] is Ellipsis else arguments
-            return tuple(_value(kind, part) for kind, part in zip(kinds, told, strict=True))
-        case origin, dict() if issubclass(origin, Mapping):
-            return {_value(arguments[0], name): _value(arguments[1], part) for name, part in told.items()}
-    return _scalar(hint, told)
+def _believe(read: Callable[[], Answer], path: Path) -> Answer:
+    try:
+        return read()
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(_strange(path, str(error))) from error
 
 
-def _scalar(hint: Any, told: Any) -> Any:  # noqa: ANN401 - likewise
-    if hint in (Path, Fraction) and isinstance(told, str):
-        return hint(told)
-    if hint in (str, int, bool) and type(told) is hint:
-        return told
-    if hint is float and type(told) in (int, float):
-        return float(told)
-    if get_origin(hint) is Literal and told in get_args(hint):
-        return told
-    raise TypeError(f"{told!r} is no {hint}")
-
-
-def _plain(value: object) -> object:
-    """Return a value of a description as JSON has it."""
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Mapping):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(part) for part in value]
-    return str(value) if isinstance(value, Path | Fraction) else value
+def _strange(path: Path, what: str) -> str:
+    return f"{path} cannot be looked at ({what}); it is damaged: copy it again"
 
 
 def _restrict(limits: Limits, seconds: int) -> None:
@@ -161,9 +188,30 @@ def _restrict(limits: Limits, seconds: int) -> None:
                 system.unshare(CLONE_NEWUSER | CLONE_NEWNET)
 
 
-def _answer(path: Path) -> Mapping[str, object]:
+class _Telling:
+    """Progress that the parent hears of, a few times a second."""
+
+    def __init__(self) -> None:
+        self.untold, self.told_at = 0, time.monotonic()
+
+    def start(self, total: int, what: str) -> None:
+        """Begin a stage; the parent has been told."""
+
+    def advance(self) -> None:
+        """Mark one step."""
+        self.untold += 1
+        if time.monotonic() - self.told_at > TOLD_EVERY:
+            sys.stdout.write(f"{self.untold}\n")
+            sys.stdout.flush()
+            self.untold, self.told_at = 0, time.monotonic()
+
+
+def _answer(path: Path, asked: Mapping[str, Any]) -> Mapping[str, object]:
     try:
-        return {"clip": _plain(probe(path))}
+        if asked["task"] == "probe":
+            return {"clip": to_plain(probe(path))}
+        clip = read_plain(ClipInfo, {**asked["clip"], "path": os.fspath(path)})
+        return {"shots": find_shots(clip, range(asked["first"], asked["stop"]), progress=_Telling())}
     except VEnhancerError as error:
         return {"error": type(error).__name__, "message": str(error)}
     except MemoryError:
@@ -173,10 +221,11 @@ def _answer(path: Path) -> Mapping[str, object]:
 
 
 def main() -> None:
-    """Print what the clip is that the first argument names, or what is wrong with it, as JSON."""
+    """Do with the file of the first argument what is asked on the input, and print the answer as JSON."""
     path, seconds = Path(sys.argv[1]), int(sys.argv[2])
-    _restrict(read_limits(), seconds)
-    sys.stdout.write(json.dumps(_answer(path)))
+    asked = json.load(sys.stdin)
+    _restrict(read_limits(), seconds + asked.get("stop", 0))
+    sys.stdout.write(f"{json.dumps(_answer(path, asked))}\n")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ class Limits:
         seconds: of one clip.
         streams: of one file: pictures, sound, subtitles, fonts.
         probe_memory: GiB of address space for looking at a file; not held on Windows and macOS.
-        probe_seconds: of looking at a file, and as many again for every 32 MiB of it.
+        probe_seconds: of looking at a file without a word, and as many again for every 32 MiB of it.
     """
 
     side: int = 16384
