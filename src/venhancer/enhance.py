@@ -5,6 +5,7 @@ the job keeps each finished segment beside the target, so that a run that stops,
 Either the whole result appears at `target` or nothing does.
 """
 
+import json
 import time
 from collections.abc import Callable
 from fractions import Fraction
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from venhancer.errors import InputError, Stopped
 from venhancer.job import Job, open_job
-from venhancer.media.assemble import SEGMENT_SUFFIX, assemble
+from venhancer.media.assemble import MADE_BY, SEGMENT_SUFFIX, assemble
 from venhancer.media.containers import CONTAINERS
 from venhancer.media.encoders import Encoding, choose_encoding
 from venhancer.media.isolation import inspect, search_shots
@@ -197,11 +198,8 @@ def writing_of(plan: EnhancePlan, target: Path) -> Writing:
         InputError: the target's name is of no known kind.
         SettingsError: see `encoding_of`.
     """
-    sampling, clip, encoding = plan.sampling, plan.clip, encoding_of(plan, target)
+    clip, encoding = plan.clip, encoding_of(plan, target)
     timeline, settings = plan.timeline, plan.settings
-    made_by = (
-        f"venhancer {version('venhancer')}, model {plan.traits.name}, seed {sampling.seed}, {sampling.steps} steps"
-    )
     return Writing(
         width=plan.width,
         height=plan.height,
@@ -215,11 +213,18 @@ def writing_of(plan: EnhancePlan, target: Path) -> Writing:
         color_primaries=clip.color_primaries,
         color_transfer=clip.color_transfer,
         sample_aspect_ratio=plan.sample_aspect_ratio,
-        metadata={"comment": made_by},
+        metadata={"comment": _made_by(plan)},
         timestamps=timeline.timestamps,
         time_base=timeline.time_base,
         span=Span(timeline.start, timeline.end, Fraction(settings.slow), is_cut=settings.start is not None),
     )
+
+
+def _made_by(plan: EnhancePlan) -> str:
+    """Return the program, its version, and all that another run needs to make the same, as JSON."""
+    settings = plan.settings.model_dump(mode="json", exclude_defaults=True)
+    chosen = {"model": plan.traits.name, "seed": plan.sampling.seed, "steps": plan.sampling.steps}
+    return f"{MADE_BY}{version('venhancer')} {json.dumps(chosen | settings, ensure_ascii=False)}"
 
 
 def losses(plan: EnhancePlan, target: Path) -> list[str]:

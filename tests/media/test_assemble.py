@@ -140,3 +140,16 @@ def test_memory_does_not_grow_with_the_footage(tmp_path):
     size = (tmp_path / "100.mkv").stat().st_size / 1024
     assert size > 20_000
     assert peaks[1] - peaks[0] < 0.2 * size
+
+
+def test_comment_of_a_person_stays_and_ours_is_there_once(tmp_path):
+    told = []
+    source = make_clip(tmp_path / "a.mkv", frames=2, metadata={"comment": "our holiday"})
+    for suffix in (".mp4", ".mkv", ".mov"):
+        clip = probe(source)
+        plan = writing(metadata={"comment": f"venhancer 1 {suffix}"})
+        segment = write_segment(tmp_path / "segment.mkv", [picture(0)], plan)
+        source = assemble(tmp_path / f"out{suffix}", [segment], plan, clip)
+        with av.open(str(source)) as container:
+            told += [value for name, value in container.metadata.items() if name.lower() == "comment"]
+    assert told == [f"our holiday\nvenhancer 1 {suffix}" for suffix in (".mp4", ".mkv", ".mov")]

@@ -5,7 +5,7 @@ their packets as they are, gives every frame its exact time, and lays the sound 
 in memory is one packet of each track and the tables that the container itself needs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from heapq import merge
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SEGMENT_SUFFIX = ".mkv"  # holds every codec with its parameters, colours and order of frames
 EARLY = Fraction(1, 20)  # seconds: sound from longer before the first picture is more than an encoder's delay
 FINE = 90_000  # ticks a second, for pictures that do not begin at 0
+MADE_BY, COMMENT_END = "venhancer ", "\n"  # how our own comment begins, and what parts it from an earlier one
 APPLE_TAGS = {"hevc": "hvc1"}  # without which Apple's players refuse the track
 
 
@@ -100,13 +101,22 @@ def assemble(
         if source is not None:
             moved = span._replace(start=span.start - lead)
             others = carry_tracks(output, container, plans, path=source.path, suffix=suffix, span=moved)
-        output.metadata.update(writing.metadata)
+        _add_tags(output, writing.metadata)
         pictures = _pictures(video, segments, clock, delay)
         for packet in merge(pictures, others, key=_seconds):
             with failing(target):
                 output.mux(packet)
         opened.close()  # finishes the file before it is moved
     return target
+
+
+def _add_tags(output: OutputContainer, tags: Mapping[str, str]) -> None:
+    """Lay tags over those of the source; what a person wrote into its comment stays, before ours."""
+    for name, value in tags.items():
+        before = next((known for known in output.metadata if known.lower() == name.lower()), "")
+        said = output.metadata.pop(before, "")
+        keeps = name == "comment" and said and not said.startswith(MADE_BY)
+        output.metadata[name] = f"{said.partition(COMMENT_END + MADE_BY)[0]}{COMMENT_END}{value}" if keeps else value
 
 
 def _make_clock(writing: "venhancer.media.writer.Writing", lead: Fraction) -> _Clock:
