@@ -11,9 +11,6 @@ from media.clips import make_clip
 from venhancer.enhance import losses, plan_video, track_rows, writing_of
 from venhancer.settings import EnhanceSettings
 
-sys.path.insert(0, str(Path(__file__).parent / "media"))
-from clips import make_clip
-
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory) -> Path:

@@ -86,19 +86,20 @@ def assemble(
     suffix = target.suffix.lower()
     delay = max(_order(path).delay for path in segments)
     with written_whole(target) as part, ExitStack() as opened:
-        plans, others, lead, options = (), iter(()), Fraction(0), output_options(suffix)
+        span = writing.span or Span(Fraction(0) if source is None else source.start)
+        plans = () if source is None else plan_tracks(source.tracks, suffix, slow=span.slow)
+        container, starts = None, []
         if source is not None:
             container = opened.enter_context(open_source(source.path, known=source.identity))
-            span = writing.span or Span(source.start)
-            plans = plan_tracks(source.tracks, suffix, slow=span.slow)
             starts = sound_starts(container, plans, span.start)
-            lead = Fraction(0) if span.is_cut else max(Fraction(0), -min(starts, default=Fraction(0)))
-            lead = lead if lead > EARLY else Fraction(0)
-            options = output_options(suffix, plans, starts)
+        lead = Fraction(0) if span.is_cut else max(Fraction(0), -min(starts, default=Fraction(0)))
+        lead = lead if lead > EARLY else Fraction(0)
+        options = output_options(suffix, plans, starts)
         output = opened.enter_context(open_output(part, target, **options))
         clock = _make_clock(writing, lead)
         video = _add_video(output, segments[0], writing, clock.base)
-        if source is not None:
+        others: Iterator[Packet] = iter(())
+        if source is not None and container is not None:
             moved = span._replace(start=span.start - lead)
             others = carry_tracks(output, container, plans, path=source.path, suffix=suffix, span=moved)
         _add_tags(output, writing.metadata)

@@ -8,10 +8,13 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import AttachmentStream, Discard, Disposition, Stream
+from av.subtitles.stream import SubtitleStream
 
 from venhancer.errors import InputError
 from venhancer.media.containers import CONTAINERS, ILST_TAGS, Container, told_language
@@ -160,12 +163,14 @@ def _add_track(
         output.add_attachment(name, f"image/{kind}", _first_packet(path, stream.index))
         return None
     is_sound = plan.track.kind == "audio"
-    if plan.action == "copied":
-        added = output.add_stream_from_template(stream, opaque=True)
-        carrier = Copied(stream, added, span, preroll=PREROLL if container.name in ("mp4", "mov") else Fraction(0))
+    if plan.action == "encoded" and isinstance(stream, AudioStream):
+        carrier = EncodedSound(output, stream, plan.codec, span, f"{path}")
+    elif plan.action == "converted" and isinstance(stream, SubtitleStream):
+        carrier = ConvertedText(output, stream, plan.codec, span, f"{path}")
     else:
-        carrier = (EncodedSound if is_sound else ConvertedText)(output, stream, plan.codec, span, f"{path}")
-        added = carrier.target
+        preroll = PREROLL if container.name in ("mp4", "mov") else Fraction(0)
+        carrier = Copied(stream, output.add_stream_from_template(stream, opaque=True), span, preroll=preroll)
+    added = carrier.target
     flags = container.sound_flags if is_sound else container.subtitle_flags
     kept = [Disposition[flag] for flag in plan.track.flags if flag in flags or flag == "attached_pic"]
     added.disposition = Disposition(sum(kept))
@@ -178,7 +183,7 @@ def _first_packet(path: Path, index: int) -> bytes:
         return next((bytes(packet) for packet in container.demux(container.streams[index]) if packet.size), b"")
 
 
-def _chapters(source: InputContainer, span: Span) -> Iterator[dict]:
+def _chapters(source: InputContainer, span: Span) -> Iterator[Any]:  # PyAV names their type for checkers only
     for chapter in source.chapters():
         base = chapter["time_base"] or Fraction(1)
         start, end = (span.moved(chapter[edge] * base) for edge in ("start", "end"))

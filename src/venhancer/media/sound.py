@@ -48,8 +48,11 @@ class EncodedSound:
         allowed = {"aac": AAC_RATES, "opus": (48000,), "flac": FLAC_RATES}[codec]
         channels = source.channels if source.channels in LAYOUTS else 2
         rate = source.rate if source.rate in allowed else 48000
-        options = {} if codec == "flac" else {"bit_rate": BITS_PER_CHANNEL * channels}
-        self.target = output.add_stream(ENCODERS[codec], rate=rate, **options)
+        target = output.add_stream(ENCODERS[codec], rate=rate)
+        assert isinstance(target, AudioStream)
+        self.target = target
+        if codec != "flac":
+            self.target.bit_rate = BITS_PER_CHANNEL * channels
         self.target.layout = LAYOUTS[channels]
         if codec == "flac" and source.format.bytes > 2:
             self.target.format = "s32"

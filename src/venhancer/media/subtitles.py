@@ -45,7 +45,9 @@ class ConvertedText:
     def __init__(self, output: OutputContainer, source: SubtitleStream, codec: str, span: Span, name: str) -> None:
         self.source, self.span, self.name = source, span, name
         source.codec_context.open(strict=False)  # which makes the header that the encoder asks for
-        self.target = output.add_stream(codec)
+        target = output.add_stream(codec)
+        assert isinstance(target, SubtitleStream)
+        self.target = target
         self.target.codec_context.subtitle_header = source.codec_context.subtitle_header
         self.standing: list[_Line] = []
         self.shown_until = 0
