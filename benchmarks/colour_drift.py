@@ -35,14 +35,16 @@ def main() -> None:
         for case in CASES:
             reference, _ = load_reference(case, frames=arguments.frames, multiple=2 * SCALE, packages=PACKAGES)
             height, width = (side // SCALE // 2 * 2 for side in reference.shape[1:3])
-            source = resize(reference, height, width, "area")
+            source = resize(reference, height, width, "bicubic")
             for fix in ("none", "wavelet", "adain"):
                 result = pipeline(source, source_fps=24, scale=SCALE, color_fix=fix)
                 drift = colour_drift(result, source, 1)
                 found.setdefault(model, {}).setdefault(fix, {})[case] = round(drift, 3)
-                print(f"{model:8} {case:16} {fix:8} {drift:.3f}", flush=True)  # noqa: T201
-    means = {model: {fix: float(np.mean([*of.values()])) for fix, of in fixes.items()} for model, fixes in found.items()}
-    print(means)  # noqa: T201
+                print(f"{model:8} {case:16} {fix:8} {drift:.3f}", flush=True)
+    means = {
+        model: {fix: float(np.mean([*of.values()])) for fix, of in fixes.items()} for model, fixes in found.items()
+    }
+    print(means)
     RESULTS.write_text(json.dumps({"clips": found, "means": means}, indent=2) + "\n", encoding="utf-8")
 
 

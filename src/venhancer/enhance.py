@@ -13,16 +13,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from venhancer.errors import InputError, Stopped
+from venhancer.errors import InputError, SettingsError, Stopped
 from venhancer.job import Job, open_job
-from venhancer.media.assemble import MADE_BY, SEGMENT_SUFFIX, assemble
+from venhancer.media.assemble import MADE_BY, SEGMENT_SUFFIX
 from venhancer.media.containers import CONTAINERS
 from venhancer.media.encoders import Encoding, choose_encoding
 from venhancer.media.isolation import inspect, search_shots
+from venhancer.media.pictures_out import FASTEST_GIF
 from venhancer.media.reader import FrameReader
 from venhancer.media.span import Span
 from venhancer.media.tracks import TrackPlan, describe_losses, describe_plan, plan_tracks
-from venhancer.media.writer import Writing, check_target, write_segment
+from venhancer.media.writer import Writing, check_target, put_together, write_segment
 from venhancer.origin import fingerprint, origin_of
 from venhancer.plan import EnhancePlan, make_plan
 from venhancer.progress import SILENT, Progress
@@ -133,9 +134,7 @@ def enhance_as_planned(
         if not job.is_published:
             _make_segments(job, plan, pipeline, stop, progress)
             _refuse_changed_input(job, plan)
-            assemble(
-                job.result, job.segments, writing_of(plan, target), plan.clip
-            )  # frames, sound and all else -> file
+            put_together(job.result, target, job.segments, writing_of(plan, target), plan.clip)  # and all else -> file
             job.publish(overwrite=overwrite)
     seconds = time.monotonic() - started
     return EnhanceReport(plan=plan, target=target, seconds=seconds, frames_before=before, device=device, dtype=dtype)
@@ -149,7 +148,7 @@ def _make_segments(
     progress: Progress,
 ) -> None:
     """Make the segments that are not finished yet."""
-    writing, path = writing_of(plan, job.target), job.unfinished(SEGMENT_SUFFIX)
+    writing, path = writing_of(plan, job.named), job.unfinished(SEGMENT_SUFFIX)
     with FrameReader(plan.clip, keep=plan.sampling.window_frames) as reader:  # file -> frames
         segments = pipeline.enhance_segments(
             plan, reader.read, first=job.finished, carry=job.carry(), progress=progress
@@ -230,6 +229,10 @@ def _made_by(plan: EnhancePlan) -> str:
 def losses(plan: EnhancePlan, target: Path) -> list[str]:
     """Return, in words, what of the source the output will not carry as it was."""
     lost, encoding = list(plan.clip.not_kept), encoding_of(plan, target)
+    if encoding.codec in ("gif", "webp") and plan.clip.transfer != "sdr":
+        raise SettingsError(f"{target.suffix} cannot hold {plan.clip.transfer.upper()}; name a file .mp4, .mov or .mkv")
+    if encoding.codec == "gif" and plan.rate > FASTEST_GIF:
+        raise SettingsError(f"a GIF shows no more than {FASTEST_GIF} frames a second; pass --fps, or name a file .webp")
     if encoding.depth < plan.clip.depth:
         lost.append(f"{plan.clip.depth}-bit depth, of which {encoding.codec} keeps {encoding.depth} bits here")
     return [*lost, *describe_losses(_tracks(plan, target.suffix))]

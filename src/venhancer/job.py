@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from venhancer.durable import flush_to_disk, write_durably
 from venhancer.errors import InputError, JobFailed, Stopped
+from venhancer.media.pictures_out import unit_of
 from venhancer.media.source import failures_as
 from venhancer.origin import Origin, differences
 from venhancer.work import (
@@ -40,7 +41,8 @@ class Job:
     """
 
     def __init__(self, target: Path, manifest: Manifest) -> None:
-        self.target = target
+        self.named = target
+        self.target = unit_of(target)
         self.folder = work_folder(target)
         self.manifest = manifest
 

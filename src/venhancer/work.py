@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from venhancer.errors import InputError
+from venhancer.media.pictures_out import unit_of
 from venhancer.media.source import failures_as
 from venhancer.origin import Origin, differences
 
@@ -79,12 +80,13 @@ class Manifest(_Frozen):
     def is_published(self, target: Path) -> bool:
         """Tell whether the target is the result of this work, which only was not cleared away any more."""
         with suppress(OSError):
-            return self.result is not None and Mark.of(target) == self.result
+            return self.result is not None and Mark.of(unit_of(target)) == self.result
         return False
 
 
 def work_folder(target: Path) -> Path:
     """Return where the work on a target lies."""
+    target = unit_of(target)
     return target.parent / f"{target.name}.part"  # a target without a name is refused elsewhere
 
 

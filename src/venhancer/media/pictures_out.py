@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
-import numpy as np
-from av.error import FFmpegError
 from av.filter import Graph
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
@@ -31,6 +29,7 @@ NUMBER = re.compile(r"%(0?)(\d{0,2})d")
 NUMBERED = (".png", ".tif", ".tiff")
 ANIMATED = (".gif", ".webp")
 GIF_TICK = Fraction(1, 100)  # seconds, in which a GIF counts
+WEBP_TICK = Fraction(1, 1000)
 FASTEST_GIF = 50  # frames a second; viewers slow faster ones down
 
 
@@ -53,6 +52,8 @@ def check_numbering(target: Path) -> None:
     if len(NUMBER.findall(target.name)) != 1 or target.name.count("%") != 1:
         raise InputError(f"{target} has no place for a number; name it like frames/%05d{target.suffix}")
     folder = target.parent
+    if target.parent in (Path(), Path(target.anchor)):
+        raise InputError(f"{target} is in no folder of its own; name it like frames/{target.name}")
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise InputError(f"{folder} is there and not empty; numbered pictures need a new folder: name another one")
 
@@ -74,7 +75,7 @@ def finish(result: Path, target: Path, segments: Sequence[Path], writing: "venha
     with written_whole(result, target) as part, failing(target):
         frames = _frames(segments)
         if target.suffix.lower() == ".gif":
-            _write_gif(part, frames, writing.rate)
+            _write_gif(part, frames, writing)
         else:
             _write_webp(part, frames, writing)
     return result
@@ -100,18 +101,16 @@ def _write_webp(part: Path, frames: Iterable[VideoFrame], writing: "venhancer.me
         options, _ = open_options(encoding)
         stream = output.add_stream(encoding.encoder, rate=writing.rate, options=options)
         stream.width, stream.height, stream.pix_fmt = writing.width, writing.height, encoding.pixel_format
-        stream.codec_context.time_base = 1 / writing.rate
+        stream.codec_context.time_base = WEBP_TICK
         for number, frame in enumerate(frames):
             picture = _as(frame, encoding.pixel_format, reformatter)
-            picture.pts, picture.time_base = number, 1 / writing.rate
+            picture.pts, picture.time_base = round(_time(number, writing) / WEBP_TICK), WEBP_TICK
             output.mux(stream.encode(picture))
         output.mux(stream.encode(None))
 
 
-def _write_gif(part: Path, frames: Iterator[VideoFrame], rate: Fraction) -> None:
+def _write_gif(part: Path, frames: Iterator[VideoFrame], writing: "venhancer.media.writer.Writing") -> None:
     """Write frames with the 256 colours that suit each best."""
-    if rate > FASTEST_GIF:
-        raise InputError(f"{rate} frames a second are too fast for a GIF; pass --fps up to {FASTEST_GIF}, or .webp")
     first = next(frames)
     graph = _palettes(first)
     with av.open(f"file:{part.absolute()}", "w", format="gif", container_options={"loop": "0"}) as output:
@@ -124,14 +123,20 @@ def _write_gif(part: Path, frames: Iterator[VideoFrame], rate: Fraction) -> None
             graph.push(picture)
             reduced = graph.pull()
             assert isinstance(reduced, VideoFrame)
-            reduced.pts, reduced.time_base = round(number / rate / GIF_TICK), GIF_TICK
+            reduced.pts, reduced.time_base = round(_time(number, writing) / GIF_TICK), GIF_TICK
             output.mux(stream.encode(reduced))
         output.mux(stream.encode(None))
 
 
+def _time(number: int, writing: "venhancer.media.writer.Writing") -> Fraction:
+    """Return when a frame is shown, in seconds from the first."""
+    return number / writing.rate if writing.timestamps is None else writing.timestamps[number] * writing.time_base
+
+
 def _palettes(like: VideoFrame) -> Graph:
     graph = Graph()
-    source = graph.add_buffer(width=like.width, height=like.height, format=VideoFrame(2, 2, "rgb24").format, time_base=GIF_TICK)
+    kind = VideoFrame(2, 2, "rgb24").format
+    source = graph.add_buffer(width=like.width, height=like.height, format=kind, time_base=GIF_TICK)
     split, generate = graph.add("split"), graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
     use, sink = graph.add("paletteuse", "new=1:dither=sierra2_4a"), graph.add("buffersink")
     source.link_to(split)
@@ -145,9 +150,9 @@ def _palettes(like: VideoFrame) -> Graph:
 
 def _frames(segments: Sequence[Path]) -> Iterator[VideoFrame]:
     for path in segments:
-        with failures_as(JobFailed, f"{path} is damaged; remove it and run again"):
-            with av.open(f"file:{path.absolute()}", format="matroska") as container:
-                yield from container.decode(video=0)
+        damaged = failures_as(JobFailed, f"{path} is damaged; remove it and run again")
+        with damaged, av.open(f"file:{path.absolute()}", format="matroska") as container:
+            yield from container.decode(video=0)
 
 
 def _open(encoding: Encoding, picture: VideoFrame) -> VideoCodecContext:

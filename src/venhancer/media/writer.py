@@ -6,7 +6,7 @@ and has it assembled with the sound: at any moment there is either the whole vid
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +23,7 @@ from venhancer.media.clip import ClipInfo
 from venhancer.media.colour import MATRIX_TAGS, PRIMARIES, TRANSFERS, UNSPECIFIED, Pixels, to_picture, transfer_of
 from venhancer.media.encoders import CODECS, Encoding, Maker, open_options, pixel_formats, usual_codecs
 from venhancer.media.output import failing, open_output, written_whole
+from venhancer.media.pictures_out import check_numbering, finish, is_numbered, unit_of
 from venhancer.media.source import failures_as
 from venhancer.media.span import Span
 from venhancer.settings import Codec
@@ -98,6 +99,10 @@ def check_target(target: Path, source: Path, *, overwrite: bool, codec: Codec | 
             already.
     """
     _check_container(target, codec or usual_codecs(target)[0])
+    overwrites_folder = is_numbered(target)
+    if overwrites_folder:
+        check_numbering(target)
+        target, overwrite = unit_of(target), True  # an empty folder is in nobody's way
     with failures_as(InputError, f"{target} cannot be written; choose another path"):
         if not target.parent.is_dir():
             raise InputError(f"{target.parent} is no folder; make it first")
@@ -105,7 +110,7 @@ def check_target(target: Path, source: Path, *, overwrite: bool, codec: Codec | 
             raise InputError(f"{target.parent} may not be written to; choose another folder")
         if target.exists() and source.exists() and target.samefile(source):
             raise InputError(f"{target} is the source itself; choose another name")
-        if target.exists() and not target.is_file():
+        if target.exists() and not target.is_file() and not overwrites_folder:
             raise InputError(f"{target} is not a file; choose another name")
         if not overwrite and (target.exists() or target.is_symlink()):
             raise InputError(f"{target} exists; pass --overwrite or choose another name")
@@ -131,9 +136,30 @@ def write_video(target: Path, frames: Iterable[Pixels], writing: Writing, sound_
     pictures = target.with_name(f".{secrets.token_hex(8)}.part{SEGMENT_SUFFIX}")
     try:
         write_segment(pictures, frames, writing, called=target)
-        return assemble(target, [pictures], writing, sound_from)
+        return put_together(target, target, [pictures], writing, sound_from)
     finally:
         pictures.unlink(missing_ok=True)
+
+
+def put_together(
+    result: Path, target: Path, segments: Sequence[Path], writing: Writing, source: ClipInfo | None
+) -> Path:
+    """Make a target of its segments, and return it: a file of packets by `assemble`, and all others by `finish`.
+
+    Args:
+        result: written, whole or not at all.
+        target: what it will be called; its name says what it is.
+        segments: files that `write_segment` made, one after the other.
+        writing: as they were written.
+        source: the clip whose other tracks the result keeps.
+
+    Raises:
+        InputError: the source is damaged or gone.
+        JobFailed: a segment is damaged, or the result cannot be written.
+    """
+    if writing.encoding.traits.stored_as is None:
+        return assemble(result, segments, writing, source)
+    return finish(result, target, segments, writing)
 
 
 def write_segment(path: Path, frames: Iterable[Pixels], writing: Writing, *, called: Path | None = None) -> Path:
@@ -158,13 +184,13 @@ def write_segment(path: Path, frames: Iterable[Pixels], writing: Writing, *, cal
 
 
 def _check_container(target: Path, codec: Codec) -> None:
-    suffixes = CODECS[codec].suffixes if CODECS[codec].stored_as is None else ()
+    suffixes = CODECS[codec].suffixes
     if target.suffix.lower() not in suffixes:
         raise InputError(f"{target} cannot hold {codec}; use {', '.join(suffixes)}")
 
 
 def _add_video(output: OutputContainer, writing: Writing) -> VideoStream:
-    encoding = writing.encoding
+    encoding = writing.encoding.stored
     options, threads = open_options(encoding)
     stream = output.add_stream(encoding.encoder, rate=writing.rate, options=options)
     context = stream.codec_context
@@ -198,7 +224,7 @@ def _encode(stream: VideoStream, frames: Iterable[Pixels], writing: Writing, tar
         with failing(target):
             picture = to_picture(
                 frame,
-                writing.encoding.pixel_format,
+                writing.encoding.stored.pixel_format,
                 matrix=writing.color_matrix,
                 full_range=writing.full_range,
                 transfer=transfer_of(writing.color_transfer),
