@@ -52,7 +52,7 @@ def main() -> None:
         "share": {stage: round(part / total, 3) for stage, part in seconds.items()},
         "gflops": round(plan.estimate.network_flops / seconds["denoise"] / 1e9, 1),
         "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
-        "estimated_peak_gib": round(plan.estimate.peak_bytes(4) / 2**30, 2),
+        "estimated_peak_gib": round(plan.footprint.total / 2**30, 2),
     }
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")

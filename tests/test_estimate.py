@@ -74,22 +74,16 @@ def test_a_job_is_its_windows_times_its_evaluations():
     )
     assert one.network_flops == network_flops(PUBLISHED, 32, 90, 160, 77).total
     assert twenty.network_flops == 20 * one.network_flops
-    assert twenty.peak_bytes(4) == one.peak_bytes(4)
 
 
-def test_memory_holds_all_weights_and_grows_with_the_window():
-    traits = load_traits("v2")
-    small, large = (
-        estimate_cost(
-            traits,
-            height=90,
-            width=160,
-            segments=[(range(frames), (range(frames),))],
-            evaluations=1,
-            is_guided=True,
-        )
-        for frames in (8, 32)
+def test_tiles_and_separate_prompts_cost_what_they_repeat():
+    whole = range(32)
+    job = {"height": 90, "width": 160, "segments": [(whole, (whole,))], "evaluations": 1}
+    traits = load_traits("v1")
+    alone, tiled = (
+        estimate_cost(traits, **job, is_guided=False, **tiles) for tiles in ({}, {"tile": (50, 88), "tiles": 4})
     )
-    assert small.weights == 2_044_809_796 + 97_742_847 + 340_387_840
-    assert 4 * small.weights < small.peak_bytes(4) < large.peak_bytes(4)
-    assert large.peak_bytes(2) < 0.6 * large.peak_bytes(4)
+    assert tiled.network_flops == 4 * network_flops(PUBLISHED, 32, 50, 88, 77).total > alone.network_flops
+    together, apart = (estimate_cost(traits, **job, is_guided=True, shares_prompts=shared) for shared in (True, False))
+    assert together.network_flops == network_flops(PUBLISHED, 32, 90, 160, 77).guided
+    assert apart.network_flops == 2 * alone.network_flops

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from venhancer.errors import SettingsError
+from venhancer.footprint import Execution
 from venhancer.layout import Segment
 from venhancer.media.clip import describe_frames
 from venhancer.pipeline import VEnhancerPipeline
@@ -77,13 +78,20 @@ def test_prompt_longer_than_the_text_window_is_not_cut(pipeline):
     assert not np.array_equal(same, changed)
 
 
-def test_guidance_branches_together_equal_one_after_the_other(pipeline, monkeypatch):
+@pytest.mark.parametrize(
+    "execution",
+    [
+        Execution(batches_guidance=False),
+        Execution(slice_tokens=1),
+        Execution(slice_tokens=200, batches_guidance=False),
+    ],
+)
+def test_no_way_of_working_changes_the_picture(pipeline, execution):
     frames = moving_frames(3)
-    settings = {"source_fps": 8, "scale": 2, "guidance_scale": 4, "prompt": "waves", "steps": 2}
-    together = pipeline(frames, **settings)
-    monkeypatch.setattr("venhancer.pipeline.BATCHED_TOKENS", 0)
-    apart = pipeline(frames, **settings)
-    assert np.abs(together.astype(int) - apart).max() <= 1
+    plan = plan_for(pipeline, frames, scale=2, guidance_scale=4, prompt="waves", steps=2)
+    assert plan.execution == Execution()
+    usual, other = (run(pipeline, frames, replace(plan, execution=how)) for how in (plan.execution, execution))
+    assert np.abs(usual.astype(int) - other).max() <= 1
 
 
 def test_noise_depends_on_the_frame_and_not_on_the_segment(pipeline):

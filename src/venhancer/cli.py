@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from venhancer.enhance_command import add_device_flags
 from venhancer.enhance_command import add_flags as add_enhance_flags
 from venhancer.enhance_command import run as _enhance
 from venhancer.errors import SettingsError, Stopped, VEnhancerError
@@ -88,6 +89,7 @@ def make_parser() -> OneLineParser:
     )
     add_settings(plan)
     plan.add_argument("--json", action="store_true", help="Show it as JSON.")
+    add_device_flags(plan)
 
     weights = commands.add_parser("weights", help="Fetch, convert and show models.", usage="venhancer weights COMMAND")
     weights.set_defaults(parser=weights)
@@ -154,11 +156,13 @@ def _add_command(commands: argparse._SubParsersAction, name: str, run: Command, 
 def _plan(arguments: argparse.Namespace) -> None:
     from venhancer.enhance import losses, plan_video, track_rows
     from venhancer.enhance_command import unfinished
+    from venhancer.machine import find_machine
     from venhancer.terminal import Terminal
 
     target = arguments.target
+    machine = find_machine(arguments.device, arguments.dtype)
     with Terminal().progress() as progress:
-        plan = plan_video(arguments.source, read_settings(arguments), target, progress=progress)
+        plan = plan_video(arguments.source, read_settings(arguments), target, machine=machine, progress=progress)
     if arguments.json:
         Terminal().show_json(plan.to_json())
         return

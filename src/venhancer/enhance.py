@@ -6,14 +6,16 @@ Either the whole result appears at `target` or nothing does.
 """
 
 import json
+import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from venhancer.errors import InputError, SettingsError, Stopped
+from venhancer.errors import InputError, JobFailed, SettingsError, Stopped
 from venhancer.job import Job, open_job
 from venhancer.media.assemble import MADE_BY, SEGMENT_SUFFIX
 from venhancer.media.containers import CONTAINERS
@@ -24,8 +26,10 @@ from venhancer.media.reader import FrameReader
 from venhancer.media.span import Span
 from venhancer.media.tracks import TrackPlan, describe_losses, describe_plan, plan_tracks
 from venhancer.media.writer import Writing, check_target, put_together, write_segment
+from venhancer.memory import Machine, is_out_of_memory
 from venhancer.origin import fingerprint, origin_of
-from venhancer.plan import EnhancePlan, make_plan
+from venhancer.plan import UNKNOWN_MACHINE, EnhancePlan, make_plan, next_smaller
+from venhancer.plan_rows import describe_change
 from venhancer.progress import SILENT, Progress
 from venhancer.report import EnhanceReport
 from venhancer.settings import EnhanceSettings
@@ -35,6 +39,8 @@ from venhancer.work import find_work, refuse_other_work
 if TYPE_CHECKING:
     import venhancer.pipeline  # named, not loaded: planning must not wait for torch
 
+logger = logging.getLogger(__name__)
+
 
 def plan_video(
     source: Path,
@@ -42,6 +48,7 @@ def plan_video(
     target: Path | None = None,
     *,
     restart: bool = False,
+    machine: Machine = UNKNOWN_MACHINE,
     progress: Progress = SILENT,
 ) -> EnhancePlan:
     """Return what `enhance_video` would do; loads no model.
@@ -53,6 +60,7 @@ def plan_video(
         settings: what is asked for.
         target: the file to write; unfinished work on it is gone on with as it was planned.
         restart: such work will be discarded.
+        machine: what to plan for, such as `venhancer.machine.find_machine()`; its memory is no limit if left out.
         progress: told of every frame looked at.
 
     Raises:
@@ -64,14 +72,15 @@ def plan_video(
     traits = load_traits(settings.model)
     if target is not None and work is not None and not work.is_published(target):
         refuse_other_work(target, work, origin_of(source, settings))
+        machine = replace(machine, memory=work.decided.get("memory"))
     clip = inspect(source)
-    plan = make_plan(clip, settings, traits)  # refuses before the frames are looked at
+    plan = make_plan(clip, settings, traits, machine=machine)  # refuses before the frames are looked at
     if not settings.shots:
         return plan
     cuts = None if target is None or work is None or work.is_published(target) else work.decided.get("cuts")
     if cuts is None:
         cuts = search_shots(clip, plan.timeline.inputs, progress=progress)
-    return make_plan(clip, settings, traits, cuts=cuts) if cuts else plan
+    return make_plan(clip, settings, traits, cuts=cuts, machine=machine) if cuts else plan
 
 
 def enhance_video(
@@ -107,7 +116,7 @@ def enhance_video(
     """
     settings = settings.model_copy(update={"model": pipeline.traits.name})
     check_target(target, source, codec=settings.codec, overwrite=overwrite or is_finished(target))
-    plan = plan_video(source, settings, target, restart=restart, progress=progress)
+    plan = plan_video(source, settings, target, restart=restart, machine=pipeline.machine, progress=progress)
     return enhance_as_planned(
         plan, target, pipeline, overwrite=overwrite, restart=restart, stop=stop, progress=progress
     )
@@ -121,18 +130,22 @@ def enhance_as_planned(
     overwrite: bool = False,
     restart: bool = False,
     stop: Callable[[], bool] = lambda: False,
+    tell: Callable[[str], None] = logger.warning,
     progress: Progress = SILENT,
 ) -> EnhanceReport:
-    """Carry out a plan and write the result to `target`; see `enhance_video`."""
+    """Carry out a plan and write the result to `target`; see `enhance_video`.
+
+    Where memory runs out, a plan that needs less of it is gone on with, and `tell` told so in a line.
+    """
     started = time.monotonic()
     device, dtype = str(pipeline.device), str(pipeline.unet.dtype).removeprefix("torch.")
     machine = {"device": pipeline.device.type, "number format": dtype, "weights": pipeline.fingerprint()}
     origin = origin_of(plan.clip.path, plan.settings) | machine
-    decided = {"cuts": plan.cuts}
+    decided = {"cuts": plan.cuts, "memory": plan.machine.memory}
     with open_job(target, origin, frames=plan.frames, decided=decided, restart=restart) as job:
         before = job.manifest.finished_frames
         if not job.is_published:
-            _make_segments(job, plan, pipeline, stop, progress)
+            plan = _make_segments(job, plan, pipeline, stop=stop, tell=tell, progress=progress)
             _refuse_changed_input(job, plan)
             put_together(job.result, target, job.segments, writing_of(plan, target), plan.clip)  # and all else -> file
             job.publish(overwrite=overwrite)
@@ -144,10 +157,38 @@ def _make_segments(
     job: Job,
     plan: EnhancePlan,
     pipeline: "venhancer.pipeline.VEnhancerPipeline",
+    *,
+    stop: Callable[[], bool],
+    tell: Callable[[str], None],
+    progress: Progress,
+) -> EnhancePlan:
+    """Make the segments that are not finished yet, and return the plan of the last one.
+
+    Raises:
+        JobFailed: memory ran out, and no plan needs less.
+        Stopped: `stop` said so.
+    """
+    while job.finished < len(plan.segments):
+        try:
+            _make_as_planned(job, plan, pipeline, stop, progress)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            smaller = next_smaller(plan)
+            if smaller is None:
+                raise JobFailed(f"memory ran out, and no smaller plan is left; make some free; {job.kept}") from error
+            tell(f"memory ran out; going on from frame {job.manifest.finished_frames} with {describe_change(smaller)}")
+            plan = smaller  # tried anew out here, where the tensors that the error holds on to are gone
+    return plan
+
+
+def _make_as_planned(
+    job: Job,
+    plan: EnhancePlan,
+    pipeline: "venhancer.pipeline.VEnhancerPipeline",
     stop: Callable[[], bool],
     progress: Progress,
 ) -> None:
-    """Make the segments that are not finished yet."""
     writing, path = writing_of(plan, job.named), job.unfinished(SEGMENT_SUFFIX)
     with FrameReader(plan.clip, keep=plan.sampling.window_frames) as reader:  # file -> frames
         segments = pipeline.enhance_segments(

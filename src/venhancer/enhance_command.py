@@ -21,9 +21,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--restart", action="store_true", help="Discard unfinished work instead of going on with it.")
     parser.add_argument("--dry-run", action="store_true", help="Check everything, show the plan and stop.")
     parser.add_argument("--json", metavar="FILE", type=Path, help="Also write a report: plan, time, versions.")
+    add_device_flags(parser)
+    parser.add_argument("--quiet", action="store_true", help="Show errors only.")
+
+
+def add_device_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say what the networks run on."""
     parser.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:1, mps; default auto.")
     parser.add_argument("--dtype", metavar="NAME", default="auto", help="auto, bf16, fp16, fp32; default auto.")
-    parser.add_argument("--quiet", action="store_true", help="Show errors only.")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -38,6 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     """
     from venhancer.enhance import enhance_as_planned, is_finished, losses, plan_video, track_rows
     from venhancer.layout import format_number
+    from venhancer.machine import find_machine
     from venhancer.media.writer import check_target
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it waits for seconds, not for a segment
@@ -49,9 +55,10 @@ def run(arguments: argparse.Namespace) -> None:
     check_target(target, source, overwrite=arguments.overwrite or is_finished(target), codec=settings.codec)
     if arguments.json is not None:
         _check_report(arguments)
+    machine = find_machine(arguments.device, arguments.dtype)
     terminal = Terminal(quiet=arguments.quiet)
     with terminal.progress() as progress:
-        plan = plan_video(source, settings, target, restart=restart, progress=progress)
+        plan = plan_video(source, settings, target, restart=restart, machine=machine, progress=progress)
 
     if terminal.is_watched or arguments.dry_run:
         rows = [row for row in plan.describe() if row[0] != "not kept"]
@@ -75,6 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
             overwrite=arguments.overwrite,
             restart=restart,
             stop=lambda: asked.was_made,
+            tell=terminal.warn,
             progress=progress,
         )
     if arguments.json is not None:

@@ -1,8 +1,8 @@
-"""What a plan will cost, by pure arithmetic from a network's shape: floating-point operations and bytes.
+"""What a plan will cost, by pure arithmetic from a network's shape: floating-point operations.
 
 FLOPs are exact products, 2 a multiply-add, of every convolution, linear layer and attention, in the order the network
-runs them; normalisations, activations and copies are not counted. Bytes are an estimate, labelled so, from a simple
-model of what is alive at the peak. It sits beside the plan, knows shapes and ranges only, and loads no torch.
+runs them; normalisations, activations and copies are not counted. `venhancer.footprint` tells the bytes. It sits beside
+the plan, knows shapes and ranges only, and loads no torch.
 """
 
 from collections import Counter
@@ -15,10 +15,7 @@ from venhancer.network_shape import NetworkShape
 from venhancer.traits import ModelTraits
 
 CONTROL, ENCODER, DECODER = "control", "encoder", "decoder"
-LATENT_COPIES = 8  # noisy, start, key frames, x0 now and before, noise, blend, window
 FEED_FORWARD_WIDTHS = 8 + 4  # GEGLU: value and gate side by side, then their product
-BESIDE_FEED_FORWARD = 12  # input, output, sum, and what layouts and convolutions borrow; fitted to measured peaks
-AUTOENCODER_COPIES = 4  # features of one frame at full size: input, normalised, convolved, added to
 
 
 class Product(NamedTuple):
@@ -138,14 +135,14 @@ class _Layers(NamedTuple):
         """Yield the ControlNet's own: embeddings of noise level and scale, and a 1x1 convolution for each output."""
         shape = self.shape
         yield Product(self.part, "embeddings", shape.base_channels * shape.embed_dim + 2 * shape.embed_dim**2)
-        skips = _skips(shape, grid)
+        skips = skip_sizes(shape, grid)
         for channels, level in (*skips, skips[-1]):
             yield Product(self.part, "control convolutions", level.tokens * channels**2)
 
     def decoder(self, grid: Grid) -> Iterator[Product]:
         """Yield the way up and the last convolution."""
         shape, channels = self.shape, self.shape.widths[-1]
-        skips = _skips(shape, grid)
+        skips = skip_sizes(shape, grid)
         for level in reversed(range(len(shape.widths))):
             width = shape.widths[level]
             for _ in range(shape.blocks_per_level + 1):
@@ -194,7 +191,7 @@ class _Layers(NamedTuple):
         yield Product(self.part, "temporal projections", grid.tokens * inner * width)
 
 
-def _skips(shape: NetworkShape, grid: Grid) -> list[tuple[int, Grid]]:
+def skip_sizes(shape: NetworkShape, grid: Grid) -> list[tuple[int, Grid]]:
     """Return channels and grid of every skip, first to last."""
     grids = [grid]
     while len(grids) <= shape.downsamplings:
@@ -209,20 +206,10 @@ class Estimate:
     Args:
         network_flops: of all steps, windows and guidance branches.
         autoencoder_flops: of the linear autoencoder; 0 for another, which is not counted.
-        weights: values of all networks.
-        activations: values alive at the peak of a forward.
-        latents: float32 values of a segment's latents in all the copies a solver holds.
     """
 
     network_flops: int
     autoencoder_flops: int
-    weights: int
-    activations: int
-    latents: int
-
-    def peak_bytes(self, bytes_per_value: int) -> int:
-        """Return an estimate of the most memory held at once, by networks of 4 bytes a value or of 2."""
-        return (self.weights + self.activations) * bytes_per_value + 4 * self.latents
 
 
 def estimate_cost(
@@ -233,6 +220,9 @@ def estimate_cost(
     segments: Iterable[tuple[range, tuple[range, ...]]],
     evaluations: int,
     is_guided: bool,
+    tile: tuple[int, int] | None = None,
+    tiles: int = 1,
+    shares_prompts: bool = True,
 ) -> Estimate:
     """Return what enhancing will cost.
 
@@ -243,30 +233,22 @@ def estimate_cost(
         segments: each one's context and windows, as the plan lays them out.
         evaluations: times the solver asks for x0.
         is_guided: whether each of them takes two prompts.
+        tile: rows and columns of a tile of latents; the whole picture if left out.
+        tiles: how many of them.
+        shares_prompts: whether what comes before the text is computed once for both prompts.
     """
     segments = list(segments)
     lengths = Counter(len(window) for _, windows in segments for window in windows)
-    longest_context = max(len(context) for context, _ in segments)
-    flops = {length: network_flops(traits.network, length, height, width, traits.text_tokens) for length in lengths}
+    rows, columns = (height, width) if tile is None else tile
+    flops = {length: network_flops(traits.network, length, rows, columns, traits.text_tokens) for length in lengths}
+    prompts = 2 if is_guided else 1
     work = sum(
-        count * (flops[length].guided if is_guided else flops[length].total) for length, count in lengths.items()
+        count * (flops[length].guided if is_guided and shares_prompts else prompts * flops[length].total)
+        for length, count in lengths.items()
     )
     pixels = height * width * traits.pixels_per_latent**2
     coded = sum(len(context) for context, _ in segments) * pixels
     return Estimate(
-        network_flops=evaluations * work,
+        network_flops=evaluations * tiles * work,
         autoencoder_flops=0 if traits.autoencoder_width else 2 * 2 * 3 * traits.latent_channels * coded,
-        weights=traits.parameters + traits.companion_parameters,
-        activations=max(
-            _network_values(traits.network, Grid(max(lengths), height, width)),
-            AUTOENCODER_COPIES * traits.autoencoder_width * pixels,
-        ),
-        latents=LATENT_COPIES * longest_context * height * width * traits.latent_channels,
     )
-
-
-def _network_values(shape: NetworkShape, grid: Grid) -> int:
-    """Return the values alive at a forward's peak: both networks' skips and the widest feed-forward beside them."""
-    skips = sum(channels * level.tokens for channels, level in _skips(shape, grid))
-    inner = max(shape.entry_width, shape.base_channels)
-    return 2 * skips + (FEED_FORWARD_WIDTHS * inner + BESIDE_FEED_FORWARD * shape.base_channels) * grid.tokens

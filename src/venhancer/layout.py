@@ -197,7 +197,7 @@ def divide(
     Raises:
         SettingsError: a window is too short to reach from one key frame to the next.
     """
-    gap = max(after - before for before, after in pairwise([*key_frames, shots[-1].stop]))
+    gap = longest_gap(shots, key_frames)
     needed = gap + min(window_overlap, 1)
     if window_frames < min(needed, shots[-1].stop):
         raise SettingsError(
@@ -211,6 +211,11 @@ def divide(
         windows = split_windows(len(shot), window_frames, window_overlap, starts)
         segments += _deal(shot, [range(shot.start + one.start, shot.start + one.stop) for one in windows], traits)
     return tuple(segments)
+
+
+def longest_gap(shots: Sequence[range], key_frames: Sequence[int]) -> int:
+    """Return the most frames from one key frame to the next, or to the end."""
+    return max(after - before for before, after in pairwise([*key_frames, shots[-1].stop]))
 
 
 def _deal(shot: range, windows: Sequence[range], traits: ModelTraits) -> Iterator[Segment]:

@@ -23,13 +23,15 @@ from venhancer.conditioning import Between, Conditions, LatentSpace, encode_clip
 from venhancer.diffusion.denoiser import Continued, Denoiser, Guided, Tiled, Windowed
 from venhancer.diffusion.samplers import SOLVERS
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
+from venhancer.footprint import Execution
 from venhancer.layout import Segment
 from venhancer.levels import Frame, to_levels, to_pixels
+from venhancer.machine import machine_of
 from venhancer.media.clip import describe_frames
 from venhancer.media.shot_search import find_shots_in
+from venhancer.memory import Machine
 from venhancer.models import ImageAutoencoder, LinearAutoencoder, VideoAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.attention import KeysValues
-from venhancer.models.controlnet import KeyFrames
 from venhancer.models.text import encode_prompts
 from venhancer.plan import EnhancePlan, make_plan
 from venhancer.progress import SILENT, Progress
@@ -43,10 +45,6 @@ ReadFrames: TypeAlias = Callable[[Sequence[int]], Iterable[Frame]]
 
 # Noises of one output frame, told apart by their number; solver steps follow.
 START_NOISE, KEY_FRAME_NOISE, STEP_NOISE = 0, 1, 2
-
-BATCHED_TOKENS = 32_768
-"""Guidance branches run as one batch while a window has at most this many latents: faster, twice the activations."""
-
 
 Carry: TypeAlias = dict[str, Tensor]
 """What a segment hands on: "denoised" (evaluations, c, shared frames, h, w), what was said of the frames it shares;
@@ -134,6 +132,11 @@ class VEnhancerPipeline(DiffusionPipeline):
                 digest.update(f"{component}.{name} {values.dtype} {tuple(values.shape)}".encode() + few.tobytes())
         return digest.hexdigest()
 
+    @property
+    def machine(self) -> Machine:
+        """What this pipeline runs on, with the memory that is free for it now."""
+        return machine_of(self.device, self.unet.dtype)
+
     def __call__(
         self,
         frames: UInt8[np.ndarray, "f h w 3"],
@@ -156,7 +159,8 @@ class VEnhancerPipeline(DiffusionPipeline):
         count, height, width, _ = frames.shape
         clip = describe_frames(count, height, width, parse_ratio(source_fps))
         asked = parse_settings(**settings)
-        plan = make_plan(clip, asked, self.traits, cuts=find_shots_in(frames) if asked.shots else ())
+        cuts = find_shots_in(frames) if asked.shots else ()
+        plan = make_plan(clip, asked, self.traits, cuts=cuts, machine=self.machine)
         return np.stack(list(self.enhance(plan, lambda inputs: (frames[index] for index in inputs), progress=progress)))
 
     def enhance(self, plan: EnhancePlan, read: ReadFrames, *, progress: Progress = SILENT) -> Iterator[Frame]:
@@ -257,7 +261,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         encoded = self.encoded_frames(plan, segment)
         is_key = torch.tensor([plan.is_key[index] for index in encoded], device=self.device)
         resized = (self._resize_frame(frame, plan) for frame in frames)
-        encode = partial(self.vae.encode_frames, tiles=plan.tiles)
+        encode = partial(self.vae.encode_frames, tiles=plan.coded_tiles)
         latents, start_latents = encode_clip(resized, is_key, self.config["between"], encode)
         key_frames = [index for index in encoded if plan.is_key[index]]
         sampling = plan.sampling
@@ -298,7 +302,7 @@ class VEnhancerPipeline(DiffusionPipeline):
 
         def denoise_tile(window: range, x: Tensor, sigma: float, tile: Tile) -> Tensor:
             predict_v = Guided(
-                partial(self._predict_v, conditions.frames(window).crop(tile)),
+                partial(self._predict_v, conditions.frames(window).crop(tile), plan.execution),
                 prompt,
                 negative_prompt,
                 guidance_scale=sampling.guidance_scale,
@@ -348,7 +352,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         rows = slice(plan.padding.top, plan.padding.top + plan.height)
         columns = slice(plan.padding.left, plan.padding.left + plan.width)
         left = 0 if segment.ends_shot else plan.traits.decode_overlap
-        decoded = self.vae.decode_each(latents[:, :, : len(segment.frames) + left], held, tiles=plan.tiles)
+        decoded = self.vae.decode_each(latents[:, :, : len(segment.frames) + left], held, tiles=plan.coded_tiles)
         for index in segment.frames:
             with torch.inference_mode():  # entered anew for each frame: the caller's code runs between two of them
                 picture = colours.fix(index, next(decoded)[:, rows, columns])
@@ -365,21 +369,20 @@ class VEnhancerPipeline(DiffusionPipeline):
         return F.pad(resized[:, :, 0], sides, mode="replicate")[0]
 
     def _predict_v(
-        self, conditions: Conditions, noisy_latents: Tensor, timesteps: Tensor, prompts: Sequence[ProjectedText]
+        self, conditions: Conditions, how: Execution, noisy: Tensor, timesteps: Tensor, prompts: Sequence[ProjectedText]
     ) -> Sequence[Tensor]:
         """Return one v a prompt: as a batch that shares what no prompt changes, or one after the other."""
         key_frames = conditions.key_frames
-        key_frames = key_frames._replace(latents=key_frames.latents.to(noisy_latents.dtype))
-        if noisy_latents[:, 0].numel() > BATCHED_TOKENS:
-            return [self._predict_one(one, noisy_latents, timesteps, key_frames) for one in prompts]
-        joined = ProjectedText(*(_join(texts) for texts in zip(*prompts, strict=True)))
-        return self._predict_one(joined, noisy_latents, timesteps, key_frames).chunk(len(prompts))
+        key_frames = key_frames._replace(latents=key_frames.latents.to(noisy.dtype))
 
-    def _predict_one(
-        self, text: ProjectedText, noisy_latents: Tensor, timesteps: Tensor, key_frames: KeyFrames
-    ) -> Tensor:
-        residuals = self.controlnet(noisy_latents, timesteps, text.controlnet, key_frames)
-        return self.unet(noisy_latents, timesteps, text.unet, residuals)
+        def predict(text: ProjectedText) -> Tensor:
+            residuals = self.controlnet(noisy, timesteps, text.controlnet, key_frames, how.slice_tokens)
+            return self.unet(noisy, timesteps, text.unet, residuals, how.slice_tokens)
+
+        if not how.batches_guidance:
+            return [predict(one) for one in prompts]
+        joined = ProjectedText(*(_join(texts) for texts in zip(*prompts, strict=True)))
+        return predict(joined).chunk(len(prompts))
 
     def _noise(self, plan: EnhancePlan, frames: Iterable[int], like: Tensor, draw: int) -> Tensor:
         """Return unit noise for output frames, each a function of the seed, its number and the draw."""

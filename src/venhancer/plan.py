@@ -5,38 +5,36 @@ refused in one line. The plan is printed before the work begins, and the work fo
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from venhancer.errors import InputError, SettingsError
-from venhancer.estimate import Estimate, estimate_cost
+from venhancer.estimate import Estimate
+from venhancer.footprint import Execution, Footprint
 from venhancer.layout import (
-    SAME_SHAPE,
     Padding,
     Segment,
     cut_at,
     divide,
-    format_number,
     lay_tiles,
+    longest_gap,
     output_size,
     pad_to_grid,
     pixel_shape,
 )
 from venhancer.media.clip import ClipInfo
+from venhancer.memory import Layout, Machine, Task, choose_layout, smaller_layout
+from venhancer.plan_rows import describe_plan
 from venhancer.settings import EnhanceSettings
-from venhancer.timeline import Timeline, format_moment, make_timeline
+from venhancer.timeline import Timeline, make_timeline
 from venhancer.traits import ModelTraits, SamplingDefaults
 from venhancer.windows import Tile
 
 TABLES = {"source", "is_key", "timestamps"}  # one entry a frame: not for JSON
-COLOR_FIXES = {
-    "wavelet": "the input's low frequencies are given back (wavelet)",
-    "adain": "the input's mean and spread are given back (adain)",
-    "none": "as the model makes them",
-}
+UNKNOWN_MACHINE = Machine()
 FAST_EARLIEST_START = 530  # the fast timetable strides down to t = 500 and needs room above
 
 
@@ -74,8 +72,12 @@ class EnhancePlan:
         cuts: input frames that begin a shot, without the first.
         timeline: when output frames are shown and which input frames they come from.
         sampling: how it is sampled.
-        tiles: what of a picture is seen at once.
+        tiles: what of a picture the networks see at once.
+        coded_tiles: what of a picture the autoencoder sees at once.
         segments: how the output is divided.
+        execution: how the work is carried out within the memory there is.
+        machine: what it was planned for.
+        footprint: the most memory it will take.
         estimate: what it will cost.
     """
 
@@ -89,7 +91,11 @@ class EnhancePlan:
     timeline: Timeline
     sampling: Sampling
     tiles: tuple[Tile, ...]
+    coded_tiles: tuple[Tile, ...]
     segments: tuple[Segment, ...]
+    execution: Execution
+    machine: Machine
+    footprint: Footprint
     estimate: Estimate
 
     @property
@@ -167,7 +173,7 @@ class EnhancePlan:
 
     def describe(self) -> list[tuple[str, str]]:
         """Return the plan as rows of a label and a value, for printing."""
-        return list(_describe(self))
+        return list(describe_plan(self))
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values: fractions as "24000/1001", ranges as [start, stop].
@@ -186,7 +192,12 @@ class EnhancePlan:
 
 
 def make_plan(
-    clip: ClipInfo, settings: EnhanceSettings, traits: ModelTraits, *, cuts: Sequence[int] = ()
+    clip: ClipInfo,
+    settings: EnhanceSettings,
+    traits: ModelTraits,
+    *,
+    cuts: Sequence[int] = (),
+    machine: Machine = UNKNOWN_MACHINE,
 ) -> EnhancePlan:
     """Return the plan that enhances `clip` exactly as the settings ask, or refuse.
 
@@ -195,6 +206,7 @@ def make_plan(
         settings: what is asked for.
         traits: of the model.
         cuts: input frames that begin a shot, without the first; nothing is blended or made across them.
+        machine: what it is planned for; `settings.memory` replaces its memory.
 
     Raises:
         InputError: the clip is too small, or transparent with nothing behind it.
@@ -205,24 +217,15 @@ def make_plan(
     padding = pad_to_grid(width, height, traits)
     timeline = make_timeline(clip, settings)
     key_frames = [index for index, is_key in enumerate(timeline.is_key) if is_key]
-    sampling = _resolve_sampling(settings, traits, math.sqrt(width * height / (clip.width * clip.height)))
-    segments = divide(
-        cut_at(cuts, [timeline.source[key] for key in key_frames], key_frames, len(timeline.source)),
-        key_frames,
-        traits,
-        window_frames=sampling.window_frames,
-        window_overlap=sampling.window_overlap,
+    if settings.memory is not None:
+        machine = replace(machine, memory=settings.memory)
+    asked = _resolve_sampling(settings, traits, math.sqrt(width * height / (clip.width * clip.height)))
+    shots = cut_at(cuts, [timeline.source[key] for key in key_frames], key_frames, len(timeline.source))
+    task = _task(
+        clip, settings, asked, traits=traits, padding=padding, size=(width, height), shots=shots, keys=key_frames
     )
-    latent_width = (width + padding.left + padding.right) // traits.pixels_per_latent
-    latent_height = (height + padding.top + padding.bottom) // traits.pixels_per_latent
-    estimate = estimate_cost(
-        traits,
-        height=latent_height,
-        width=latent_width,
-        segments=[(segment.context, segment.windows) for segment in segments],
-        evaluations=sampling.evaluations,
-        is_guided=sampling.guidance_scale != 1,
-    )
+    layout = choose_layout(task, machine)
+    sampling = replace(asked, window_frames=layout.window_frames, window_overlap=layout.window_overlap)
     return EnhancePlan(
         clip=clip,
         settings=settings,
@@ -233,9 +236,84 @@ def make_plan(
         cuts=tuple(cuts),
         timeline=timeline,
         sampling=sampling,
-        tiles=lay_tiles(latent_width, latent_height, settings.tile, traits),
-        segments=segments,
-        estimate=estimate,
+        tiles=layout.tiles,
+        coded_tiles=layout.coded_tiles,
+        segments=layout.segments,
+        execution=layout.execution,
+        machine=machine,
+        footprint=layout.footprint,
+        estimate=layout.estimate,
+    )
+
+
+def next_smaller(plan: EnhancePlan) -> EnhancePlan | None:
+    """Return the plan to go on with after memory ran out, from any of its segments on; None if there is none.
+
+    Its segments and windows are the same, so that what one of them hands on stays of use; its tiles are smaller, or
+    attention is sliced, or prompts go through one after the other.
+    """
+    task = _task(
+        plan.clip,
+        plan.settings,
+        plan.sampling,
+        traits=plan.traits,
+        padding=plan.padding,
+        size=(plan.width, plan.height),
+        shots=plan.shots,
+        keys=plan.key_frames,
+    )
+    layout = smaller_layout(
+        task,
+        plan.machine,
+        Layout(
+            window_frames=plan.sampling.window_frames,
+            window_overlap=plan.sampling.window_overlap,
+            segments=plan.segments,
+            tiles=plan.tiles,
+            coded_tiles=plan.coded_tiles,
+            execution=plan.execution,
+            footprint=plan.footprint,
+            estimate=plan.estimate,
+        ),
+    )
+    if layout is None:
+        return None
+    changed = {name: getattr(layout, name) for name in ("tiles", "coded_tiles", "execution", "footprint", "estimate")}
+    return replace(plan, **changed)
+
+
+def _task(
+    clip: ClipInfo,
+    settings: EnhanceSettings,
+    sampling: Sampling,
+    *,
+    traits: ModelTraits,
+    padding: Padding,
+    size: tuple[int, int],
+    shots: Sequence[range],
+    keys: Sequence[int],
+) -> Task:
+    """Return what the memory decides the division of."""
+    latent_width = (size[0] + padding.left + padding.right) // traits.pixels_per_latent
+    latent_height = (size[1] + padding.top + padding.bottom) // traits.pixels_per_latent
+
+    def divided(window_frames: int, window_overlap: int) -> tuple[Segment, ...]:
+        return divide(shots, keys, traits, window_frames=window_frames, window_overlap=window_overlap)
+
+    return Task(
+        settings=settings,
+        traits=traits,
+        window_frames=sampling.window_frames,
+        window_overlap=sampling.window_overlap,
+        shortest_window=longest_gap(shots, keys) + 1,
+        latent_height=latent_height,
+        latent_width=latent_width,
+        input_pixels=clip.width * clip.height,
+        evaluations=sampling.evaluations,
+        solver=sampling.solver,
+        is_guided=sampling.guidance_scale != 1,
+        divide=divided,
+        lay_tiles=lambda tile: lay_tiles(latent_width, latent_height, tile, traits),
     )
 
 
@@ -280,99 +358,6 @@ def join_prompt(prompt: str, suffix: str) -> str:
     if not prompt or not suffix:
         return prompt or suffix
     return f"{prompt} {suffix}" if prompt[-1] in ".,;:!?" else f"{prompt}, {suffix}"
-
-
-def _describe(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
-    clip, settings, sampling = plan.clip, plan.settings, plan.sampling
-    across, down = Fraction(plan.width, clip.width), Fraction(plan.height, clip.height)
-    yield "input", f"{clip.path}: {_extent(clip)}, {clip.codec}"
-    yield "output", f"{_extent(plan)}, {_compression(settings)}"
-    told = f"the network is told {format_number(sampling.downscale_factor)}"
-    if clip.background is not None:
-        yield "background", "transparent pixels are laid over #{:02x}{:02x}{:02x}".format(*clip.background)
-    yield "scale", f"{format_number(across)} across, {format_number(down)} down; {told}"
-    pad = plan.padding
-    sides = f"{pad.left} left, {pad.right} right, {pad.top} above, {pad.bottom} below"
-    yield "padding", f"{sides}, to {plan.padded_width}x{plan.padded_height}; cropped off again"
-    yield from _describe_time(plan)
-    yield "model", f"{plan.traits.name}, {plan.traits.parameters / 1e6:,.1f} M parameters"
-    yield "prompt", sampling.prompt or "none"
-    yield "negative prompt", sampling.negative_prompt or "none"
-    steps = f"{sampling.steps} {sampling.timetable} steps of {sampling.solver}"
-    noise = "" if sampling.start_noise == 1 else f" with {format_number(sampling.start_noise)} of its noise"
-    yield "sampling", f"{steps} from timestep {sampling.start_timestep}{noise}, seed {sampling.seed}"
-    guidance = f"{format_number(sampling.guidance_scale)}, rescaled by {format_number(sampling.guidance_rescale)}"
-    yield "guidance", guidance if sampling.guidance_scale != 1 else "none"
-    yield "colours", COLOR_FIXES[sampling.color_fix]
-    yield "noise augmentation", f"{sampling.noise_augmentation} of 300"
-    if len(plan.shots) > 1:
-        yield "shots", f"{len(plan.shots)}; nothing is made or blended across a cut"
-    windows = [window for segment in plan.segments for window in segment.windows]
-    longest = max(len(window) for window in windows)
-    shared = f", sharing about {sampling.window_overlap}" if len(windows) > 1 else ""
-    yield "windows", f"{len(windows)} of up to {longest} frames{shared}; segments: {len(plan.segments)}"
-    if len(plan.tiles) > 1:
-        first = plan.tiles[0]
-        size = "x".join(str(len(side) * plan.traits.pixels_per_latent) for side in (first.columns, first.rows))
-        yield "tiles", f"{len(plan.tiles)} of {size} pixels"
-    yield "work", f"{plan.estimate.network_flops / 1e12:,.1f} TFLOP in the networks"
-    full, half = (f"{plan.estimate.peak_bytes(size) / 1e9:,.1f} GB" for size in (4, 2))
-    yield "memory", f"about {full} in 32 bits, {half} in 16 bits (an estimate)"
-    yield from _describe_shape(plan)
-    if clip.not_kept:
-        yield "not kept", ", ".join(clip.not_kept)
-
-
-def _compression(settings: EnhanceSettings) -> str:
-    """Return what is asked of the encoder; what is not asked follows from the target's name."""
-    asked = [settings.codec or "the target's usual codec"]
-    asked += [f"crf {settings.crf}"] if settings.crf is not None else []
-    asked += [settings.pix_fmt] if settings.pix_fmt else []
-    return " ".join(asked) + (f" by {settings.encoder}" if settings.encoder != "software" else "")
-
-
-def _describe_shape(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
-    """Yield what becomes of pixels that are not square, and of a shape that changes."""
-    clip, shape = plan.clip, plan.sample_aspect_ratio
-    across, down = Fraction(plan.width, clip.width), Fraction(plan.height, clip.height)
-    if clip.sample_aspect_ratio != 1:
-        kept = "as in the input" if shape == clip.sample_aspect_ratio else f"made of {clip.sample_aspect_ratio}"
-        shown = f"{round(plan.width * shape)}x{plan.height}"
-        yield "pixel shape", f"{shape}, {kept}" + (f"; shown as {shown}" if shape != 1 else "")
-    if abs(across * shape / (down * clip.sample_aspect_ratio) - 1) > SAME_SHAPE:
-        times = f"{format_number(across)} times across, {format_number(down)} times down"
-        yield "warning", f"the picture is stretched: {times}"
-
-
-def _describe_time(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
-    """Yield what is done to frames and their times before any network sees them."""
-    clip, timeline = plan.clip, plan.timeline
-    if len(timeline.inputs) < clip.frames:
-        first, stop = timeline.inputs.start, timeline.inputs.stop
-        times = f"{format_moment(clip.frame_time(first))} s to {format_moment(clip.frame_time(stop))} s"
-        yield "part", f"{times}: frames {first} to {stop - 1} of {clip.frames}"
-    if timeline.timestamps is not None:
-        yield "timing", "every frame keeps its own time; pass --fps for an even rate"
-    elif clip.timestamps is not None:
-        yield "timing", f"made even: {format_number(timeline.rate)} fps"
-    elif clip.jitter:
-        off = format_number(float(1000 * clip.jitter))
-        yield "timing", f"made even: frames are up to {off} ms off {format_number(clip.rate)} fps"
-    if clip.is_interlaced:
-        yield "interlacing", "every frame is made whole of its two fields and those around them"
-    if turned := clip.orientation.describe():
-        yield "turned", f"upright, as players show it: {turned}"
-    told = [f"{timeline.keys} key frames", *([f"repeated {timeline.held} times"] if timeline.held else [])]
-    made = plan.frames - timeline.keys - timeline.held
-    left_out = f"; {timeline.left_out} input frames left out" if timeline.left_out else ""
-    yield "frames", f"{', '.join(told)} and {made} made between and after them{left_out}"
-
-
-def _extent(video: ClipInfo | EnhancePlan) -> str:
-    times = (video.timeline if isinstance(video, EnhancePlan) else video).timestamps
-    rate, seconds = format_number(video.rate), format_number(video.duration)
-    shown = f"{rate} fps" if times is None else f"{rate} fps on average"
-    return f"{video.width}x{video.height}, {shown}, {video.frames} frames, {seconds} s"
 
 
 def _jsonable(value: object) -> object:

@@ -21,6 +21,7 @@ SMALLEST_SIDE = 16
 LARGEST_SIDE = 16384
 LARGEST_RATE = 480
 LONGEST = 360_000  # seconds
+SMALLEST_MEMORY, LARGEST_MEMORY = 10**8, 10**15  # bytes
 
 Solver = Literal["dpmpp_2m_sde", "heun", "ddim"]
 Timetable = Literal["trailing", "fast"]
@@ -99,11 +100,36 @@ def parse_color(value: object) -> str:
         raise ValueError("is no colour") from error
 
 
+def parse_memory(value: object) -> int:
+    """Return bytes for "8GB", "500MB", "7.5GiB" or a number of them.
+
+    Raises:
+        ValueError: anything else, with the reason only; the caller names the field.
+    """
+    amount = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?) ?(|[KMGT]i?)B?", str(value).strip(), re.IGNORECASE)
+    if amount is None:
+        raise ValueError("is not an amount of memory")
+    prefix = amount[2].lower()
+    size = 1024 if prefix.endswith("i") else 1000
+    count = int(Fraction(amount[1]) * size ** " kmgt".index(prefix[:1] or " "))
+    if not SMALLEST_MEMORY <= count <= LARGEST_MEMORY:
+        raise ValueError("is out of bounds")
+    return count
+
+
+def format_memory(count: int) -> str:
+    """Return bytes as "8.1GB" or "500MB", rounded up, so that `parse_memory` gives no less."""
+    unit, name = (10**9, "GB") if count >= 10**9 else (10**6, "MB")
+    tenths = -(-count * 10 // unit) if name == "GB" else -(-count // unit) * 10
+    return f"{tenths / 10:g}{name}"
+
+
 Rate = Annotated[Fraction, Field(gt=0, le=LARGEST_RATE), BeforeValidator(parse_ratio)]
 Moment = Annotated[Fraction, Field(ge=0, le=LONGEST), BeforeValidator(parse_moment)]
 Slowness = Annotated[Fraction, Field(ge=1, le=64), BeforeValidator(parse_ratio)]
 Size = Annotated[tuple[int, int], BeforeValidator(parse_size)]
 Color = Annotated[str, Field(max_length=30), BeforeValidator(parse_color)]
+Memory = Annotated[int, BeforeValidator(parse_memory)]
 
 
 class EnhanceSettings(BaseModel):
@@ -186,6 +212,11 @@ class EnhanceSettings(BaseModel):
         description="Most pixels of the output seen at once; smaller needs less memory. The whole picture if left out.",
         examples=["1024x576"],
     )
+    memory: Memory | None = Field(
+        None,
+        description="Memory to stay within, which windows and tiles are chosen by; what is free if left out.",
+        examples=["8GB", "16GiB"],
+    )
     shots: bool = Field(default=True, description="Look for cuts, so that nothing is made or blended across them.")
     codec: Codec | None = Field(
         None,
@@ -267,6 +298,8 @@ def allowed_values(name: str) -> str:
         words = f"above {_plain(facts['exclusiveMinimum'])} and up to {_plain(facts['maximum'])}"
     elif "minimum" in facts:
         words = f"{_plain(facts['minimum'])} to {_plain(facts['maximum'])}"
+    elif name == "memory":
+        words = f"an amount of memory from {format_memory(SMALLEST_MEMORY)} up"
     else:
         words = f"WIDTHxHEIGHT with even sides of {SMALLEST_SIDE} to {LARGEST_SIDE}"
     return f"{words}, such as {_listed(facts['examples'])}" if "examples" in facts else words

@@ -65,6 +65,7 @@ class ModelTraits:
         companion_parameters: of the autoencoder and the text encoder together.
         text_tokens: length of the text embeddings.
         autoencoder_width: channels of the autoencoder's widest features at full size; 0 if it is linear.
+        moves_frames: whether frames between key frames start from where the optical flow takes these.
         decode_window: frames that the autoencoder decodes together.
         decode_overlap: frames that two such windows share.
         defaults: how it samples unless told otherwise.
@@ -78,6 +79,7 @@ class ModelTraits:
     companion_parameters: int
     text_tokens: int = 77
     autoencoder_width: int = 256
+    moves_frames: bool = False
     decode_window: int = 1
     decode_overlap: int = 0
     defaults: SamplingDefaults
@@ -149,6 +151,7 @@ def load_traits(model: str) -> ModelTraits:
             companion_parameters=_count_parameters(folder, COMPANIONS),
             text_tokens=_read_json(text)["max_position_embeddings"] if text.is_file() else 77,
             autoencoder_width=0 if is_linear else autoencoder["block_out_channels"][1],
+            moves_frames=index.get("between") == "flow",
             decode_window=decode_window,
             decode_overlap=decode_overlap,
             defaults=_read_defaults(folder, index),

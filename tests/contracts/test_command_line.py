@@ -28,13 +28,13 @@ COMMANDS = [
 SETTINGS = (
     "--scale --size --fps --start --end --slow -p --prompt --negative-prompt --prompt-suffix --steps --solver "
     "--timetable --guidance-scale --guidance-rescale --noise-aug --noise-augmentation --start-timestep --start-noise "
-    "--downscale-factor --seed --window-frames --window-overlap --tile --no-shots "
+    "--downscale-factor --seed --window-frames --window-overlap --tile --memory --no-shots "
     "--codec --crf --pix-fmt --encoder --color-fix --background --model"
 )
 FLAGS = {
     "": "--version",
     "enhance": f"--debug --overwrite --restart --dry-run --json --device --dtype --quiet {SETTINGS}",
-    "plan": f"--debug --json {SETTINGS}",
+    "plan": f"--debug --json --device --dtype {SETTINGS}",
     "weights": "",
     "weights download": "--debug --dtype",
     "weights convert": "--debug --dtype --vae --text --tokenizer --target",

@@ -107,7 +107,7 @@ class VideoUNet(VideoNetwork):
             text: this network's `project_text` of the prompt; of p prompts for every clip, to share what does not
                 depend on the prompt (the batch of the result is then p b, all clips for the first prompt first).
             control_residuals: outputs of the ControlNet, one a skip and the middle's last. They are consumed: their
-                memory becomes that of the skips.
+                memory becomes that of the skips, and the list is emptied so that each goes when it is used.
             max_tokens: see `BlockContext`.
         """
         frames = noisy_latents.shape[2]
@@ -115,11 +115,14 @@ class VideoUNet(VideoNetwork):
         context = self.encoder.context(embeds, text, frames, max_tokens)
         x, skips = self.encoder(rearrange(noisy_latents, "b c f h w -> (b f) c h w"), context, run=self.run_stage)
         if control_residuals is not None:
-            *into_skips, into_middle = control_residuals
-            skips = [residual.add_(skip) for residual, skip in zip(into_skips, skips, strict=True)]
-            x = x + into_middle
+            x = x + control_residuals.pop()
+            for residual, skip in zip(control_residuals, skips, strict=True):
+                residual.add_(skip)
+            skips[:] = control_residuals
+            control_residuals.clear()
 
         for stage in self.decoder:
-            x = self.run_stage(stage, torch.cat([x, skips.pop()], dim=1), context)
+            x = torch.cat([x, skips.pop()], dim=1)
+            x = self.run_stage(stage, x, context)
         x = self.conv_out(F.silu(self.norm_out(x)))
         return rearrange(x, "(b f) c h w -> b c f h w", f=frames)

@@ -1,0 +1,67 @@
+"""What there is to run on: how much memory is free, and how many bytes a value will take there.
+
+Plans need it before torch is loaded. On a machine that shows no accelerator nothing is loaded to know it; else torch is
+asked, which takes a few seconds.
+"""
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from venhancer.errors import SettingsError
+from venhancer.memory import Machine
+
+if TYPE_CHECKING:
+    import torch  # named, not loaded
+
+VALUE_BYTES = {"auto": 4, "fp32": 4, "bf16": 2, "fp16": 2}
+ACCELERATORS = ("/dev/nvidia0", "/dev/dxg", "/dev/kfd")
+GROUP = Path("/sys/fs/cgroup")  # of the container, if there is one
+
+
+def find_machine(device: str = "auto", dtype: str = "auto") -> Machine:
+    """Return what `load_pipeline` would run on with the same names.
+
+    Raises:
+        SettingsError: this machine has no such device, or there is no such dtype.
+    """
+    if device == "cpu" or (device == "auto" and not may_have_accelerator()):
+        if dtype not in VALUE_BYTES:
+            raise SettingsError(f"dtype {dtype} is none of {', '.join(VALUE_BYTES)}")
+        return Machine(memory=free_memory(), value_bytes=VALUE_BYTES[dtype])
+    from venhancer.runtime import choose_device, choose_dtype
+
+    on = choose_device(device)
+    return machine_of(on, choose_dtype(dtype, on))
+
+
+def machine_of(device: "torch.device", dtype: "torch.dtype") -> Machine:
+    """Return what a pipeline on a device runs on; memory that it takes itself already counts as free."""
+    if device.type == "cuda":
+        import torch
+
+        free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+        return Machine(memory=free, value_bytes=dtype.itemsize)
+    return Machine(memory=free_memory(), value_bytes=dtype.itemsize)  # Apple's GPU shares the main memory
+
+
+def may_have_accelerator() -> bool:
+    """Tell whether torch, once loaded, could find one."""
+    if sys.platform == "darwin":
+        return True
+    return not version("torch").endswith("+cpu") and any(Path(path).exists() for path in ACCELERATORS)
+
+
+def free_memory() -> int:
+    """Return the bytes of main memory that this process takes or could take, within the limits of a container."""
+    own = psutil.Process().memory_info().rss
+    free = own + psutil.virtual_memory().available
+    try:
+        most, taken = (int((GROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+        kept = dict(line.split() for line in (GROUP / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # no container, or none with a limit
+        return free
+    return min(free, own + most - taken + int(kept["inactive_file"]))

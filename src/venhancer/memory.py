@@ -1,0 +1,283 @@
+"""Which windows, which tiles and which way of working: of all that fit into the memory there is, the fastest.
+
+What was asked for stays as it is. What was not is tried from the largest window and the whole picture downwards, each
+with the ways of working that change no picture: attention in slices, one prompt after the other, weights that wait in
+main memory. Whatever fits by its footprint and has least to compute is taken; if nothing fits, one line says so.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from venhancer.errors import SettingsError
+from venhancer.estimate import Estimate, Grid, estimate_cost
+from venhancer.footprint import Execution, Footprint, Work, footprint
+from venhancer.layout import Segment, smallest_tile
+from venhancer.settings import EnhanceSettings, Solver, format_memory
+from venhancer.traits import ModelTraits
+from venhancer.windows import Tile
+
+Size = tuple[int, int]
+Tiles = tuple[Tile, ...]
+Divided = tuple[int, int, tuple[Segment, ...]]
+"""Most frames in a window, those that two share, and the segments so made."""
+
+SURE_SHARE = 1 / 1.15  # of the memory: measured peaks lie up to 15 % above the footprint
+SLICE_TOKENS = 8192
+SHORTEST_WINDOW = 8  # frames: below, there is too little to see of a motion
+SMALLEST_TILE = 256  # pixels: below, there is too little to see of a picture; asked for, tiles may be smaller
+WINDOW_SHARES = (1.0, 0.75, 0.5, 0.375, 0.25)
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "create a memory object")
+MOST_TILES = 12  # on a side
+SLICED_COST, COMPANIONS_COST, EVERYTHING_COST = 1.03, 1.01, 1.3  # how much longer the work takes so
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What the work runs on.
+
+    Args:
+        memory: bytes that there are for it; None sets no limit.
+        value_bytes: bytes of a network's value.
+        has_own_memory: whether weights can wait in main memory, because the networks run in another.
+    """
+
+    memory: int | None = None
+    value_bytes: int = 4
+    has_own_memory: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How the output is divided and worked on.
+
+    Args:
+        window_frames: most frames in a window.
+        window_overlap: frames that two windows share, about.
+        segments: of the output.
+        tiles: of a picture, as the networks see it.
+        coded_tiles: of a picture, as the autoencoder sees it.
+        execution: how it is carried out.
+        footprint: the most memory it takes.
+        estimate: what it costs.
+    """
+
+    window_frames: int
+    window_overlap: int
+    segments: tuple[Segment, ...]
+    tiles: Tiles
+    coded_tiles: Tiles
+    execution: Execution
+    footprint: Footprint
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What is to be divided.
+
+    Args:
+        settings: what was asked for.
+        traits: of the model.
+        window_frames: asked for, or the model's.
+        window_overlap: asked for, or the model's.
+        shortest_window: frames that a window must have to reach from one key frame to the next.
+        latent_height: rows of latents.
+        latent_width: columns of latents.
+        input_pixels: of a frame of the clip.
+        evaluations: times the solver asks for x0.
+        solver: that asks.
+        is_guided: whether each of them takes two prompts.
+        divide: segments of windows of so many frames that share so many; raises SettingsError where there are none.
+        lay_tiles: tiles of a size in pixels, None being the whole picture; likewise.
+    """
+
+    settings: EnhanceSettings
+    traits: ModelTraits
+    window_frames: int
+    window_overlap: int
+    shortest_window: int
+    latent_height: int
+    latent_width: int
+    input_pixels: int
+    evaluations: int
+    solver: Solver
+    is_guided: bool
+    divide: Callable[[int, int], tuple[Segment, ...]]
+    lay_tiles: Callable[[Size | None], Tiles]
+
+
+def choose_layout(task: Task, machine: Machine) -> Layout:
+    """Return the fastest layout that fits.
+
+    Raises:
+        SettingsError: what was asked for cannot be, or nothing fits.
+    """
+    room = math.inf if machine.memory is None else machine.memory * SURE_SHARE
+    divided = [(task.window_frames, task.window_overlap, task.divide(task.window_frames, task.window_overlap))]
+    tiled = [task.lay_tiles(task.settings.tile)]
+    if (fitting := _fastest(_layouts(task, machine, divided, tiled=tiled, coded=tiled, room=room), room)) is not None:
+        return fitting
+    if task.settings.window_frames is None:
+        divided += _shorter_windows(task)
+    coded = [*tiled, *_smaller_tiles(task)]
+    every = _layouts(task, machine, divided, tiled=tiled if task.settings.tile else coded, coded=coded, room=room)
+    if (fitting := _fastest(every, room)) is not None:
+        return fitting
+    raise SettingsError(_nothing_fits(task, machine, min(every, key=lambda layout: layout.footprint.total)))
+
+
+def smaller_layout(task: Task, machine: Machine, layout: Layout) -> Layout | None:
+    """Return the fastest layout that needs clearly less memory and has the same segments; None if there is none.
+
+    What one segment hands on to the next is told by frames of the whole picture, so that tiles and ways of working may
+    change from one segment to the next, and windows may not.
+    """
+    divided = [(layout.window_frames, layout.window_overlap, layout.segments)]
+    smaller = list(_smaller_tiles(task))
+    room = layout.footprint.total * SURE_SHARE
+    tiled = [layout.tiles, *([] if task.settings.tile else smaller)]
+    coded = [layout.coded_tiles, *smaller]
+    return _fastest(_layouts(task, machine, divided, tiled=tiled, coded=coded, room=room), room)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory ran out, on whatever device and by whichever library."""
+    words = str(error)
+    return isinstance(error, MemoryError) or any(sign in words for sign in OUT_OF_MEMORY)
+
+
+def _fastest(layouts: Sequence[Layout], room: float) -> Layout | None:
+    return min((layout for layout in layouts if layout.footprint.total <= room), key=_seconds, default=None)
+
+
+def _seconds(layout: Layout) -> float:
+    """Return how long a layout takes, next to others: its work, and what its way of working adds."""
+    execution = layout.execution
+    sliced = SLICED_COST if execution.slice_tokens else 1
+    offloaded = {"nothing": 1, "companions": COMPANIONS_COST, "everything": EVERYTHING_COST}[execution.offload]
+    return layout.estimate.network_flops * sliced * offloaded
+
+
+def _layouts(
+    task: Task,
+    machine: Machine,
+    divided: Sequence[Divided],
+    *,
+    tiled: Sequence[Tiles],
+    coded: Sequence[Tiles],
+    room: float,
+) -> list[Layout]:
+    """Return every combination of windows, tiles and ways of working.
+
+    The autoencoder sees the largest tiles, of those in `coded`, with which a combination has room.
+    """
+    layouts = []
+    for (frames, overlap, segments), tiles in product(divided, tiled):
+        estimates = {together: _estimate(task, segments, tiles, batched=together) for together in (True, False)}
+        for execution in _executions(task, machine):
+            for coded_tiles in coded if task.traits.autoencoder_width else coded[:1]:
+                work = _work(task, segments, tiles, coded_tiles)
+                taken = footprint(task.traits, work, execution, machine.value_bytes)
+                if taken.total <= room:
+                    break
+            layouts.append(
+                Layout(
+                    window_frames=frames,
+                    window_overlap=overlap,
+                    segments=segments,
+                    tiles=tiles,
+                    coded_tiles=coded_tiles,
+                    execution=execution,
+                    footprint=taken,
+                    estimate=estimates[execution.batches_guidance],
+                )
+            )
+    return layouts
+
+
+def _executions(task: Task, machine: Machine) -> Iterator[Execution]:
+    offloads = ("nothing", "companions", "everything") if machine.has_own_memory else ("nothing",)
+    together = (True, False) if task.is_guided else (True,)
+    for offload, batched, sliced in product(offloads, together, (None, SLICE_TOKENS)):
+        yield Execution(slice_tokens=sliced, batches_guidance=batched, offload=offload)
+
+
+def _shorter_windows(task: Task) -> Iterator[Divided]:
+    for share in WINDOW_SHARES[1:]:
+        frames = max(round(share * task.window_frames), SHORTEST_WINDOW, task.shortest_window)
+        if frames < task.window_frames:
+            overlap = (
+                min(task.window_overlap, frames // 2) if task.settings.window_overlap is None else task.window_overlap
+            )
+            if overlap < frames:
+                yield frames, overlap, task.divide(frames, overlap)
+
+
+def _smaller_tiles(task: Task) -> Iterator[Tiles]:
+    """Yield divisions into more and more tiles, the longer side first."""
+    unit = task.traits.pixels_per_latent
+    width, height = task.latent_width * unit, task.latent_height * unit
+    least = max(SMALLEST_TILE, smallest_tile(task.traits))
+    found = set()
+    for count in range(2, 2 * MOST_TILES + 1):
+        across, down = ((count + 1) // 2, count // 2) if width >= height else (count // 2, (count + 1) // 2)
+        size = _tile_side(width, across, least), _tile_side(height, down, least)
+        try:
+            tiles = task.lay_tiles(size)
+        except SettingsError:  # the grid has no tiles of this size
+            continue
+        if len(tiles) > 1 and tiles not in found:
+            found.add(tiles)
+            yield tiles
+
+
+def _tile_side(total: int, count: int, least: int) -> int:
+    """Return the side of `count` tiles that cover `total` pixels and share a sixth, even."""
+    return total if count < 2 else max(least, 2 * math.ceil(total * 6 / (5 * count + 1) / 2))
+
+
+def _estimate(task: Task, segments: Sequence[Segment], tiles: Sequence[Tile], *, batched: bool) -> Estimate:
+    return estimate_cost(
+        task.traits,
+        height=task.latent_height,
+        width=task.latent_width,
+        segments=[(segment.context, segment.windows) for segment in segments],
+        evaluations=task.evaluations,
+        is_guided=task.is_guided,
+        tile=(len(tiles[0].rows), len(tiles[0].columns)),
+        tiles=len(tiles),
+        shares_prompts=batched,
+    )
+
+
+def _work(task: Task, segments: Sequence[Segment], tiles: Sequence[Tile], coded: Sequence[Tile]) -> Work:
+    """Return what is in memory together."""
+    frames = max(len(window) for segment in segments for window in segment.windows)
+    rows, columns = len(tiles[0].rows), len(tiles[0].columns)
+    frame = task.latent_height * task.latent_width * task.traits.latent_channels
+    shared = max(segment.carried + segment.handed_on for segment in segments)
+    return Work(
+        grid=Grid(frames, rows, columns),
+        context=max(len(segment.context) for segment in segments),
+        height=task.latent_height,
+        width=task.latent_width,
+        carried=task.evaluations * shared * frame,
+        is_guided=task.is_guided,
+        solver=task.solver,
+        input_pixels=task.input_pixels,
+        coded=(len(coded[0].rows), len(coded[0].columns)),
+    )
+
+
+def _nothing_fits(task: Task, machine: Machine, smallest: Layout) -> str:
+    needed = format_memory(math.ceil(smallest.footprint.total / SURE_SHARE))
+    given = format_memory(machine.memory or 0)
+    asked = [f"--{name}" for name in ("window-frames", "tile") if getattr(task.settings, name.replace("-", "_"))]
+    where = f"the {given} of --memory are" if task.settings.memory else f"the {given} of free memory are"
+    advice = f"pass --memory {needed}" if task.settings.memory else f"make {needed} free"
+    smaller = f"leave out {' and '.join(asked)}" if asked else "pass a smaller --scale or --size"
+    if machine.value_bytes == 4 and smallest.footprint.weights > smallest.footprint.total / 2:
+        smaller = f"--dtype bf16, or {smaller}"
+    return f"{where} too little, even in the smallest tiles and windows; {advice} or more, or {smaller}"

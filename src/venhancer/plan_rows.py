@@ -1,0 +1,143 @@
+"""A plan in words: the rows that are printed before the work begins."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from venhancer.layout import SAME_SHAPE, format_number
+from venhancer.settings import EnhanceSettings, format_memory
+from venhancer.timeline import format_moment
+
+if TYPE_CHECKING:
+    from venhancer.media.clip import ClipInfo
+    from venhancer.plan import EnhancePlan
+
+COLOR_FIXES = {
+    "wavelet": "the input's low frequencies are given back (wavelet)",
+    "adain": "the input's mean and spread are given back (adain)",
+    "none": "as the model makes them",
+}
+
+
+def describe_plan(plan: "EnhancePlan") -> Iterator[tuple[str, str]]:
+    """Yield rows of a label and a value."""
+    clip, settings, sampling = plan.clip, plan.settings, plan.sampling
+    across, down = Fraction(plan.width, clip.width), Fraction(plan.height, clip.height)
+    yield "input", f"{clip.path}: {_extent(clip)}, {clip.codec}"
+    yield "output", f"{_extent(plan)}, {_compression(settings)}"
+    told = f"the network is told {format_number(sampling.downscale_factor)}"
+    if clip.background is not None:
+        yield "background", "transparent pixels are laid over #{:02x}{:02x}{:02x}".format(*clip.background)
+    yield "scale", f"{format_number(across)} across, {format_number(down)} down; {told}"
+    pad = plan.padding
+    sides = f"{pad.left} left, {pad.right} right, {pad.top} above, {pad.bottom} below"
+    yield "padding", f"{sides}, to {plan.padded_width}x{plan.padded_height}; cropped off again"
+    yield from _describe_time(plan)
+    yield "model", f"{plan.traits.name}, {plan.traits.parameters / 1e6:,.1f} M parameters"
+    yield "prompt", sampling.prompt or "none"
+    yield "negative prompt", sampling.negative_prompt or "none"
+    steps = f"{sampling.steps} {sampling.timetable} steps of {sampling.solver}"
+    noise = "" if sampling.start_noise == 1 else f" with {format_number(sampling.start_noise)} of its noise"
+    yield "sampling", f"{steps} from timestep {sampling.start_timestep}{noise}, seed {sampling.seed}"
+    guidance = f"{format_number(sampling.guidance_scale)}, rescaled by {format_number(sampling.guidance_rescale)}"
+    yield "guidance", guidance if sampling.guidance_scale != 1 else "none"
+    yield "colours", COLOR_FIXES[sampling.color_fix]
+    yield "noise augmentation", f"{sampling.noise_augmentation} of 300"
+    if len(plan.shots) > 1:
+        yield "shots", f"{len(plan.shots)}; nothing is made or blended across a cut"
+    windows = [window for segment in plan.segments for window in segment.windows]
+    longest = max(len(window) for window in windows)
+    shared = f", sharing about {sampling.window_overlap}" if len(windows) > 1 else ""
+    yield "windows", f"{len(windows)} of up to {longest} frames{shared}; segments: {len(plan.segments)}"
+    for label, tiles in (("tiles", plan.tiles), ("autoencoder tiles", plan.coded_tiles)):
+        if len(tiles) > 1:
+            unit = plan.traits.pixels_per_latent
+            yield label, f"{len(tiles)} of {len(tiles[0].columns) * unit}x{len(tiles[0].rows) * unit} pixels"
+    yield "work", f"{plan.estimate.network_flops / 1e12:,.1f} TFLOP in the networks"
+    yield "execution", describe_execution(plan)
+    yield "memory", _memory_row(plan)
+    yield from _describe_shape(plan)
+    if clip.not_kept:
+        yield "not kept", ", ".join(clip.not_kept)
+
+
+def _compression(settings: EnhanceSettings) -> str:
+    """Return what is asked of the encoder; what is not asked follows from the target's name."""
+    asked = [settings.codec or "the target's usual codec"]
+    asked += [f"crf {settings.crf}"] if settings.crf is not None else []
+    asked += [settings.pix_fmt] if settings.pix_fmt else []
+    return " ".join(asked) + (f" by {settings.encoder}" if settings.encoder != "software" else "")
+
+
+def _describe_shape(plan: "EnhancePlan") -> Iterator[tuple[str, str]]:
+    """Yield what becomes of pixels that are not square, and of a shape that changes."""
+    clip, shape = plan.clip, plan.sample_aspect_ratio
+    across, down = Fraction(plan.width, clip.width), Fraction(plan.height, clip.height)
+    if clip.sample_aspect_ratio != 1:
+        kept = "as in the input" if shape == clip.sample_aspect_ratio else f"made of {clip.sample_aspect_ratio}"
+        shown = f"{round(plan.width * shape)}x{plan.height}"
+        yield "pixel shape", f"{shape}, {kept}" + (f"; shown as {shown}" if shape != 1 else "")
+    if abs(across * shape / (down * clip.sample_aspect_ratio) - 1) > SAME_SHAPE:
+        times = f"{format_number(across)} times across, {format_number(down)} times down"
+        yield "warning", f"the picture is stretched: {times}"
+
+
+def _describe_time(plan: "EnhancePlan") -> Iterator[tuple[str, str]]:
+    """Yield what is done to frames and their times before any network sees them."""
+    clip, timeline = plan.clip, plan.timeline
+    if len(timeline.inputs) < clip.frames:
+        first, stop = timeline.inputs.start, timeline.inputs.stop
+        times = f"{format_moment(clip.frame_time(first))} s to {format_moment(clip.frame_time(stop))} s"
+        yield "part", f"{times}: frames {first} to {stop - 1} of {clip.frames}"
+    if timeline.timestamps is not None:
+        yield "timing", "every frame keeps its own time; pass --fps for an even rate"
+    elif clip.timestamps is not None:
+        yield "timing", f"made even: {format_number(timeline.rate)} fps"
+    elif clip.jitter:
+        off = format_number(float(1000 * clip.jitter))
+        yield "timing", f"made even: frames are up to {off} ms off {format_number(clip.rate)} fps"
+    if clip.is_interlaced:
+        yield "interlacing", "every frame is made whole of its two fields and those around them"
+    if turned := clip.orientation.describe():
+        yield "turned", f"upright, as players show it: {turned}"
+    told = [f"{timeline.keys} key frames", *([f"repeated {timeline.held} times"] if timeline.held else [])]
+    made = plan.frames - timeline.keys - timeline.held
+    left_out = f"; {timeline.left_out} input frames left out" if timeline.left_out else ""
+    yield "frames", f"{', '.join(told)} and {made} made between and after them{left_out}"
+
+
+def describe_execution(plan: "EnhancePlan") -> str:
+    """Return in words how the work is carried out."""
+    execution = plan.execution
+    said = [
+        f"attention in slices of {execution.slice_tokens:,} tokens" if execution.slice_tokens else "attention whole"
+    ]
+    if plan.sampling.guidance_scale != 1:
+        said.append("both prompts together" if execution.batches_guidance else "one prompt after the other")
+    if execution.offload != "nothing":
+        waiting = {"companions": "autoencoder and text encoder wait", "everything": "all weights wait"}
+        said.append(f"{waiting[execution.offload]} in main memory")
+    return ", ".join(said)
+
+
+def describe_change(plan: "EnhancePlan") -> str:
+    """Return in words what may have changed of a plan that `next_smaller` gave."""
+    tiles = f"{len(plan.tiles)} tiles, " if len(plan.tiles) > 1 else ""
+    return f"{tiles}{describe_execution(plan)}: about {plan.footprint.total / 1e9:,.1f} GB"
+
+
+def _memory_row(plan: "EnhancePlan") -> str:
+    """Return the most memory the plan takes, of what there is, and what holds it."""
+    parts = ", ".join(f"{name} {size / 1e9:.2f}" for name, size in asdict(plan.footprint).items())
+    given = "" if plan.machine.memory is None else f" of {format_memory(plan.machine.memory)}"
+    given += " asked for" if plan.settings.memory else " free" if given else ""
+    bits = 8 * plan.machine.value_bytes
+    return f"about {plan.footprint.total / 1e9:,.1f} GB{given}, in {bits} bits (an estimate: {parts})"
+
+
+def _extent(video: "ClipInfo | EnhancePlan") -> str:
+    times = getattr(video, "timeline", video).timestamps
+    rate, seconds = format_number(video.rate), format_number(video.duration)
+    shown = f"{rate} fps" if times is None else f"{rate} fps on average"
+    return f"{video.width}x{video.height}, {shown}, {video.frames} frames, {seconds} s"

@@ -1,0 +1,117 @@
+"""The tensors of real forwards, counted, against those that a footprint is reckoned from."""
+
+import json
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+from diffusers import AutoencoderKL
+from torch import nn
+
+from living import LivingTensors
+from tiny_model import TINY
+from venhancer.estimate import Grid
+from venhancer.footprint import Execution, Work, autoencoder_crests, footprint, network_crests
+from venhancer.model_folders import find_model
+from venhancer.models import KeyFrames, VideoAutoencoder, VideoControlNet, VideoUNet
+from venhancer.network_shape import NetworkShape
+from venhancer.traits import load_traits
+
+NANO = json.loads((find_model("nano") / "unet" / "config.json").read_text())
+NETWORKS = {
+    "tiny": TINY,
+    "nano": {key: value for key, value in NANO.items() if not key.startswith("_")},
+    "published": {},
+}
+
+
+@cache
+def networks(name: str) -> tuple[VideoUNet, VideoControlNet]:
+    """Return both networks; those of the published size hold no memory."""
+    config = NETWORKS[name]
+    with torch.device("cpu" if config else "meta"), torch.no_grad():
+        control = {key: value for key, value in config.items() if key != "out_channels"}
+        return VideoUNet(**config), VideoControlNet(**control)
+
+
+def living_values(name: str, grid: Grid, prompts: int, slice_tokens: int | None) -> int:
+    """Return the most values alive in one forward of both networks."""
+    unet, controlnet = networks(name)
+    with torch.device(unet.device), torch.inference_mode():
+        channels, text_dim = unet.config["in_channels"], unet.config["text_dim"]
+        latents, timesteps = torch.zeros(1, channels, *grid), torch.zeros(1, dtype=torch.int64)
+        texts = [network.project_text(torch.zeros(prompts, 7, text_dim)) for network in (unet, controlnet)]
+        mask = torch.ones(1, grid.frames, dtype=torch.bool)
+        key_frames = KeyFrames(latents, mask, timesteps, torch.ones(1))
+        with LivingTensors(unet, controlnet) as living:
+            residuals = controlnet(latents, timesteps, texts[1], key_frames, slice_tokens)
+            unet(latents, timesteps, texts[0], residuals, slice_tokens)
+    return living.most // 4
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(
+    ("grid", "prompts", "slice_tokens"),
+    [(Grid(6, 18, 16), 1, None), (Grid(6, 18, 16), 2, 288), (Grid(3, 18, 32), 2, None), (Grid(6, 18, 16), 1, 288)],
+)
+def test_crests_are_what_a_forward_holds(network, grid, prompts, slice_tokens):
+    config = NETWORKS[network]
+    shape = NetworkShape(**{key: tuple(value) if isinstance(value, list) else value for key, value in config.items()})
+    most = max(sum(sizes) for sizes in network_crests(shape, grid, prompts, slice_tokens))
+    assert most == pytest.approx(living_values(network, grid, prompts, slice_tokens), rel=0.08)
+
+
+def test_slices_hold_less():
+    grid = Grid(16, 18, 32)
+    whole, sliced = (max(map(sum, network_crests(NetworkShape(), grid, 1, tokens))) for tokens in (None, 576))
+    assert sliced < 0.5 * whole
+
+
+@pytest.mark.parametrize("together", [1, 5])
+def test_crests_of_autoencoders_are_what_coding_holds(together):
+    widths = (32, 64, 128, 128)
+    down, up = (("DownEncoderBlock2D",) * 4), (("UpDecoderBlock2D",) * 4)
+    shape = {"down_block_types": down, "block_out_channels": widths, "layers_per_block": 2}
+    vae: nn.Module = AutoencoderKL(up_block_types=up, **shape) if together == 1 else VideoAutoencoder(**shape)
+    options = {} if together == 1 else {"num_frames": together}
+    with torch.inference_mode(), LivingTensors(vae) as decoding:
+        vae.decode(torch.zeros(together, 4, 8, 16), **options)
+    with torch.inference_mode(), LivingTensors(vae) as encoding:
+        vae.encode(torch.zeros(1, 3, 64, 128))
+    traits = replace(load_traits("v2"), autoencoder_width=64, decode_window=together)
+    encoded, decoded = (sum(sizes) for sizes in autoencoder_crests(traits, 8, 16))
+    assert encoded == pytest.approx(encoding.most // 4, rel=0.05)
+    assert decoded == pytest.approx(decoding.most // 4, rel=0.05)
+
+
+WORK = Work(
+    grid=Grid(8, 90, 160),
+    context=8,
+    height=90,
+    width=160,
+    carried=0,
+    is_guided=True,
+    solver="ddim",
+    input_pixels=320 * 180,
+    coded=(32, 32),
+)
+
+
+def test_all_weights_are_counted_in_their_number_format():
+    traits = load_traits("v2")
+    full, half = (footprint(traits, WORK, Execution(), size) for size in (4, 2))
+    assert full.weights == 4 * (2_044_809_796 + 97_742_847 + 340_387_840) == 2 * half.weights
+    assert full.activations == pytest.approx(2 * half.activations, rel=0.05)
+    assert full.total == sum((full.program, full.weights, full.latents, full.frames, full.activations))
+
+
+def test_each_way_of_working_holds_less():
+    traits = load_traits("v2")
+    whole = footprint(traits, WORK, Execution(), 2)
+    for execution in (Execution(slice_tokens=8192), Execution(batches_guidance=False)):
+        assert footprint(traits, WORK, execution, 2).activations < whole.activations
+    companions, everything = (
+        footprint(traits, WORK, Execution(offload=what), 2) for what in ("companions", "everything")
+    )
+    assert everything.weights < 0.2 * companions.weights < companions.weights < whole.weights

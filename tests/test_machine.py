@@ -1,0 +1,35 @@
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from venhancer.errors import SettingsError
+from venhancer.machine import find_machine, free_memory
+
+
+def test_free_memory_is_within_the_machine():
+    assert psutil.Process().memory_info().rss < free_memory() <= psutil.virtual_memory().total
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("auto", 4), ("fp32", 4), ("bf16", 2), ("fp16", 2)])
+def test_a_value_takes_what_its_format_says(dtype, size):
+    machine = find_machine("cpu", dtype)
+    assert machine.value_bytes == size
+    assert not machine.has_own_memory
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(SettingsError, match="dtype fp8 is none of auto, fp32, bf16, fp16"):
+        find_machine("cpu", "fp8")
+    with pytest.raises(SettingsError, match="device cuda:99 is not on this machine"):
+        find_machine("cuda:99")
+
+
+def test_planning_for_a_processor_loads_no_torch():
+    program = (
+        "import sys; from venhancer.machine import find_machine; find_machine('cpu'); print('torch' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ)
+    assert found.stdout.strip() == "False"
