@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
@@ -74,6 +75,7 @@ def probe(path: Path) -> ClipInfo:
             has_audio=audio is not None,
             not_kept=(
                 *([f"frames that do not decode ({lost})"] if lost > 0 else []),
+                *_light_not_kept(frame),
                 *(["variable frame timing"] if timing.timestamps else []),
             ),
             orientation=orientation,
@@ -161,6 +163,12 @@ def _color_matrix(stream: VideoStream, frame: VideoFrame, path: Path) -> str:
 
 def _is_full_range(frame: VideoFrame) -> bool:
     return frame.format.is_rgb or frame.format.name.startswith("yuvj") or frame.color_range == ColorRange.JPEG
+
+
+def _light_not_kept(frame: VideoFrame) -> Iterator[str]:
+    """Yield what the pictures tell of the display they were made on, which encoders here are not told."""
+    if Type.MASTERING_DISPLAY_METADATA in frame.side_data or Type.CONTENT_LIGHT_LEVEL in frame.side_data:
+        yield "figures of the mastering display and of the brightest light"
 
 
 def _depth(frame: VideoFrame) -> int:
