@@ -5,6 +5,7 @@ output will not carry; the plan is made from its answer.
 """
 
 from array import array
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
