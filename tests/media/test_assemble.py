@@ -153,3 +153,21 @@ def test_comment_of_a_person_stays_and_ours_is_there_once(tmp_path):
         with av.open(str(source)) as container:
             told += [value for name, value in container.metadata.items() if name.lower() == "comment"]
     assert told == [f"our holiday\nvenhancer 1 {suffix}" for suffix in (".mp4", ".mkv", ".mov")]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_varying_times_are_kept_to_the_tick(tmp_path, suffix):
+    """Frames of any distance, two of them at one moment, and a last one that is held."""
+    ticks = (0, 40, 40, 90, 200, 233, 1000, 1001, 1500, 2500)
+    plan = writing(timestamps=ticks, time_base=Fraction(1, 1000))
+    numbers = iter(range(len(ticks) - 1))
+    segments = [
+        write_segment(tmp_path / f"{part}.mkv", [picture(next(numbers)) for _ in range(frames)], plan)
+        for part, frames in enumerate((4, 1, 4))
+    ]
+    target = assemble(tmp_path / f"out{suffix}", segments, plan, None)
+    assert [time * 1000 for time, _ in decoded(target)] == [0, 40, 41, 90, 200, 233, 1000, 1001, 1500]
+    dts = decode_times(target)
+    assert dts == sorted(set(dts))
+    with av.open(str(target)) as container:
+        assert suffix != ".mkv" or abs(container.duration / av.time_base - 2.5) < 0.002

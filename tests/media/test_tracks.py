@@ -272,6 +272,42 @@ def test_second_film_data_and_what_nothing_decodes_are_named():
     assert {plan.action for plan in plan_tracks(tracks, ".gif")} == {"not kept"}
 
 
+def test_sound_of_too_many_channels_is_said_to_be_mixed():
+    seven, six = (Track(index=1, kind="audio", codec="dts", channels=channels) for channels in (7, 6))
+    (plan,) = plan_tracks([seven], ".mp4")
+    assert plan.outcome == "encoded to aac: .mp4 holds no such codec; its 7 channels are mixed to two"
+    (plan,) = plan_tracks([six], ".mp4")
+    assert plan.outcome == "encoded to aac: .mp4 holds no such codec"
+
+
+@pytest.mark.parametrize(("layout", "channels"), [("5.1(side)", 6), ("7.1", 8), ("6.1", 7), ("quad", 4), ("mono", 1)])
+@pytest.mark.parametrize("suffix", [".mov", ".webm"])
+def test_surround_sound_is_encoded(tmp_path, layout, channels, suffix):
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as output:
+        film, tone = output.add_stream("libx264", rate=RATE), output.add_stream("pcm_s24be", rate=48000)
+        film.width, film.height, film.pix_fmt, tone.layout = 64, 48, "yuv420p", layout
+        for number in range(RATE):
+            frame = VideoFrame.from_ndarray(picture(number), "rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, RATE)
+            output.mux(film.encode(frame))
+        output.mux(film.encode(None))
+        for begin in range(0, 48000, 960):
+            wave = (2**29 * np.sin(np.arange(begin, begin + 960) / 20)).astype(np.int32)
+            frame = av.AudioFrame.from_ndarray(np.repeat(wave, channels)[None], format="s32", layout=layout)
+            frame.sample_rate, frame.time_base, frame.pts = 48000, Fraction(1, 48000), begin
+            output.mux(tone.encode(frame))
+    (plan,) = plan_tracks(by_kind(probe(path).tracks, "audio"), ".mp4")
+    assert ("mixed" in plan.why) == (channels == 7)
+    target = enhanced(path, tmp_path / f"out{suffix}")
+    with av.open(str(target)) as container:
+        (stream,) = container.streams.audio
+        kept = channels if suffix == ".mov" or channels != 7 else 2
+        assert stream.channels == kept
+        samples = sum(frame.samples for frame in container.decode(stream))
+    assert abs(samples - 48000) <= 1024
+
+
 def test_tags_of_mp4_are_those_its_readers_look_for(tmp_path):
     tags = dict.fromkeys(ILST_TAGS - {"creation_time", "location", "track", "disc"}, "1")
     path = make_rich(tmp_path / "a.mkv", tags=tags, attachments=[("cover.jpg", "image/jpeg", cover())])

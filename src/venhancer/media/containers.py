@@ -12,6 +12,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 PCM = frozenset({f"pcm_{kind}" for kind in ("s16le", "s16be", "s24le", "s24be", "s32le", "s32be", "f32le", "f32be")})
+CHANNELS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}  # that encoders keep
 TEXT_SUBTITLES = frozenset({"subrip", "ass", "mov_text", "webvtt", "text"})  # what can be turned into one another
 ILST_TAGS = _words(
     "title artist album_artist composer album date comment genre copyright grouping lyrics description synopsis "

@@ -18,6 +18,7 @@ from av.container import OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 
+from venhancer.media.containers import CHANNELS
 from venhancer.media.span import Span
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,6 @@ logger = logging.getLogger(__name__)
 ENCODERS = {"aac": "aac", "opus": "libopus", "flac": "flac"}
 AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 FLAC_RATES = range(1, 655_351)
-LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 BITS_PER_CHANNEL = 96_000  # a second
 JUMP = Fraction(1, 50)  # seconds off its place from which sound is put right at once
 DRIFT = Fraction(1, 1000)  # and from which it is, once it has stayed off
@@ -46,14 +46,14 @@ class EncodedSound:
     def __init__(self, output: OutputContainer, source: AudioStream, codec: str, span: Span, name: str) -> None:
         self.source, self.span, self.name = source, span, name
         allowed = {"aac": AAC_RATES, "opus": (48000,), "flac": FLAC_RATES}[codec]
-        channels = source.channels if source.channels in LAYOUTS else 2
+        channels = source.channels if source.channels in CHANNELS else 2
         rate = source.rate if source.rate in allowed else 48000
         target = output.add_stream(ENCODERS[codec], rate=rate)
         assert isinstance(target, AudioStream)
         self.target = target
         if codec != "flac":
             self.target.bit_rate = BITS_PER_CHANNEL * channels
-        self.target.layout = LAYOUTS[channels]
+        self.target.layout = "quad" if codec == "opus" and channels == 4 else CHANNELS[channels]
         if codec == "flac" and source.format.bytes > 2:
             self.target.format = "s32"
         self.clock = source.rate

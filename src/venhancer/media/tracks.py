@@ -6,14 +6,15 @@ assembler does what the plan says and decides nothing.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 
-from venhancer.media.containers import CONTAINERS, TEXT_SUBTITLES, Container, told_language
+from venhancer.media.containers import CHANNELS, CONTAINERS, TEXT_SUBTITLES, Container, told_language
 
 Action = Literal["copied", "encoded", "converted", "not kept"]
 KINDS = {
@@ -42,6 +43,7 @@ class Track:
         flags: what the file says of it, such as default, forced, comment.
         count: of chapters or tags.
         can_be_read: whether a decoder for it is here.
+        channels: of sound.
     """
 
     index: int
@@ -52,6 +54,7 @@ class Track:
     flags: tuple[str, ...] = ()
     count: int = 1
     can_be_read: bool = True
+    channels: int = 0
 
     @property
     def name(self) -> str:
@@ -158,6 +161,7 @@ def _streams(container: InputContainer) -> Iterator[Track]:
             title=tags.get("title") or tags.get("name") or tags.get("filename") or "",
             flags=tuple(flag.name for flag in Disposition if flag.name and flag & stream.disposition),
             can_be_read=stream.codec_context is not None or kind in ("attachment", "data"),
+            channels=stream.codec_context.channels if isinstance(stream, AudioStream) and stream.codec_context else 0,
         )
 
 
@@ -206,12 +210,14 @@ def _held(track: Track, suffix: str, codecs: frozenset[str], otherwise: str) -> 
 def _with_losses(plan: TrackPlan, suffix: str, flags: frozenset[str], container: Container) -> TrackPlan:
     """Add the flags and the language that the target cannot tell."""
     lost = [f"flag {flag}" for flag in plan.track.flags if flag not in flags]
+    if plan.action == "encoded" and plan.track.channels not in CHANNELS:
+        plan = replace(plan, why=f"{plan.why}; its {plan.track.channels} channels are mixed to two")
     if plan.track.language and not told_language(plan.track.language, container):
         lost.append(f"language {plan.track.language}")
     if not lost or not plan.is_kept:
         return plan
     why = "; ".join(part for part in (plan.why, f"{suffix} cannot tell its {' and '.join(lost)}") if part)
-    return TrackPlan(track=plan.track, action=plan.action, codec=plan.codec, why=why)
+    return replace(plan, why=why)
 
 
 def _plan_tags(track: Track, suffix: str, names: frozenset[str] | None) -> TrackPlan:
