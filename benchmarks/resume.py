@@ -60,7 +60,7 @@ def measure(folder: Path, wanted: int, chance: random.Random) -> dict:
             is_at_end = len(kills) % 5 == 4
             kills += kill_once(target, None if is_at_end else chance.uniform(0, seconds))
         if not target.exists() or work_folder(target).exists():
-            finish(start(target, "--overwrite"))
+            finish(start(target))
         equal.append(content(target) == expected and not work_folder(target).exists())
         jobs += 1
     return {
@@ -72,13 +72,13 @@ def measure(folder: Path, wanted: int, chance: random.Random) -> dict:
     }
 
 
-def start(target: Path, *flags: str) -> int:
+def start(target: Path) -> int:
     """Start the command in a process of its own and return its number."""
     sys.stdout.flush()
     number = os.fork()
     if number == 0:
         try:
-            venhancer(["enhance", str(CLIP), str(target), *SETTINGS.split(), *flags])
+            venhancer(["enhance", str(CLIP), str(target), *SETTINGS.split()])
         except BaseException as error:
             print(f"a run ended by itself: {error!r}", file=sys.stderr, flush=True)
             os._exit(1)
@@ -116,11 +116,9 @@ def kill_once(target: Path, after: float | None) -> list[dict]:
 
 
 def is_assembling(target: Path) -> bool:
-    """Tell whether a result that is put together lies in the folder of work."""
-    folder = work_folder(target)
-    names = [path.name for path in folder.iterdir()] if folder.exists() else []
-    unfinished = any(name.startswith("unfinished") for name in names)
-    return not unfinished and any(name.endswith(f".part{target.suffix}") or name.startswith("result") for name in names)
+    """Tell whether all segments are finished, and the result is put together of them."""
+    work = find_work(target)
+    return work is not None and work.finished_frames == work.frames and not target.exists()
 
 
 def content(path: Path) -> dict:
