@@ -1,5 +1,6 @@
 """What became of each file of a queue, in `venhancer-queue.json` beside the outputs."""
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
@@ -76,7 +77,12 @@ class Record(BaseModel):
             JobFailed: it cannot be written; the earlier one stays.
         """
         with failures_as(JobFailed, f"{out / RECORD} cannot be written; make room, and the same command goes on"):
-            write_durably(out / RECORD, self.model_dump_json(indent=1, exclude_defaults=True).encode())
+            said = {
+                "program": self.program,
+                "format": self.format,
+                **self.model_dump(mode="json", exclude_defaults=True),
+            }
+            write_durably(out / RECORD, json.dumps(said, indent=1).encode())
 
 
 def read_record(out: Path) -> Record:
