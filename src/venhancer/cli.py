@@ -22,6 +22,8 @@ from venhancer.errors import SettingsError, Stopped, VEnhancerError
 from venhancer.evaluate_command import add_flags as add_evaluate_flags
 from venhancer.evaluate_command import run as _evaluate
 from venhancer.flags import OneLineParser, add_fields, add_settings, given_fields, read_settings
+from venhancer.seams_command import add_flags as add_seams_flags
+from venhancer.seams_command import run as _seams
 from venhancer.study_command import add_flags as add_study_flags
 from venhancer.study_command import run as _study
 from venhancer.training.index_settings import IndexSettings, parse_index_settings
@@ -98,6 +100,8 @@ def make_parser() -> OneLineParser:
     add_evaluate_flags(
         _add_command(commands, "evaluate", _evaluate, "CLIPS...", "Compare models and baselines on clips.")
     )
+
+    add_seams_flags(_add_command(commands, "seams", _seams, "RESULT SOURCE", "Tell whether joins of an output show."))
 
     add_study_flags(_add_command(commands, "study", _study, "CLIPS...", "Show what each setting of a model does."))
 

@@ -20,6 +20,7 @@ COMMANDS = [
     "weights convert",
     "weights show",
     "evaluate",
+    "seams",
     "study",
     "train",
     "train index",
@@ -44,6 +45,7 @@ FLAGS = {
         "--input-noise --input-crf --no-reference --metrics --lpips-weights --dists-weights --output --cache --fresh "
         "--quiet"
     ),
+    "seams": "--debug --report --json",
     "study": (
         "--debug --model --studies --values --scale --temporal-factor -p --prompt --seed --frames --start --crop "
         "--metrics --output --cache --fresh --device --dtype --quiet"
