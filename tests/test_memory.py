@@ -95,12 +95,6 @@ def test_free_memory_is_the_limit_unless_told_otherwise():
     assert plan_of(Machine(memory=GIGABYTE, value_bytes=2), memory="32GB").machine.memory == 32 * GIGABYTE
 
 
-def test_weights_wait_in_main_memory_where_that_is_another():
-    gpu = Machine(memory=4 * GIGABYTE, value_bytes=2, has_own_memory=True)
-    assert plan_of(gpu).execution.offload == "everything"
-    assert plan_of(Machine(memory=40 * GIGABYTE, value_bytes=2, has_own_memory=True)).execution.offload == "nothing"
-
-
 def test_autoencoder_is_divided_before_the_networks():
     """Tiles cost the networks a fifth more work; a few frames decoded together take most memory."""
     plan = plan_of(memory="8GB", size="640x360")

@@ -28,7 +28,6 @@ FLOW_COPIES = 48  # float32 values a pixel while a frame is moved along the flow
 FRAME_COPIES = 12  # float32 values a pixel while a frame is resized, or cropped and rounded
 ENCODED_WIDTHS = 2.5  # of the image autoencoder's second width at every pixel of a frame; counted, not fitted
 DECODED_WIDTHS, DECODED_TOGETHER_WIDTHS = 3, 4  # frames one by one, or several together
-STAGE_SQUARES = 9 * 3 + 4 * 3 + 2 * 22  # weights of the largest stage: convolutions, and both transformers
 FRAMES_READ, FRAMES_WRITTEN = 24, 64  # that decoder and encoder hold, at one and a half bytes a pixel
 
 
@@ -39,13 +38,10 @@ class Execution:
     Args:
         slice_tokens: most tokens that attention and feed-forward hold at once, in whole frames; None means all.
         batches_guidance: whether both prompts go through the networks together.
-        offload: what waits in main memory until it is needed: "nothing", the "companions" (autoencoder and text
-            encoder), or "everything".
     """
 
     slice_tokens: int | None = None
     batches_guidance: bool = True
-    offload: str = "nothing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +77,7 @@ class Footprint:
 
     Args:
         program: interpreter and libraries.
-        weights: of the networks and their companions, as far as they are on the device.
+        weights: of the networks, the autoencoder and the text encoder.
         latents: of a segment, in all copies.
         frames: pictures on their way in and out.
         activations: of networks and autoencoder, whichever take more.
@@ -116,7 +112,7 @@ def footprint(traits: ModelTraits, work: Work, execution: Execution, value_bytes
     tensors = max(held.alive, coding.alive) + round(HEAP_SHARE * max(held.small, coding.small))
     return Footprint(
         program=PROGRAM,
-        weights=value_bytes * _weights(traits, execution),
+        weights=value_bytes * (traits.parameters + traits.companion_parameters),
         latents=_latents(traits, work, frame),
         frames=(3 * FRAMES_READ * work.input_pixels + 3 * FRAMES_WRITTEN * pixels) // 2 + 4 * FRAME_COPIES * pixels,
         activations=max(tensors, 4 * FLOW_COPIES * pixels if traits.moves_frames else 0),
@@ -151,16 +147,6 @@ def _latents(traits: ModelTraits, work: Work, frame: int) -> int:
     copy = 4 * work.context * frame * traits.latent_channels
     latents = LATENT_COPIES[work.solver] * copy + 4 * work.carried
     return latents if copy >= HEAP_BLOCK else round((1 + HEAP_SHARE) * latents)
-
-
-def _weights(traits: ModelTraits, execution: Execution) -> int:
-    """Return the values of all weights that stay on the device."""
-    if execution.offload == "nothing":
-        return traits.parameters + traits.companion_parameters
-    if execution.offload == "companions":
-        return traits.parameters
-    width = max(traits.network.widths)
-    return 2 * STAGE_SQUARES * width**2  # the stage at work and the one fetched ahead
 
 
 def autoencoder_crests(traits: ModelTraits, height: int, width: int) -> Iterator[Crest]:

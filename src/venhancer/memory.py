@@ -1,8 +1,8 @@
 """Which windows, which tiles and which way of working: of all that fit into the memory there is, the fastest.
 
 What was asked for stays as it is. What was not is tried from the largest window and the whole picture downwards, each
-with the ways of working that change no picture: attention in slices, one prompt after the other, weights that wait in
-main memory. Whatever fits by its footprint and has least to compute is taken; if nothing fits, one line says so.
+with the ways of working that change no picture: attention in slices, one prompt after the other. Whatever fits by its
+footprint and has least to compute is taken; if nothing fits, one line says so.
 """
 
 import math
@@ -30,7 +30,7 @@ SMALLEST_TILE = 256  # pixels: below, there is too little to see of a picture; a
 WINDOW_SHARES = (1.0, 0.75, 0.5, 0.375, 0.25)
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "create a memory object")
 MOST_TILES = 12  # on a side
-SLICED_COST, COMPANIONS_COST, EVERYTHING_COST = 1.03, 1.01, 1.3  # how much longer the work takes so
+SLICED_COST = 1.03  # how much longer the work takes so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +40,10 @@ class Machine:
     Args:
         memory: bytes that there are for it; None sets no limit.
         value_bytes: bytes of a network's value.
-        has_own_memory: whether weights can wait in main memory, because the networks run in another.
     """
 
     memory: int | None = None
     value_bytes: int = 4
-    has_own_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,10 +152,7 @@ def _fastest(layouts: Sequence[Layout], room: float) -> Layout | None:
 
 def _seconds(layout: Layout) -> float:
     """Return how long a layout takes, next to others: its work, and what its way of working adds."""
-    execution = layout.execution
-    sliced = SLICED_COST if execution.slice_tokens else 1
-    offloaded = {"nothing": 1, "companions": COMPANIONS_COST, "everything": EVERYTHING_COST}[execution.offload]
-    return layout.estimate.network_flops * sliced * offloaded
+    return layout.estimate.network_flops * (SLICED_COST if layout.execution.slice_tokens else 1)
 
 
 def _layouts(
@@ -176,7 +171,7 @@ def _layouts(
     layouts = []
     for (frames, overlap, segments), tiles in product(divided, tiled):
         estimates = {together: _estimate(task, segments, tiles, batched=together) for together in (True, False)}
-        for execution in _executions(task, machine):
+        for execution in _executions(task):
             for coded_tiles in coded if task.traits.autoencoder_width else coded[:1]:
                 work = _work(task, segments, tiles, coded_tiles)
                 taken = footprint(task.traits, work, execution, machine.value_bytes)
@@ -197,11 +192,9 @@ def _layouts(
     return layouts
 
 
-def _executions(task: Task, machine: Machine) -> Iterator[Execution]:
-    offloads = ("nothing", "companions", "everything") if machine.has_own_memory else ("nothing",)
-    together = (True, False) if task.is_guided else (True,)
-    for offload, batched, sliced in product(offloads, together, (None, SLICE_TOKENS)):
-        yield Execution(slice_tokens=sliced, batches_guidance=batched, offload=offload)
+def _executions(task: Task) -> Iterator[Execution]:
+    for batched, sliced in product((True, False) if task.is_guided else (True,), (None, SLICE_TOKENS)):
+        yield Execution(slice_tokens=sliced, batches_guidance=batched)
 
 
 def _shorter_windows(task: Task) -> Iterator[Divided]:

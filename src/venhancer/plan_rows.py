@@ -115,9 +115,6 @@ def describe_execution(plan: "EnhancePlan") -> str:
     ]
     if plan.sampling.guidance_scale != 1:
         said.append("both prompts together" if execution.batches_guidance else "one prompt after the other")
-    if execution.offload != "nothing":
-        waiting = {"companions": "autoencoder and text encoder wait", "everything": "all weights wait"}
-        said.append(f"{waiting[execution.offload]} in main memory")
     return ", ".join(said)
 
 
