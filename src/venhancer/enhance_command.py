@@ -44,11 +44,14 @@ def run(arguments: argparse.Namespace) -> None:
     from venhancer.enhance import enhance_as_planned, is_finished, losses, plan_video, track_rows
     from venhancer.layout import format_number
     from venhancer.machine import find_machine
+    from venhancer.media.source import failures_as
     from venhancer.media.writer import check_target
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it waits for seconds, not for a segment
     source, target, restart = arguments.source, arguments.target, arguments.restart
-    if source.is_dir():
+    with failures_as(InputError, f"{source} cannot be read; check the path"):
+        is_folder = source.is_dir()
+    if is_folder:
         run_queue(arguments)
         return
     settings = read_settings(arguments)

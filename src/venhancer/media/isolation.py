@@ -223,6 +223,7 @@ def _answer(path: Path, asked: Mapping[str, Any]) -> Mapping[str, object]:
 def main() -> None:
     """Do with the file of the first argument what is asked on the input, and print the answer as JSON."""
     path, seconds = Path(sys.argv[1]), int(sys.argv[2])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the parent decides what it means
     asked = json.load(sys.stdin)
     _restrict(read_limits(), seconds + asked.get("stop", 0))
     sys.stdout.write(f"{json.dumps(_answer(path, asked))}\n")
