@@ -191,7 +191,7 @@ def tell(line: str) -> None:
 def main() -> None:
     """Run as asked; the code is 1 if anything ended otherwise than it may."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=int, default=650, help="how many broken files")
+    parser.add_argument("--cases", type=int, default=750, help="how many broken files")
     parser.add_argument("--seed", type=int, default=0, help="of the whole run")
     parser.add_argument("--case", type=int, help="only this one")
     parser.add_argument("--keep", type=Path, default=Path("fuzz_findings"), help="folder for files that went wrong")
