@@ -19,9 +19,10 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 
-from venhancer.enhance import plan_video, writing_of
+from venhancer.enhance import plan_video
 from venhancer.media.assemble import assemble
 from venhancer.media.writer import write_segment
+from venhancer.outcome import writing_of
 from venhancer.settings import EnhanceSettings
 
 RESULTS = Path(__file__).parent / "results" / "sound_drift.json"

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from media.clips import make_clip, number_of
-from venhancer.enhance import enhance_video, writing_of
+from venhancer.enhance import enhance_video
 from venhancer.media.assemble import assemble
 from venhancer.media.clip import ClipInfo
 from venhancer.media.probe import probe
 from venhancer.media.reader import FrameReader, read_frames
 from venhancer.media.writer import write_segment
+from venhancer.outcome import writing_of
 from venhancer.plan import EnhancePlan, make_plan
 from venhancer.settings import parse_settings
 from venhancer.traits import load_traits

@@ -158,9 +158,10 @@ def _add_command(commands: argparse._SubParsersAction, name: str, run: Command, 
 
 
 def _plan(arguments: argparse.Namespace) -> None:
-    from venhancer.enhance import losses, plan_video, track_rows
+    from venhancer.enhance import plan_video
     from venhancer.enhance_command import unfinished
     from venhancer.machine import find_machine
+    from venhancer.outcome import losses, track_rows
     from venhancer.terminal import Terminal
 
     target = arguments.target

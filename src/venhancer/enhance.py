@@ -5,36 +5,29 @@ the job keeps each finished segment beside the target, so that a run that stops,
 Either the whole result appears at `target` or nothing does.
 """
 
-import json
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from venhancer.errors import InputError, JobFailed, SettingsError, Stopped
+from venhancer.errors import InputError, JobFailed, Stopped
 from venhancer.job import Job, open_job
-from venhancer.media.assemble import MADE_BY, SEGMENT_SUFFIX
-from venhancer.media.containers import CONTAINERS
-from venhancer.media.encoders import Encoding, choose_encoding
+from venhancer.media.assemble import SEGMENT_SUFFIX
 from venhancer.media.isolation import inspect, search_shots
-from venhancer.media.pictures_out import FASTEST_GIF
 from venhancer.media.reader import FrameReader
-from venhancer.media.span import Span
-from venhancer.media.tracks import TrackPlan, describe_losses, describe_plan, plan_tracks
-from venhancer.media.writer import Writing, check_target, put_together, write_segment
+from venhancer.media.writer import check_target, put_together, write_segment
 from venhancer.memory import Machine, is_out_of_memory
 from venhancer.origin import fingerprint, origin_of
+from venhancer.outcome import writing_of
 from venhancer.plan import UNKNOWN_MACHINE, EnhancePlan, make_plan, next_smaller
 from venhancer.plan_rows import describe_change
 from venhancer.progress import SILENT, Progress
 from venhancer.report import EnhanceReport
 from venhancer.settings import EnhanceSettings
 from venhancer.traits import load_traits
-from venhancer.work import find_work, refuse_other_work
+from venhancer.work import find_work, is_finished, refuse_other_work
 
 if TYPE_CHECKING:
     import venhancer.pipeline  # named, not loaded: planning must not wait for torch
@@ -176,7 +169,7 @@ def _make_segments(
                 raise
             smaller = next_smaller(plan)
             if smaller is None:
-                raise JobFailed(f"memory ran out, and no smaller plan is left; make some free; {job.kept}") from error
+                raise JobFailed("memory ran out, and no smaller plan is left; make some free") from error
             tell(f"memory ran out; going on from frame {job.manifest.finished_frames} with {describe_change(smaller)}")
             plan = smaller  # tried anew out here, where the tensors that the error holds on to are gone
     return plan
@@ -205,93 +198,3 @@ def _refuse_changed_input(job: Job, plan: EnhancePlan) -> None:
     """Raise if the source is not what it was when the work began."""
     if fingerprint(plan.clip.path) != job.manifest.origin["input"]:
         raise InputError(f"{plan.clip.path} was changed while it was read; leave it alone and pass --restart")
-
-
-def is_finished(target: Path) -> bool:
-    """Tell whether the target is there, whole, and a run only was ended before it had cleared its work away."""
-    work = find_work(target)
-    return work is not None and work.is_published(target)
-
-
-def encoding_of(plan: EnhancePlan, target: Path) -> Encoding:
-    """Return how a plan's output is compressed into `target`.
-
-    Raises:
-        InputError: the target's name is of no known kind.
-        SettingsError: the target, the codec and what else is asked for do not go together, or nothing here encodes it.
-    """
-    settings, clip = plan.settings, plan.clip
-    return choose_encoding(
-        target,
-        depth=clip.depth,
-        codec=settings.codec,
-        crf=settings.crf,
-        pixel_format=settings.pix_fmt,
-        encoder=settings.encoder,
-    )
-
-
-def writing_of(plan: EnhancePlan, target: Path) -> Writing:
-    """Return how a plan's output is written: its size and rate, the input's colours, and what made it.
-
-    Raises:
-        InputError: the target's name is of no known kind.
-        SettingsError: see `encoding_of`.
-    """
-    clip, encoding = plan.clip, encoding_of(plan, target)
-    timeline, settings = plan.timeline, plan.settings
-    return Writing(
-        width=plan.width,
-        height=plan.height,
-        rate=plan.rate,
-        crf=encoding.crf,
-        codec=encoding.codec,
-        pixel_format=encoding.pixel_format,
-        maker=encoding.maker,
-        color_matrix=clip.color_matrix,
-        full_range=clip.full_range and not clip.is_rgb,
-        color_primaries=clip.color_primaries,
-        color_transfer=clip.color_transfer,
-        sample_aspect_ratio=plan.sample_aspect_ratio,
-        metadata={"comment": _made_by(plan)},
-        timestamps=timeline.timestamps,
-        time_base=timeline.time_base,
-        span=Span(timeline.start, timeline.end, Fraction(settings.slow), is_cut=settings.start is not None),
-    )
-
-
-def _made_by(plan: EnhancePlan) -> str:
-    """Return the program, its version, and all that another run needs to make the same, as JSON."""
-    settings = plan.settings.model_dump(mode="json", exclude_defaults=True)
-    chosen = {"model": plan.traits.name, "seed": plan.sampling.seed, "steps": plan.sampling.steps}
-    return f"{MADE_BY}{version('venhancer')} {json.dumps(chosen | settings, ensure_ascii=False)}"
-
-
-def losses(plan: EnhancePlan, target: Path) -> list[str]:
-    """Return, in words, what of the source the output will not carry as it was."""
-    lost, encoding = list(plan.clip.not_kept), encoding_of(plan, target)
-    if encoding.codec in ("gif", "webp") and plan.clip.transfer != "sdr":
-        raise SettingsError(f"{target.suffix} cannot hold {plan.clip.transfer.upper()}; name a file .mp4, .mov or .mkv")
-    if encoding.codec == "gif" and plan.rate > FASTEST_GIF:
-        raise SettingsError(f"a GIF shows no more than {FASTEST_GIF} frames a second; pass --fps, or name a file .webp")
-    if encoding.depth < plan.clip.depth:
-        lost.append(f"{plan.clip.depth}-bit depth, of which {encoding.codec} keeps {encoding.depth} bits here")
-    return [*lost, *describe_losses(_tracks(plan, target.suffix))]
-
-
-def track_rows(plan: EnhancePlan, target: Path | None = None) -> list[tuple[str, str]]:
-    """Return, as rows of a plan, what becomes of all that the source holds beside its pictures.
-
-    Args:
-        plan: of the clip.
-        target: None tells it for every container.
-    """
-    rows = []
-    for suffix in CONTAINERS if target is None else (target.suffix,):
-        if told := describe_plan(_tracks(plan, suffix)):
-            rows.append((f"tracks in {suffix}", "; ".join(told)))
-    return rows
-
-
-def _tracks(plan: EnhancePlan, suffix: str) -> tuple[TrackPlan, ...]:
-    return plan_tracks(plan.clip.tracks, suffix, slow=plan.settings.slow)

@@ -41,11 +41,13 @@ def run(arguments: argparse.Namespace) -> None:
         JobFailed: something could not be written; finished segments are kept.
         Stopped: Ctrl-C or SIGTERM; likewise.
     """
-    from venhancer.enhance import enhance_as_planned, is_finished, losses, plan_video, track_rows
+    from venhancer.enhance import enhance_as_planned, plan_video
     from venhancer.layout import format_number
     from venhancer.machine import find_machine
     from venhancer.media.source import failures_as
     from venhancer.media.writer import check_target
+    from venhancer.outcome import losses, track_rows
+    from venhancer.work import is_finished
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it waits for seconds, not for a segment
     source, target, restart = arguments.source, arguments.target, arguments.restart

@@ -114,6 +114,16 @@ def find_work(target: Path) -> Manifest | None:
         ) from error
 
 
+def is_finished(target: Path) -> bool:
+    """Tell whether the target is there, whole, and a run only was ended before it had cleared its work away.
+
+    Raises:
+        InputError: see `find_work`.
+    """
+    work = find_work(target)
+    return work is not None and work.is_published(target)
+
+
 def refuse_other_work(target: Path, work: Manifest, origin: Origin) -> None:
     """Raise if the work on a target is of something else than what is asked for.
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from media.clips import make_clip
-from venhancer.enhance import losses, plan_video, track_rows, writing_of
+from venhancer.enhance import plan_video
+from venhancer.outcome import losses, track_rows, writing_of
 from venhancer.settings import EnhanceSettings
 
 
