@@ -1,7 +1,7 @@
 """What an output is compared with where there is no truth: its input, enlarged, and moved along between its frames."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, pairwise
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -23,16 +23,18 @@ def enlarged_input(plan: EnhancePlan, read: ReadFrames) -> Iterator[UInt8[np.nda
         read: gives input frames by number.
     """
     keys = [number for number, is_key in enumerate(plan.is_key) if is_key]
-    first_frames = {shot.start for shot in plan.shots}
+    held_until = {shot.stop for shot in plan.shots}
     pictures = (_enlarge(frame, plan) for frame in read([plan.source[key] for key in keys]))
-    for (key, picture), (following, after) in pairwise(chain(zip(keys, pictures, strict=True), [(plan.frames, None)])):
+    picture = next(pictures)
+    for key, following in pairwise([*keys, plan.frames]):
         yield picture
-        if after is None or following in first_frames:
-            yield from [picture] * (following - key - 1)
-        else:
-            times = [(number - key) / (following - key) for number in range(key + 1, following)]
-            moved = frames_between(_tensor(picture), _tensor(after), times) if times else ()
-            yield from map(_frame, moved)
+        after = next(pictures, picture)
+        times = [(number - key) / (following - key) for number in range(key + 1, following)]
+        if following in held_until:
+            yield from [picture] * len(times)
+        elif times:
+            yield from map(_frame, frames_between(_tensor(picture), _tensor(after), times))
+        picture = after
 
 
 def _enlarge(frame: Shaped[np.ndarray, "h w 3"], plan: EnhancePlan) -> UInt8[np.ndarray, "h2 w2 3"]:
