@@ -33,7 +33,7 @@ class Colours:
     """
 
     def __init__(self, how: ColorFix, size: tuple[int, int], carried: Mapping[str, Tensor]) -> None:
-        self._how = how
+        self._how: ColorFix = how
         self._size = size
         known = zip(carried["colours_of"].tolist(), carried["colours"], strict=True) if "colours" in carried else ()
         self._references: dict[int, Coarse] = dict(known)

@@ -172,20 +172,20 @@ def _layouts(
     for (frames, overlap, segments), tiles in product(divided, tiled):
         estimates = {together: _estimate(task, segments, tiles, batched=together) for together in (True, False)}
         for execution in _executions(task):
-            for coded_tiles in coded if task.traits.autoencoder_width else coded[:1]:
-                work = _work(task, segments, tiles, coded_tiles)
-                taken = footprint(task.traits, work, execution, machine.value_bytes)
-                if taken.total <= room:
-                    break
+            choices = coded if task.traits.autoencoder_width else coded[:1]
+            works = (_work(task, segments, tiles, one) for one in choices)
+            costs = [footprint(task.traits, work, execution, machine.value_bytes) for work in works]
+            fits = (index for index, cost in enumerate(costs) if cost.total <= room)
+            taken = next(fits, len(costs) - 1)
             layouts.append(
                 Layout(
                     window_frames=frames,
                     window_overlap=overlap,
                     segments=segments,
                     tiles=tiles,
-                    coded_tiles=coded_tiles,
+                    coded_tiles=choices[taken],
                     execution=execution,
-                    footprint=taken,
+                    footprint=costs[taken],
                     estimate=estimates[execution.batches_guidance],
                 )
             )

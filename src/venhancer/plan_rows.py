@@ -6,11 +6,11 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from venhancer.layout import SAME_SHAPE, format_number
+from venhancer.media.clip import ClipInfo
 from venhancer.settings import EnhanceSettings, format_memory
 from venhancer.timeline import format_moment
 
 if TYPE_CHECKING:
-    from venhancer.media.clip import ClipInfo
     from venhancer.plan import EnhancePlan
 
 COLOR_FIXES = {
@@ -134,7 +134,7 @@ def _memory_row(plan: "EnhancePlan") -> str:
 
 
 def _extent(video: "ClipInfo | EnhancePlan") -> str:
-    times = getattr(video, "timeline", video).timestamps
+    times = video.timestamps if isinstance(video, ClipInfo) else video.timeline.timestamps
     rate, seconds = format_number(video.rate), format_number(video.duration)
     shown = f"{rate} fps" if times is None else f"{rate} fps on average"
     return f"{video.width}x{video.height}, {shown}, {video.frames} frames, {seconds} s"

@@ -62,7 +62,8 @@ class Tile(NamedTuple):
 
     def of(self, unit: int = 1) -> tuple[EllipsisType, slice, slice]:
         """Return the index that cuts it out of pictures `... h w` with so many pixels a side for each latent."""
-        return ..., *(slice(side.start * unit, side.stop * unit) for side in (self.rows, self.columns))
+        rows, columns = (slice(side.start * unit, side.stop * unit) for side in (self.rows, self.columns))
+        return ..., rows, columns
 
 
 def split_tiles(total: int, length: int, overlap: int, step: int) -> tuple[range, ...]:

@@ -78,7 +78,7 @@ def to_rgb(
         dst_color_range=ColorRange.JPEG,
         interpolation=EXACT,
     )
-    pixels = converted.to_ndarray()
+    pixels: Pixels = converted.to_ndarray()  # pyright: ignore[reportAssignmentType] - of these formats
     rgb = pixels[..., :3]
     if depth > 8:
         rgb = _reading_table(_white_of(picture.format, depth, full_range=full_range), transfer)[rgb]

@@ -6,7 +6,7 @@ number of cores and however often a job is taken up again; only encoders in hard
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
@@ -249,7 +249,7 @@ def choose_encoding(
     """
     usual = usual_codecs(target)
     if codec is None:
-        kept = [name for name in usual if pixel_format is None or pixel_format in pixel_formats(name)]
+        kept: list[Codec] = [name for name in usual if pixel_format is None or pixel_format in pixel_formats(name)]
         codec = _keeping(kept or usual, depth, has_alpha=has_alpha)
     traits = CODECS[codec]
     if target.suffix.lower() not in traits.suffixes:
@@ -319,7 +319,7 @@ def _fitting(codec: Codec, depth: int, *, has_alpha: bool) -> str:
     return deep[0] if deep else max(transparent, key=depth_of)
 
 
-def _keeping(codecs: tuple[Codec, ...] | list[Codec], depth: int, *, has_alpha: bool) -> Codec:
+def _keeping(codecs: Sequence[Codec], depth: int, *, has_alpha: bool) -> Codec:
     """Return the first codec that loses least."""
 
     def lost(codec: Codec) -> tuple[bool, bool]:

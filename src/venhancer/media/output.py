@@ -8,11 +8,13 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fractions import Fraction
 from pathlib import Path
 
 import av
 from av.container import OutputContainer
 from av.error import FFmpegError
+from av.video.stream import VideoStream
 
 from venhancer.errors import JobFailed
 from venhancer.media.containers import CONTAINERS
@@ -85,3 +87,11 @@ def _flush_to_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def add_video_stream(output: OutputContainer, encoder: str, rate: Fraction, options: dict[str, str]) -> VideoStream:
+    """Return a new video stream of an output, made by the encoder of that name."""
+    stream = output.add_stream(encoder, rate=rate, options=options)
+    if not isinstance(stream, VideoStream):
+        raise ValueError(f"{encoder} encodes no video")
+    return stream

@@ -19,7 +19,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from venhancer.errors import InputError, JobFailed
 from venhancer.media.colour import EXACT
 from venhancer.media.encoders import Encoding, open_options
-from venhancer.media.output import failing, written_whole
+from venhancer.media.output import add_video_stream, failing, written_whole
 from venhancer.media.source import failures_as
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _write_webp(part: Path, frames: Iterable[VideoFrame], writing: "venhancer.me
     encoding, reformatter = writing.encoding, VideoReformatter()
     with av.open(f"file:{part.absolute()}", "w", format="webp", container_options={"loop": "0"}) as output:
         options, _ = open_options(encoding)
-        stream = output.add_stream(encoding.encoder, rate=writing.rate, options=options)
+        stream = add_video_stream(output, encoding.encoder, writing.rate, options)
         stream.width, stream.height, stream.pix_fmt = writing.width, writing.height, encoding.pixel_format
         stream.codec_context.time_base = WEBP_TICK
         for number, frame in enumerate(frames):

@@ -22,7 +22,7 @@ from venhancer.media.assemble import SEGMENT_SUFFIX, assemble
 from venhancer.media.clip import ClipInfo
 from venhancer.media.colour import MATRIX_TAGS, PRIMARIES, TRANSFERS, UNSPECIFIED, Pixels, to_picture, transfer_of
 from venhancer.media.encoders import CODECS, Encoding, Maker, open_options, pixel_formats, usual_codecs
-from venhancer.media.output import failing, open_output, written_whole
+from venhancer.media.output import add_video_stream, failing, open_output, written_whole
 from venhancer.media.pictures_out import check_numbering, finish, is_numbered, unit_of
 from venhancer.media.source import failures_as
 from venhancer.media.span import Span
@@ -192,7 +192,7 @@ def _check_container(target: Path, codec: Codec) -> None:
 def _add_video(output: OutputContainer, writing: Writing) -> VideoStream:
     encoding = writing.encoding.stored
     options, threads = open_options(encoding)
-    stream = output.add_stream(encoding.encoder, rate=writing.rate, options=options)
+    stream = add_video_stream(output, encoding.encoder, writing.rate, options)
     context = stream.codec_context
     context.width, context.height = writing.width, writing.height
     context.thread_count = threads

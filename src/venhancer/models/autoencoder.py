@@ -190,7 +190,8 @@ def decode_together(
     """Return the frames of unscaled latents in float32, a tile at a time."""
 
     def decode(part: Tensor) -> Tensor:
-        return vae.decode(part, return_dict=False, **options)[0].float()
+        decoded = vae.decode(part, return_dict=False, **options)  # pyright: ignore[reportArgumentType] - any tensor
+        return decoded[0].float()
 
     return _in_tiles(decode, latents, tiles, 1, _pixels_per_latent(vae))
 
