@@ -201,7 +201,8 @@ def test_bad_sources_are_refused(folder, refusal, tiny_model):
         "a\nb.mp4": "a\\nb.mp4 cannot be read",
     }
     for source, reason in expected.items():
-        assert reason in refusal("enhance", source, "out.mp4", "--model", tiny_model), source
+        given = ". is a folder, so out.mp4 must be one" if source in (".", "") else reason
+        assert given in refusal("enhance", source, "out.mp4", "--model", tiny_model), source
         assert reason in refusal("plan", source, "--model", tiny_model), source
 
 
@@ -238,7 +239,7 @@ def test_bad_models_are_refused(folder, refusal, tiny_model, monkeypatch):
     assert "pass --model nano, v1, v2 or a folder" in refusal(*words, "--model", ".")
     assert "venhancer weights download v2" in refusal(*words, "--model", "v2")
     assert "device tpu is not on this machine" in refusal(*words, "--model", tiny_model, "--device", "tpu")
-    assert "dtype int8 is none of auto, bf16" in refusal(*words, "--model", tiny_model, "--dtype", "int8")
+    assert "dtype int8 is none of auto, fp32, bf16, fp16" in refusal(*words, "--model", tiny_model, "--dtype", "int8")
     assert "holds no model_index.json" in refusal("weights", "show", folder)
 
 
@@ -280,11 +281,11 @@ def test_folder_without_permission_is_refused(folder, tiny_model):
     """An ordinary user's process; the superuser may write anywhere."""
     folder.chmod(0o555)
     ordinary = after(
-        "import os, venhancer.cli, venhancer.enhance, venhancer.terminal\nif os.getuid() == 0: os.setuid(65534)"
+        "import os, venhancer.cli, venhancer.enhance_command, venhancer.file_queue, venhancer.machine, venhancer.terminal\nif os.getuid() == 0: os.setuid(65534)"
     )
     done = run(ordinary, "enhance", "in.mp4", "out.mp4", folder=folder)
     folder.chmod(0o755)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert "may not be written to; choose another folder" in done.stderr
     assert names(folder) == ["in.mp4"]
 
