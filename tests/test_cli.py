@@ -281,7 +281,9 @@ def test_folder_without_permission_is_refused(folder, tiny_model):
     """An ordinary user's process; the superuser may write anywhere."""
     folder.chmod(0o555)
     ordinary = after(
-        "import os, venhancer.cli, venhancer.enhance_command, venhancer.file_queue, venhancer.machine, venhancer.terminal\nif os.getuid() == 0: os.setuid(65534)"
+        "import os, venhancer.cli, venhancer.enhance_command, venhancer.file_queue, venhancer.machine\n"
+        "import venhancer.terminal\n"
+        "if os.getuid() == 0: os.setuid(65534)"
     )
     done = run(ordinary, "enhance", "in.mp4", "out.mp4", folder=folder)
     folder.chmod(0o755)
