@@ -39,6 +39,7 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/network.py
 	$(BIN)/python benchmarks/nano.py
+	$(BIN)/python benchmarks/memory_plan.py --cases nano
 
 clean:
 	rm -rf demo .pytest_cache .ruff_cache .hypothesis
