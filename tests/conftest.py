@@ -1,6 +1,10 @@
 """Shared by all tests: annotated shapes are checked at run time, and tiny real networks are at hand."""
 
+import signal
+
 from jaxtyping import install_import_hook
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with it ignored
 
 install_import_hook("venhancer", "typechecking.check")
 

@@ -251,7 +251,7 @@ def _make_item(path: Path, folder: Path, out: Path, settings: EnhanceSettings) -
     name = path.relative_to(folder)
     suffix = path.suffix.lower()
     if suffix in PICTURES:
-        reason = "a picture; enhance it by itself, or a folder of numbered ones as a sequence"
+        reason = "a picture; make a video of numbered ones first"
         return Item(name.as_posix(), path, None, reason)
     held = tuple(PREFERRED) if settings.codec is None else CODECS[settings.codec].suffixes
     same = ALIKE.get(suffix, suffix)

@@ -206,8 +206,11 @@ def test_child_reaches_no_network(tmp_path, user):
     begin = "import ctypes, os, resource, socket, venhancer.media.isolation as it\n"
     begin += "from venhancer.media.limits import Limits\n"
     begin += f"'a'.encode('idna')\nos.setuid({user})\n"
+    alone = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # as the child is started
     done = [
-        subprocess.run([sys.executable, "-c", begin + more + call], capture_output=True, text=True, check=False)
+        subprocess.run(
+            [sys.executable, "-c", begin + more + call], env=alone, capture_output=True, text=True, check=False
+        )
         for more in ("", "it._restrict(Limits(), 5)\n")
     ]
     assert done[0].returncode == 0
