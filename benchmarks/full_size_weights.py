@@ -22,9 +22,9 @@ from safetensors.torch import save_file
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor
 
-from venhancer.checkpoint_keys import published_keys, to_published
+from venhancer.checkpoints.convert import convert
+from venhancer.checkpoints.keys import published_keys, to_published
 from venhancer.checkpoints.tokenizer import MOST_MERGES
-from venhancer.convert import convert
 from venhancer.models import KeyFrames, VideoControlNet, VideoUNet
 from venhancer.weights import load_pipeline
 

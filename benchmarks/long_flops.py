@@ -15,9 +15,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from venhancer.estimate import network_flops
 from venhancer.media.clip import describe_frames
 from venhancer.plan import make_plan
+from venhancer.planning.estimate import network_flops
 from venhancer.plots import line_plot
 from venhancer.settings import parse_settings
 from venhancer.traits import ModelTraits, load_traits

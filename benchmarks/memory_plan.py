@@ -24,10 +24,10 @@ from transformers import ByT5Tokenizer, CLIPTextConfig, CLIPTextModel
 from venhancer.enhance import enhance_as_planned
 from venhancer.media.clip import describe_frames
 from venhancer.media.probe import probe
-from venhancer.memory import Machine
 from venhancer.models import VideoAutoencoder, VideoControlNet, VideoUNet
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.plan import EnhancePlan, make_plan
+from venhancer.planning.memory import Machine
 from venhancer.settings import parse_settings
 from venhancer.traits import load_traits
 from venhancer.weights import load_pipeline

@@ -23,6 +23,7 @@ import torch
 from cases import CASES, QUICK, load_reference
 from jaxtyping import UInt8
 
+from venhancer.commands.terminal import Terminal
 from venhancer.evaluation.clips import TestClip
 from venhancer.evaluation.contenders import BASELINES, Contender, parse_contender
 from venhancer.evaluation.degrade import Degradation, Kernel
@@ -30,7 +31,6 @@ from venhancer.evaluation.evaluate import EvaluateSettings, evaluate
 from venhancer.evaluation.kept import Kept, output_key, scores_key
 from venhancer.evaluation.report import to_json, write_report
 from venhancer.evaluation.tables import as_lines, failures, table_of_means, tables_by_clip
-from venhancer.terminal import Terminal
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -22,7 +22,7 @@ import av
 
 import venhancer.weights
 from venhancer.cli import main as venhancer
-from venhancer.work import find_work, work_folder
+from venhancer.jobs.work import find_work, work_folder
 
 CLIP = Path(__file__).parents[1] / "examples" / "meadow_160x90_8fps.mp4"
 RESULTS = Path(__file__).parent / "results" / "resume.json"

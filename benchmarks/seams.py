@@ -26,10 +26,10 @@ from jaxtyping import UInt8
 from venhancer.evaluation.degrade import degrade, resize
 from venhancer.evaluation.joins import find_joins, measure_joins
 from venhancer.evaluation.seams import Seam, colour_drift, disagreement, measure_profiles, measure_seam
-from venhancer.layout import Segment
 from venhancer.media.clip import describe_frames
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.plan import EnhancePlan, make_plan
+from venhancer.planning.layout import Segment
 from venhancer.settings import parse_settings
 from venhancer.weights import load_pipeline
 

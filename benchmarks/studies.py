@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 from quality import fixed_clip
 
+from venhancer.commands.terminal import Terminal
 from venhancer.evaluation.clips import TestClip
 from venhancer.evaluation.kept import Kept
 from venhancer.evaluation.studies.catalogue import choose_studies
 from venhancer.evaluation.studies.report import table_of, verdict, write_studies
 from venhancer.evaluation.studies.run import Finding, StudySettings, load_model, run_study
 from venhancer.evaluation.tables import as_lines
-from venhancer.terminal import Terminal
 
 PROMPTS = {"bunny-473s": "a rabbit in a meadow", "street": "cyclists on a street"}
 ROOT = Path(__file__).parents[1]

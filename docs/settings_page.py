@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from venhancer.flags import SHORTER
+from venhancer.commands.flags import SHORTER
 from venhancer.settings import EnhanceSettings, allowed_values
 from venhancer.training.index_settings import IndexSettings
 from venhancer.training.settings import (

@@ -11,7 +11,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from safetensors.torch import save_file
 from torch import Tensor
 
-from venhancer.checkpoint_keys import published_keys, to_published
+from venhancer.checkpoints.keys import published_keys, to_published
 from venhancer.models import VideoControlNet, VideoUNet
 
 GOLDEN = Path(__file__).parent / "golden"

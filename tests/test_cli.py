@@ -281,8 +281,8 @@ def test_folder_without_permission_is_refused(folder, tiny_model):
     """An ordinary user's process; the superuser may write anywhere."""
     folder.chmod(0o555)
     ordinary = after(
-        "import os, venhancer.cli, venhancer.enhance_command, venhancer.file_queue, venhancer.machine\n"
-        "import venhancer.terminal\n"
+        "import os, venhancer.cli, venhancer.commands.enhance, venhancer.file_queue, venhancer.planning.machine\n"
+        "import venhancer.commands.terminal\n"
         "if os.getuid() == 0: os.setuid(65534)"
     )
     done = run(ordinary, "enhance", "in.mp4", "out.mp4", folder=folder)

@@ -10,16 +10,16 @@ from rich.console import Console
 
 from media.clips import make_clip
 from venhancer.cli import main
+from venhancer.commands.queue_table import QueueTable
+from venhancer.commands.terminal import Terminal
 from venhancer.errors import InputError, Stopped
 from venhancer.file_queue import LOCK, enhance_folder, list_items
+from venhancer.jobs.work import find_work
 from venhancer.media.probe import probe
 from venhancer.progress import SILENT
 from venhancer.queue_record import RECORD, Entry, read_record
-from venhancer.queue_table import QueueTable
 from venhancer.settings import parse_settings
-from venhancer.terminal import Terminal
 from venhancer.weights import load_pipeline
-from venhancer.work import find_work
 
 
 class Watcher:

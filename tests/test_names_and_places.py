@@ -213,8 +213,8 @@ def test_permissions_are_told_in_one_line(folder, tiny_model):
     (folder / "locked").chmod(0)
     (folder / "fixed").mkdir(mode=0o555)
     become = (
-        "import ctypes, os, resource, sys, venhancer.cli, venhancer.enhance, venhancer.enhance_command\n"
-        "import venhancer.machine\n"
+        "import ctypes, os, resource, sys, venhancer.cli, venhancer.enhance, venhancer.commands.enhance\n"
+        "import venhancer.planning.machine\n"
         "'a'.encode('idna')\nif os.getuid() == 0: os.setuid(65534)\n"
     )
     for source, target in (("closed.mp4", "out.mp4"), ("locked/in.mp4", "out.mp4"), ("in.mp4", "fixed/out.mp4")):

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from venhancer.errors import SettingsError
-from venhancer.footprint import Execution
-from venhancer.layout import Segment
 from venhancer.media.clip import describe_frames
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.plan import make_plan
+from venhancer.planning.footprint import Execution
+from venhancer.planning.layout import Segment
 from venhancer.settings import parse_settings
 from venhancer.weights import load_pipeline
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers.utils import logging as transformers_logging
 
 from stand_ins import write_inputs
-from venhancer.convert import convert
+from venhancer.checkpoints.convert import convert
 from venhancer.errors import SettingsError, WeightsError
 from venhancer.model_description import describe_model
 from venhancer.models import ImageAutoencoder

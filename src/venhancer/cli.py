@@ -15,17 +15,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from venhancer.enhance_command import add_device_flags
-from venhancer.enhance_command import add_flags as add_enhance_flags
-from venhancer.enhance_command import run as _enhance
+from venhancer.commands.enhance import add_device_flags
+from venhancer.commands.enhance import add_flags as add_enhance_flags
+from venhancer.commands.enhance import run as _enhance
+from venhancer.commands.evaluate import add_flags as add_evaluate_flags
+from venhancer.commands.evaluate import run as _evaluate
+from venhancer.commands.flags import OneLineParser, add_fields, add_settings, given_fields, read_settings
+from venhancer.commands.seams import add_flags as add_seams_flags
+from venhancer.commands.seams import run as _seams
+from venhancer.commands.study import add_flags as add_study_flags
+from venhancer.commands.study import run as _study
 from venhancer.errors import SettingsError, Stopped, VEnhancerError
-from venhancer.evaluate_command import add_flags as add_evaluate_flags
-from venhancer.evaluate_command import run as _evaluate
-from venhancer.flags import OneLineParser, add_fields, add_settings, given_fields, read_settings
-from venhancer.seams_command import add_flags as add_seams_flags
-from venhancer.seams_command import run as _seams
-from venhancer.study_command import add_flags as add_study_flags
-from venhancer.study_command import run as _study
 from venhancer.training.index_settings import IndexSettings, parse_index_settings
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def _end(line: str, code: int) -> NoReturn:
-    from venhancer.terminal import Terminal
+    from venhancer.commands.terminal import Terminal
 
     Terminal().warn(line)
     sys.exit(code)
@@ -158,11 +158,11 @@ def _add_command(commands: argparse._SubParsersAction, name: str, run: Command, 
 
 
 def _plan(arguments: argparse.Namespace) -> None:
+    from venhancer.commands.enhance import unfinished
+    from venhancer.commands.terminal import Terminal
     from venhancer.enhance import plan_video
-    from venhancer.enhance_command import unfinished
-    from venhancer.machine import find_machine
     from venhancer.outcome import losses, track_rows
-    from venhancer.terminal import Terminal
+    from venhancer.planning.machine import find_machine
 
     target = arguments.target
     machine = find_machine(arguments.device, arguments.dtype)
@@ -179,8 +179,8 @@ def _plan(arguments: argparse.Namespace) -> None:
 
 
 def _download(arguments: argparse.Namespace) -> None:
-    from venhancer.download import download
-    from venhancer.terminal import Terminal
+    from venhancer.checkpoints.download import download
+    from venhancer.commands.terminal import Terminal
 
     terminal = Terminal()
     with terminal.progress() as progress:
@@ -189,9 +189,9 @@ def _download(arguments: argparse.Namespace) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    from venhancer.convert import convert
+    from venhancer.checkpoints.convert import convert
+    from venhancer.commands.terminal import Terminal
     from venhancer.model_folders import cache_folder
-    from venhancer.terminal import Terminal
 
     terminal = Terminal()
     with terminal.progress() as progress:
@@ -209,8 +209,8 @@ def _convert(arguments: argparse.Namespace) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
+    from venhancer.commands.terminal import Terminal
     from venhancer.model_description import describe_model
-    from venhancer.terminal import Terminal
 
     Terminal().show_rows(_model_rows(describe_model(arguments.model)))
 
@@ -227,7 +227,7 @@ def _model_rows(model: "ModelDescription") -> Iterator[tuple[str, str]]:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from venhancer.terminal import Terminal
+    from venhancer.commands.terminal import Terminal
 
     terminal = Terminal()
     try:
@@ -257,7 +257,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _train_index(arguments: argparse.Namespace) -> None:
-    from venhancer.terminal import Terminal
+    from venhancer.commands.terminal import Terminal
 
     settings = parse_index_settings(**given_fields(arguments, IndexSettings))
     terminal = Terminal(quiet=arguments.quiet)
@@ -280,7 +280,7 @@ def _train_index(arguments: argparse.Namespace) -> None:
 
 
 def _train_curves(arguments: argparse.Namespace) -> None:
-    from venhancer.terminal import Terminal
+    from venhancer.commands.terminal import Terminal
     from venhancer.training.curves import draw_curves
 
     draw_curves(arguments.runs, arguments.output)

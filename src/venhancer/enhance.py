@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from venhancer.errors import InputError, JobFailed, Stopped
-from venhancer.job import Job, open_job
+from venhancer.jobs.job import Job, open_job
+from venhancer.jobs.origin import fingerprint, origin_of
+from venhancer.jobs.work import find_work, is_finished, refuse_other_work
 from venhancer.media.assemble import SEGMENT_SUFFIX
 from venhancer.media.isolation import inspect, search_shots
 from venhancer.media.reader import FrameReader
 from venhancer.media.writer import check_target, put_together, write_segment
-from venhancer.memory import Machine, is_out_of_memory
-from venhancer.origin import fingerprint, origin_of
 from venhancer.outcome import writing_of
 from venhancer.plan import UNKNOWN_MACHINE, EnhancePlan, make_plan, next_smaller
-from venhancer.plan_rows import describe_change
+from venhancer.planning.memory import Machine, is_out_of_memory
+from venhancer.planning.rows import describe_change
 from venhancer.progress import SILENT, Progress
 from venhancer.report import EnhanceReport
 from venhancer.settings import EnhanceSettings
 from venhancer.traits import load_traits
-from venhancer.work import find_work, is_finished, refuse_other_work
 
 if TYPE_CHECKING:
     import venhancer.pipeline  # named, not loaded: planning must not wait for torch
@@ -53,7 +53,8 @@ def plan_video(
         settings: what is asked for.
         target: the file to write; unfinished work on it is gone on with as it was planned.
         restart: such work will be discarded.
-        machine: what to plan for, such as `venhancer.machine.find_machine()`; its memory is no limit if left out.
+        machine: what to plan for, such as `venhancer.planning.machine.find_machine()`; left out, its memory is no
+            limit.
         progress: told of every frame looked at.
 
     Raises:
@@ -93,7 +94,7 @@ def enhance_video(
 
     Args:
         source: any video file.
-        target: .mp4, .mov or .mkv.
+        target: a file of any kind in `docs/formats.md`: a video, a GIF, a WebP, or the pattern of numbered pictures.
         pipeline: the model, loaded; `settings.model` is not looked at.
         settings: what is asked for.
         overwrite: replace `target` if it is there.

@@ -15,15 +15,15 @@ from filelock import FileLock, Timeout
 
 from venhancer.enhance import enhance_video
 from venhancer.errors import InputError, Stopped, VEnhancerError
+from venhancer.jobs.origin import origin_of
+from venhancer.jobs.work import Mark
 from venhancer.media.encoders import CODECS, PREFERRED
 from venhancer.media.isolation import inspect
 from venhancer.media.source import failures_as
-from venhancer.origin import origin_of
 from venhancer.outcome import losses
 from venhancer.progress import Progress
 from venhancer.queue_record import RECORD, Entry, Record, read_record
 from venhancer.settings import EnhanceSettings
-from venhancer.work import Mark
 
 if TYPE_CHECKING:
     import venhancer.pipeline  # named, not loaded

@@ -23,17 +23,17 @@ from venhancer.conditioning import Between, Conditions, LatentSpace, encode_clip
 from venhancer.diffusion.denoiser import Continued, Denoiser, Guided, Tiled, Windowed
 from venhancer.diffusion.samplers import SOLVERS
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
-from venhancer.footprint import Execution
-from venhancer.layout import Segment
 from venhancer.levels import Frame, to_levels, to_pixels
-from venhancer.machine import machine_of
 from venhancer.media.clip import describe_frames
 from venhancer.media.shot_search import find_shots_in
-from venhancer.memory import Machine
 from venhancer.models import ImageAutoencoder, LinearAutoencoder, VideoAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.attention import KeysValues
 from venhancer.models.text import encode_prompts
 from venhancer.plan import EnhancePlan, make_plan
+from venhancer.planning.footprint import Execution
+from venhancer.planning.layout import Segment
+from venhancer.planning.machine import machine_of
+from venhancer.planning.memory import Machine
 from venhancer.progress import SILENT, Progress
 from venhancer.runtime import frame_noise
 from venhancer.settings import parse_ratio, parse_settings

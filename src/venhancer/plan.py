@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from venhancer.errors import InputError, SettingsError
-from venhancer.estimate import Estimate
-from venhancer.footprint import Execution, Footprint
-from venhancer.layout import (
+from venhancer.media.clip import ClipInfo
+from venhancer.planning.estimate import Estimate
+from venhancer.planning.footprint import Execution, Footprint
+from venhancer.planning.layout import (
     Padding,
     Segment,
     cut_at,
@@ -25,11 +26,10 @@ from venhancer.layout import (
     pad_to_grid,
     pixel_shape,
 )
-from venhancer.media.clip import ClipInfo
-from venhancer.memory import Layout, Machine, Task, choose_layout, smaller_layout
-from venhancer.plan_rows import describe_plan
+from venhancer.planning.memory import Layout, Machine, Task, choose_layout, smaller_layout
+from venhancer.planning.rows import describe_plan
+from venhancer.planning.timeline import Timeline, make_timeline
 from venhancer.settings import EnhanceSettings
-from venhancer.timeline import Timeline, make_timeline
 from venhancer.traits import ModelTraits, SamplingDefaults
 from venhancer.windows import Tile
 

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from venhancer.durable import write_durably
 from venhancer.errors import InputError, JobFailed
+from venhancer.jobs.origin import Origin, differences
+from venhancer.jobs.work import Mark, work_folder
 from venhancer.media.source import failures_as
-from venhancer.origin import Origin, differences
-from venhancer.work import Mark, work_folder
 
 RECORD = "venhancer-queue.json"
 

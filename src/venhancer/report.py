@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from venhancer.origin import PACKAGES
+from venhancer.jobs.origin import PACKAGES
 from venhancer.plan import EnhancePlan
 
 

@@ -41,7 +41,13 @@ PUBLIC = [
     "load_pipeline",
     "plan_video",
 ]
-WITHOUT_TORCH = ("venhancer", "venhancer.cli", "venhancer.enhance", "venhancer.media.writer", "venhancer.terminal")
+WITHOUT_TORCH = (
+    "venhancer",
+    "venhancer.cli",
+    "venhancer.enhance",
+    "venhancer.media.writer",
+    "venhancer.commands.terminal",
+)
 AT_HOME = {
     "accelerate": "training",
     "gradio": "ui",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from stand_ins import GOLDEN, NARROW, Tensors, filled, network_shapes, reference_input
-from venhancer.checkpoint_keys import config_of
+from venhancer.checkpoints.keys import config_of
 from venhancer.checkpoints.network import network_components
 from venhancer.checkpoints.reading import TensorFile
 from venhancer.models import KeyFrames, VideoControlNet, VideoUNet

@@ -1,1 +1,1 @@
-"""What other programs' weight files hold and how ours are written: everything `venhancer.convert` is made of."""
+"""What other programs' weight files hold, and how ours are written."""

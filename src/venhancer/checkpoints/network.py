@@ -3,8 +3,8 @@
 import torch
 from diffusers.models.modeling_utils import ModelMixin
 
-from venhancer.checkpoint_keys import CONTROL_PREFIX, config_of, published_keys, to_ours, to_published
 from venhancer.checkpoints.component import Component
+from venhancer.checkpoints.keys import CONTROL_PREFIX, config_of, published_keys, to_ours, to_published
 from venhancer.checkpoints.reading import Shape, TensorFile
 from venhancer.errors import WeightsError
 from venhancer.models import VideoControlNet, VideoUNet

@@ -27,10 +27,7 @@ RESIZING: Mapping[str, tuple[Baseline, tuple[str, ...]]] = {
 BASELINES = (*RESIZING, *CHAINS)
 MODELS = (EMBEDDED, *PUBLISHED)
 
-_NOT_OF_THE_OUTPUT = (
-    *("evaluation", "training", "cli.py", "terminal.py", "flags.py"),
-    *("evaluate_command.py", "study_command.py", "pictures.py", "plots.py"),
-)
+_NOT_OF_THE_OUTPUT = ("evaluation", "training", "commands", "cli.py", "pictures.py", "plots.py")
 """Files of this package that no output frame depends on."""
 
 

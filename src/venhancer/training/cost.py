@@ -1,8 +1,8 @@
 """What a run will cost, before anything is loaded: parameters, floating-point operations, bytes and samples.
 
-FLOPs are those of `venhancer.estimate`, forwards and backwards of both networks over clips of the most frames; the
-autoencoder, the text encoder and losses in pixels are not counted. Activations are an estimate from what the blocks
-keep for the backward pass; the rest of the memory is exact.
+FLOPs are those of `venhancer.planning.estimate`, forwards and backwards of both networks over clips of the most
+frames; the autoencoder, the text encoder and losses in pixels are not counted. Activations are an estimate from what
+the blocks keep for the backward pass; the rest of the memory is exact.
 """
 
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import nn
 
-from venhancer.estimate import CONTROL, DECODER, ENCODER, Grid, network_flops
 from venhancer.models import VideoControlNet, VideoUNet
 from venhancer.network_shape import NetworkShape
+from venhancer.planning.estimate import CONTROL, DECODER, ENCODER, Grid, network_flops
 from venhancer.training.settings import TrainSettings
 from venhancer.training.start import TEXT_WINDOW, check_crop, new_shape, new_text_encoder
 from venhancer.traits import load_traits

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from venhancer.commands.terminal import Terminal
 from venhancer.errors import InputError
 from venhancer.media.probe import probe
 from venhancer.media.reader import FrameReader
 from venhancer.settings import parse_settings
-from venhancer.terminal import Terminal
 
 if TYPE_CHECKING:
     from venhancer.evaluation.seams import Seam

@@ -1,7 +1,7 @@
 """The work on one target, kept beside it until the target is whole: a run that stops can be gone on with.
 
 `open_job` takes up the work there is, or begins it; each finished segment is handed to `Job.keep`, and at the end
-`Job.publish` moves the result into place. What lies in the folder is told in `venhancer.work`. No torch at import.
+`Job.publish` moves the result into place. What lies in the folder is told in `venhancer.jobs.work`. No torch at import.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,10 +13,8 @@ from filelock import FileLock, Timeout
 
 from venhancer.durable import flush_to_disk, write_durably
 from venhancer.errors import InputError, JobFailed, Stopped
-from venhancer.media.pictures_out import unit_of
-from venhancer.media.source import failures_as
-from venhancer.origin import Origin, differences
-from venhancer.work import (
+from venhancer.jobs.origin import Origin, differences
+from venhancer.jobs.work import (
     LOCK,
     MANIFEST,
     Manifest,
@@ -27,6 +25,8 @@ from venhancer.work import (
     remove_all_but,
     work_folder,
 )
+from venhancer.media.pictures_out import unit_of
+from venhancer.media.source import failures_as
 
 if TYPE_CHECKING:
     from torch import Tensor  # named, not loaded

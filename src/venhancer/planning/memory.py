@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from itertools import product
 
 from venhancer.errors import SettingsError
-from venhancer.estimate import Estimate, Grid, estimate_cost
-from venhancer.footprint import Execution, Footprint, Work, footprint
-from venhancer.layout import Segment, smallest_tile
+from venhancer.planning.estimate import Estimate, Grid, estimate_cost
+from venhancer.planning.footprint import Execution, Footprint, Work, footprint
+from venhancer.planning.layout import Segment, smallest_tile
 from venhancer.settings import EnhanceSettings, Solver, format_memory
 from venhancer.traits import ModelTraits
 from venhancer.windows import Tile

@@ -5,11 +5,11 @@ import os
 import signal
 from pathlib import Path
 
+from venhancer.commands.flags import add_settings, read_settings
+from venhancer.commands.queue import STOPPING, run_queue
+from venhancer.commands.terminal import Terminal
 from venhancer.errors import InputError, JobFailed, SettingsError
-from venhancer.flags import add_settings, read_settings
-from venhancer.queue_command import STOPPING, run_queue
 from venhancer.stopping import stop_requests
-from venhancer.terminal import Terminal
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -42,12 +42,12 @@ def run(arguments: argparse.Namespace) -> None:
         Stopped: Ctrl-C or SIGTERM; likewise.
     """
     from venhancer.enhance import enhance_as_planned, plan_video
-    from venhancer.layout import format_number
-    from venhancer.machine import find_machine
+    from venhancer.jobs.work import is_finished
     from venhancer.media.source import failures_as
     from venhancer.media.writer import check_target
     from venhancer.outcome import losses, track_rows
-    from venhancer.work import is_finished
+    from venhancer.planning.layout import format_number
+    from venhancer.planning.machine import find_machine
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it waits for seconds, not for a segment
     source, target, restart = arguments.source, arguments.target, arguments.restart
@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def unfinished(target: Path) -> str | None:
     """Return what is finished of a target and will be gone on with, in words; None if there is nothing."""
-    from venhancer.work import find_work, work_folder
+    from venhancer.jobs.work import find_work, work_folder
 
     work = find_work(target)
     if work is None or not work.parts:

@@ -4,10 +4,10 @@ from itertools import pairwise
 import pytest
 
 from venhancer.errors import SettingsError
-from venhancer.footprint import Execution
 from venhancer.media.clip import describe_frames
-from venhancer.memory import SURE_SHARE, Machine, is_out_of_memory
 from venhancer.plan import make_plan, next_smaller
+from venhancer.planning.footprint import Execution
+from venhancer.planning.memory import SURE_SHARE, Machine, is_out_of_memory
 from venhancer.settings import format_memory, parse_memory, parse_settings
 from venhancer.traits import load_traits
 

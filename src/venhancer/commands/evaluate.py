@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from venhancer.commands.terminal import Terminal
 from venhancer.errors import JobFailed, SettingsError
-from venhancer.terminal import Terminal
 
 if TYPE_CHECKING:
     from venhancer.evaluation.contenders import Contender

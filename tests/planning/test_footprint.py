@@ -11,11 +11,11 @@ from torch import nn
 
 from living import LivingTensors
 from tiny_model import TINY
-from venhancer.estimate import Grid
-from venhancer.footprint import Execution, Work, autoencoder_crests, footprint, network_crests
 from venhancer.model_folders import find_model
 from venhancer.models import KeyFrames, VideoAutoencoder, VideoControlNet, VideoUNet
 from venhancer.network_shape import NetworkShape
+from venhancer.planning.estimate import Grid
+from venhancer.planning.footprint import Execution, Work, autoencoder_crests, footprint, network_crests
 from venhancer.traits import load_traits
 
 NANO = json.loads((find_model("nano") / "unet" / "config.json").read_text())

@@ -5,10 +5,10 @@ from dataclasses import asdict
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from venhancer.layout import SAME_SHAPE, format_number
 from venhancer.media.clip import ClipInfo
+from venhancer.planning.layout import SAME_SHAPE, format_number
+from venhancer.planning.timeline import format_moment
 from venhancer.settings import EnhanceSettings, format_memory
-from venhancer.timeline import format_moment
 
 if TYPE_CHECKING:
     from venhancer.plan import EnhancePlan

@@ -15,13 +15,13 @@ from media.clips import make_clip
 from venhancer.cli import main
 from venhancer.enhance import enhance_video
 from venhancer.errors import InputError, Stopped
+from venhancer.jobs.work import find_work
 from venhancer.media.probe import probe
 from venhancer.media.reader import read_frames
 from venhancer.settings import parse_settings
 from venhancer.weights import load_pipeline
-from venhancer.work import find_work
 
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "resume.py"
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "resume.py"
 FRAMES = 80
 CLEAN = """
 import os, signal, sys, threading, time, traceback

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from venhancer import timeline
 from venhancer.errors import SettingsError
 from venhancer.media.clip import ClipInfo, describe_frames
+from venhancer.planning import timeline
+from venhancer.planning.timeline import key_layout, make_timeline
 from venhancer.settings import parse_settings
-from venhancer.timeline import key_layout, make_timeline
 
 RATES = [Fraction(rate) for rate in (8, 10, 24, 25, 30, 50, 60)] + [
     Fraction(rate * 1000, 1001) for rate in (24, 30, 60)

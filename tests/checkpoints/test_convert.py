@@ -17,10 +17,10 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from stand_ins import NARROW, WORDS, filled, formula, network_shapes, write_inputs
-from venhancer.checkpoint_keys import published_keys, to_ours
+from venhancer.checkpoints.convert import convert
+from venhancer.checkpoints.keys import published_keys, to_ours
 from venhancer.checkpoints.tokenizer import clip_tokenizer
 from venhancer.checkpoints.writing import write_safetensors
-from venhancer.convert import convert
 from venhancer.errors import WeightsError
 from venhancer.models import ImageAutoencoder, VideoAutoencoder, VideoControlNet, VideoUNet
 from venhancer.pipeline import VEnhancerPipeline

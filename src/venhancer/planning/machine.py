@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from venhancer.errors import SettingsError
-from venhancer.memory import Machine
+from venhancer.planning.memory import Machine
 
 if TYPE_CHECKING:
     import torch  # named, not loaded

@@ -4,11 +4,11 @@ import argparse
 import signal
 from typing import TYPE_CHECKING
 
+from venhancer.commands.flags import read_settings
+from venhancer.commands.queue_table import QueueTable
+from venhancer.commands.terminal import Terminal
 from venhancer.errors import JobFailed, SettingsError
-from venhancer.flags import read_settings
-from venhancer.queue_table import QueueTable
 from venhancer.stopping import stop_requests
-from venhancer.terminal import Terminal
 
 if TYPE_CHECKING:
     from venhancer.pipeline import VEnhancerPipeline

@@ -14,8 +14,8 @@ from itertools import pairwise
 from statistics import median_high
 
 from venhancer.errors import SettingsError
-from venhancer.layout import LARGEST_FACTOR, format_number
 from venhancer.media.clip import ClipInfo
+from venhancer.planning.layout import LARGEST_FACTOR, format_number
 from venhancer.settings import LARGEST_RATE, EnhanceSettings
 
 

@@ -3,7 +3,7 @@
 `TARGET.part/` holds `manifest.json` (what the work is of, and how far it has come), a file for every finished segment,
 the carry of the newest (what the next segment needs of it), the result while it is put together, and a lock. The
 manifest is written last and whole: what it names is on the disk, and anything else is the leaving of a run that was
-killed. Without torch, so that a refusal or a plan never waits; `venhancer.job` does the work.
+killed. Without torch, so that a refusal or a plan never waits; `venhancer.jobs.job` does the work.
 """
 
 import shutil
@@ -14,9 +14,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from venhancer.errors import InputError
+from venhancer.jobs.origin import Origin, differences
 from venhancer.media.pictures_out import unit_of
 from venhancer.media.source import failures_as
-from venhancer.origin import Origin, differences
 
 MANIFEST, LOCK = "manifest.json", "lock"
 MADE_HERE = ("segment_", "carry_", "unfinished", "result", ".")
@@ -55,7 +55,7 @@ class Manifest(_Frozen):
     Args:
         program: tells it from other programs' files.
         format: of this file.
-        origin: what the result depends on; see `venhancer.origin`.
+        origin: what the result depends on; see `venhancer.jobs.origin`.
         decided: what was found out or chosen when the work began, and must stay for the rest of it.
         frames: of the whole output.
         parts: the finished segments, in order.

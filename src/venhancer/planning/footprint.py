@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from venhancer.estimate import Grid, skip_sizes
 from venhancer.network_shape import NetworkShape
+from venhancer.planning.estimate import Grid, skip_sizes
 from venhancer.settings import Solver
 from venhancer.traits import ModelTraits
 

@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from venhancer.errors import SettingsError
-from venhancer.machine import find_machine, free_memory
+from venhancer.planning.machine import find_machine, free_memory
 
 
 def test_free_memory_is_within_the_machine():
@@ -27,7 +27,7 @@ def test_unknown_names_are_refused():
 
 def test_planning_for_a_processor_loads_no_torch():
     program = (
-        "import sys; from venhancer.machine import find_machine; find_machine('cpu'); print('torch' in sys.modules)"
+        "import sys; from venhancer.planning import machine; machine.find_machine('cpu'); print('torch' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ)
     assert found.stdout.strip() == "False"

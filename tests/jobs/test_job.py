@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from venhancer.errors import InputError, JobFailed, Stopped
-from venhancer.job import Job, open_job
-from venhancer.origin import Origin
-from venhancer.work import find_work, work_folder
+from venhancer.jobs.job import Job, open_job
+from venhancer.jobs.origin import Origin
+from venhancer.jobs.work import find_work, work_folder
 
 ORIGIN = {"input": "abc", "scale": 4.0, "version of torch": "2.9"}
 CARRY = {"latents": torch.arange(6.0).reshape(2, 3).bfloat16(), "frames": torch.arange(3)}
@@ -261,7 +261,7 @@ def test_a_link_is_replaced_and_not_what_it_points_to(target):
 PUBLISH = """
 import os, sys
 from pathlib import Path
-from venhancer.job import open_job
+from venhancer.jobs.job import open_job
 with open_job(Path(sys.argv[1]), {"input": "abc"}, frames=5) as job:
     path = job.unfinished(".mkv")
     path.write_bytes(b"one")
@@ -296,7 +296,7 @@ def test_the_leavings_of_a_finished_run_do_not_refuse_other_settings(target):
 HOLD = """
 import sys, time
 from pathlib import Path
-from venhancer.job import open_job
+from venhancer.jobs.job import open_job
 with open_job(Path(sys.argv[1]), {"input": "abc"}, frames=20) as job:
     path = job.unfinished(".mkv")
     path.write_bytes(b"one")

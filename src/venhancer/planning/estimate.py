@@ -1,8 +1,8 @@
 """What a plan will cost, by pure arithmetic from a network's shape: floating-point operations.
 
 FLOPs are exact products, 2 a multiply-add, of every convolution, linear layer and attention, in the order the network
-runs them; normalisations, activations and copies are not counted. `venhancer.footprint` tells the bytes. It sits beside
-the plan, knows shapes and ranges only, and loads no torch.
+runs them; normalisations, activations and copies are not counted. `venhancer.planning.footprint` tells the bytes. It
+knows shapes and ranges only, and loads no torch.
 """
 
 from collections import Counter

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from venhancer.terminal import ProgressBar, Terminal, printable
+from venhancer.commands.terminal import ProgressBar, Terminal, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from venhancer.commands.terminal import Terminal
 from venhancer.errors import InputError, SettingsError
 from venhancer.settings import SMALLEST_SIDE, parse_settings, parse_size
-from venhancer.terminal import Terminal
 
 if TYPE_CHECKING:
     from venhancer.evaluation.clips import TestClip

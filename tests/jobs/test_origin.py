@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from venhancer.errors import InputError
+from venhancer.jobs.origin import SPOT_BYTES, WHOLE_BYTES, differences, fingerprint, origin_of
 from venhancer.model_folders import find_model
-from venhancer.origin import SPOT_BYTES, WHOLE_BYTES, differences, fingerprint, origin_of
 from venhancer.settings import parse_settings
 
 

@@ -1,7 +1,7 @@
 import pytest
 
-from venhancer.estimate import estimate_cost, network_flops
 from venhancer.network_shape import NetworkShape
+from venhancer.planning.estimate import estimate_cost, network_flops
 from venhancer.traits import load_traits
 
 PUBLISHED = NetworkShape()

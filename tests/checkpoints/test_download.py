@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import constants
 
 from stand_ins import write_inputs
-from venhancer.download import AUTOENCODERS, CHECKPOINTS, TEXT_ENCODER, TOKENIZER, download
+from venhancer.checkpoints.download import AUTOENCODERS, CHECKPOINTS, TEXT_ENCODER, TOKENIZER, download
 from venhancer.errors import WeightsError
 from venhancer.model_folders import find_model
 

@@ -1,0 +1,1 @@
+"""The commands of `venhancer`: each its flags, one call of the library, and a few lines of output."""
