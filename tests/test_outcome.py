@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from media.clips import make_clip
-from venhancer.enhance import plan_video
+from venhancer.enhance import enhance_as_planned, enhance_video, plan_video
+from venhancer.errors import SettingsError
 from venhancer.outcome import losses, track_rows, writing_of
 from venhancer.settings import EnhanceSettings
+from venhancer.weights import load_pipeline
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +53,25 @@ def test_output_shows_the_stretch_of_the_source_that_was_asked_for(clip):
     assert (span.start, span.end, span.slow, span.is_cut) == (Fraction(1, 4), None, 1, True)
     slowed = writing_of(plan_of(clip, slow=Fraction(2)), Path("out.mp4")).span
     assert (slowed.start, slowed.slow, slowed.is_cut) == (0, 2, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "made", "settings", "complaint"),
+    [
+        ("out.gif", {"rate": 60}, {}, "a GIF shows no more than 50 frames a second; pass --fps, or name a file .webp"),
+        ("out.gif", {"rate": 30}, {"fps": Fraction(60)}, "a GIF shows no more than 50 frames a second"),
+        ("out.gif", {"transfer": 18}, {}, "[.]gif cannot hold HLG; name a file [.]mp4"),
+        ("out.webp", {"transfer": 16}, {}, "[.]webp cannot hold PQ; name a file [.]mp4"),
+    ],
+)
+def test_what_a_target_cannot_show_is_refused_before_any_work(tmp_path, tiny_model, name, made, settings, complaint):
+    """By the library calls: nothing is asked of the networks, and nothing left."""
+    source = make_clip(tmp_path / "in.mp4", width=32, height=24, frames=3, **made)
+    asked = EnhanceSettings(model=str(tiny_model), scale=1, **settings)
+    pipeline, target = load_pipeline(str(tiny_model), device="cpu"), tmp_path / name
+    pipeline.enhance_segments = None  # so that any use of it fails in another way
+    with pytest.raises(SettingsError, match=complaint):
+        enhance_video(source, target, pipeline, asked)
+    with pytest.raises(SettingsError, match=complaint):
+        enhance_as_planned(plan_video(source, asked), target, pipeline)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]

@@ -19,8 +19,8 @@ from venhancer.jobs.work import find_work, is_finished, refuse_other_work
 from venhancer.media.assemble import SEGMENT_SUFFIX
 from venhancer.media.isolation import inspect, search_shots
 from venhancer.media.reader import FrameReader
-from venhancer.media.writer import check_target, put_together, write_segment
-from venhancer.outcome import writing_of
+from venhancer.media.writer import Writing, check_target, put_together, write_segment
+from venhancer.outcome import encoding_of, writing_of
 from venhancer.plan import UNKNOWN_MACHINE, EnhancePlan, make_plan, next_smaller
 from venhancer.planning.memory import Machine, is_out_of_memory
 from venhancer.planning.rows import describe_change
@@ -59,7 +59,7 @@ def plan_video(
 
     Raises:
         InputError: the clip cannot be used, or the work on the target is of something else.
-        SettingsError: the settings cannot be met for this clip and model.
+        SettingsError: the settings cannot be met for this clip, model and target.
         WeightsError: the model is not there.
     """
     work = None if target is None or restart else find_work(target)
@@ -69,6 +69,8 @@ def plan_video(
         machine = replace(machine, memory=work.decided.get("memory"))
     clip = inspect(source)
     plan = make_plan(clip, settings, traits, machine=machine)  # refuses before the frames are looked at
+    if target is not None:
+        encoding_of(plan, target)  # likewise
     if not settings.shots:
         return plan
     cuts = None if target is None or work is None or work.is_published(target) else work.decided.get("cuts")
@@ -131,7 +133,7 @@ def enhance_as_planned(
 
     Where memory runs out, a plan that needs less of it is gone on with, and `tell` told so in a line.
     """
-    started = time.monotonic()
+    started, writing = time.monotonic(), writing_of(plan, target)
     device, dtype = str(pipeline.device), str(pipeline.unet.dtype).removeprefix("torch.")
     machine = {"device": pipeline.device.type, "number format": dtype, "weights": pipeline.fingerprint()}
     origin = origin_of(plan.clip.path, plan.settings) | machine
@@ -139,9 +141,9 @@ def enhance_as_planned(
     with open_job(target, origin, frames=plan.frames, decided=decided, restart=restart) as job:
         before = job.manifest.finished_frames
         if not job.is_published:
-            plan = _make_segments(job, plan, pipeline, stop=stop, tell=tell, progress=progress)
+            plan = _make_segments(job, plan, writing, pipeline, stop=stop, tell=tell, progress=progress)
             _refuse_changed_input(job, plan)
-            put_together(job.result, target, job.segments, writing_of(plan, target), plan.clip)  # and all else -> file
+            put_together(job.result, target, job.segments, writing, plan.clip)  # and all else -> file
             job.publish(overwrite=overwrite)
     seconds = time.monotonic() - started
     return EnhanceReport(plan=plan, target=target, seconds=seconds, frames_before=before, device=device, dtype=dtype)
@@ -150,6 +152,7 @@ def enhance_as_planned(
 def _make_segments(
     job: Job,
     plan: EnhancePlan,
+    writing: Writing,
     pipeline: "venhancer.pipeline.VEnhancerPipeline",
     *,
     stop: Callable[[], bool],
@@ -164,7 +167,7 @@ def _make_segments(
     """
     while job.finished < len(plan.segments):
         try:
-            _make_as_planned(job, plan, pipeline, stop, progress)
+            _make_as_planned(job, plan, writing, pipeline, stop=stop, progress=progress)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -179,11 +182,13 @@ def _make_segments(
 def _make_as_planned(
     job: Job,
     plan: EnhancePlan,
+    writing: Writing,
     pipeline: "venhancer.pipeline.VEnhancerPipeline",
+    *,
     stop: Callable[[], bool],
     progress: Progress,
 ) -> None:
-    writing, path = writing_of(plan, job.named), job.unfinished(SEGMENT_SUFFIX)
+    path = job.unfinished(SEGMENT_SUFFIX)
     with FrameReader(plan.clip, keep=plan.sampling.window_frames) as reader:  # file -> frames
         segments = pipeline.enhance_segments(
             plan, reader.read, first=job.finished, carry=job.carry(), progress=progress

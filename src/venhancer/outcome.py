@@ -21,10 +21,11 @@ def encoding_of(plan: EnhancePlan, target: Path) -> Encoding:
 
     Raises:
         InputError: the target's name is of no known kind.
-        SettingsError: the target, the codec and what else is asked for do not go together, or nothing here encodes it.
+        SettingsError: the target, the codec and what else is asked for do not go together, nothing here encodes it, or
+            the target cannot show such brightness or so many frames a second.
     """
     settings, clip = plan.settings, plan.clip
-    return choose_encoding(
+    encoding = choose_encoding(
         target,
         depth=clip.depth,
         codec=settings.codec,
@@ -32,6 +33,11 @@ def encoding_of(plan: EnhancePlan, target: Path) -> Encoding:
         pixel_format=settings.pix_fmt,
         encoder=settings.encoder,
     )
+    if encoding.codec in ("gif", "webp") and clip.transfer != "sdr":
+        raise SettingsError(f"{target.suffix} cannot hold {clip.transfer.upper()}; name a file .mp4, .mov or .mkv")
+    if encoding.codec == "gif" and plan.rate > FASTEST_GIF:
+        raise SettingsError(f"a GIF shows no more than {FASTEST_GIF} frames a second; pass --fps, or name a file .webp")
+    return encoding
 
 
 def writing_of(plan: EnhancePlan, target: Path) -> Writing:
@@ -73,10 +79,6 @@ def _made_by(plan: EnhancePlan) -> str:
 def losses(plan: EnhancePlan, target: Path) -> list[str]:
     """Return, in words, what of the source the output will not carry as it was."""
     lost, encoding = list(plan.clip.not_kept), encoding_of(plan, target)
-    if encoding.codec in ("gif", "webp") and plan.clip.transfer != "sdr":
-        raise SettingsError(f"{target.suffix} cannot hold {plan.clip.transfer.upper()}; name a file .mp4, .mov or .mkv")
-    if encoding.codec == "gif" and plan.rate > FASTEST_GIF:
-        raise SettingsError(f"a GIF shows no more than {FASTEST_GIF} frames a second; pass --fps, or name a file .webp")
     if encoding.depth < plan.clip.depth:
         lost.append(f"{plan.clip.depth}-bit depth, of which {encoding.codec} keeps {encoding.depth} bits here")
     return [*lost, *describe_losses(_tracks(plan, target.suffix))]
