@@ -18,9 +18,13 @@ from torch import Tensor
 from venhancer.diffusion.schedule import Schedule
 from venhancer.models.controlnet import KeyFrames
 from venhancer.motion import frames_between
+from venhancer.steadying import steadied
 from venhancer.windows import Tile
 
 Between: TypeAlias = Literal["repeat", "blend", "flow"]
+MOST_NOISE = 300
+"""The greatest noise augmentation (VEnhancer, sec. 3.3)."""
+
 Encode: TypeAlias = Callable[[Tensor], Tensor]
 
 
@@ -105,9 +109,14 @@ def augment_noise(
 
 
 def encode_clip(
-    key_frames: Iterable[Float[Tensor, "3 h w"]], key_frame_mask: Bool[Tensor, " f"], between: Between, encode: Encode
+    key_frames: Iterable[Float[Tensor, "3 h w"]],
+    key_frame_mask: Bool[Tensor, " f"],
+    between: Between,
+    encode: Encode,
+    *,
+    steadiness: float = 0.0,
 ) -> tuple[Float[Tensor, "1 c k h2 w2"], Float[Tensor, "1 c f h2 w2"]]:
-    """Return the latents of a clip's key frames, and those that all its frames start from; two frames are held.
+    """Return the latents of a clip's key frames, and those that all its frames start from; few frames are held.
 
     Args:
         key_frames: resized to the output's size, in [-1, 1].
@@ -115,12 +124,13 @@ def encode_clip(
         between: how the frames between key frames start: as a copy of the one before, as a blend of both, or moved
             along the optical flow between them.
         encode: frames to latents, `1 3 f h w` to `1 c f h2 w2`.
+        steadiness: how strongly key frames are averaged with their neighbours along the motion, see `steadied`.
     """
     key_frame_latents: list[Tensor] = []
     moved: dict[int, Tensor] = {}
     positions = key_frame_mask.nonzero().flatten().tolist()
     before: Tensor | None = None
-    for number, frame in enumerate(key_frames):
+    for number, frame in enumerate(steadied(key_frames, steadiness)):
         key_frame_latents.append(encode(frame[None, :, None]))
         if between == "flow" and before is not None:
             inside = range(positions[number - 1] + 1, positions[number])
@@ -133,6 +143,11 @@ def encode_clip(
     for index, picture in moved.items():
         starts[:, :, index] = picture[:, :, 0]
     return latents, starts
+
+
+def steadiness_of(noise_augmentation: int, steadying: float) -> float:
+    """Return how strongly key frames are steadied: the more, the less a user wants to stay close to the input."""
+    return steadying * noise_augmentation / MOST_NOISE
 
 
 def spread_key_frames(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -19,7 +19,15 @@ from torch import Tensor
 from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
 from venhancer.colour_fix import Colours, coarse_size
-from venhancer.conditioning import Between, Conditions, LatentSpace, encode_clip, make_conditions, resize_frames
+from venhancer.conditioning import (
+    Between,
+    Conditions,
+    LatentSpace,
+    encode_clip,
+    make_conditions,
+    resize_frames,
+    steadiness_of,
+)
 from venhancer.diffusion.denoiser import Continued, Denoiser, Guided, Tiled, Windowed
 from venhancer.diffusion.samplers import SOLVERS
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
@@ -27,7 +35,6 @@ from venhancer.levels import Frame, to_levels, to_pixels
 from venhancer.media.clip import describe_frames
 from venhancer.media.shot_search import find_shots_in
 from venhancer.models import ImageAutoencoder, LinearAutoencoder, VideoAutoencoder, VideoControlNet, VideoUNet
-from venhancer.models.attention import KeysValues
 from venhancer.models.text import encode_prompts
 from venhancer.plan import EnhancePlan, make_plan
 from venhancer.planning.footprint import Execution
@@ -35,6 +42,7 @@ from venhancer.planning.layout import Segment
 from venhancer.planning.machine import machine_of
 from venhancer.planning.memory import Machine
 from venhancer.progress import SILENT, Progress
+from venhancer.prompts import ProjectedText, join_prompts
 from venhancer.runtime import frame_noise
 from venhancer.settings import parse_ratio, parse_settings
 from venhancer.traits import ModelTraits, load_traits
@@ -49,13 +57,6 @@ START_NOISE, KEY_FRAME_NOISE, STEP_NOISE = 0, 1, 2
 Carry: TypeAlias = dict[str, Tensor]
 """What a segment hands on: "denoised" (evaluations, c, shared frames, h, w), what was said of the frames it shares;
 "latents" (c, n, h, w), settled but not decoded; "held" (n, 3, height, width), decoded but not yet cross-faded."""
-
-
-class ProjectedText(NamedTuple):
-    """A prompt as both networks need it: keys and values of all their cross-attentions."""
-
-    unet: tuple[KeysValues, ...]
-    controlnet: tuple[KeysValues, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ class VEnhancerPipeline(DiffusionPipeline):
         tokenizer: of the text encoder.
         residual_scale: see `LatentSpace`; None diffuses the latents themselves, as the published models do.
         between: how frames between key frames start.
+        steadying: how strongly the most noise augmentation steadies key frames, see `encode_clip`; 0 not at all, as in
+            the published models.
         defaults: sampling settings that suit this model.
     """
 
@@ -98,11 +101,14 @@ class VEnhancerPipeline(DiffusionPipeline):
         *,
         residual_scale: Sequence[float] | None = None,
         between: Between = "repeat",
+        steadying: float = 0.0,
         defaults: dict[str, float | int | str] | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(vae=vae, unet=unet, controlnet=controlnet, text_encoder=text_encoder, tokenizer=tokenizer)
-        self.register_to_config(residual_scale=residual_scale, between=between, defaults=defaults or {})
+        self.register_to_config(
+            residual_scale=residual_scale, between=between, steadying=steadying, defaults=defaults or {}
+        )
         self.schedule = Schedule()
 
     @property
@@ -262,9 +268,10 @@ class VEnhancerPipeline(DiffusionPipeline):
         is_key = torch.tensor([plan.is_key[index] for index in encoded], device=self.device)
         resized = (self._resize_frame(frame, plan) for frame in frames)
         encode = partial(self.vae.encode_frames, tiles=plan.coded_tiles)
-        latents, start_latents = encode_clip(resized, is_key, self.config["between"], encode)
-        key_frames = [index for index in encoded if plan.is_key[index]]
         sampling = plan.sampling
+        steadiness = steadiness_of(sampling.noise_augmentation, self.config["steadying"])
+        latents, start_latents = encode_clip(resized, is_key, self.config["between"], encode, steadiness=steadiness)
+        key_frames = [index for index in encoded if plan.is_key[index]]
         conditions = make_conditions(
             latents,
             is_key[None],
@@ -381,8 +388,7 @@ class VEnhancerPipeline(DiffusionPipeline):
 
         if not how.batches_guidance:
             return [predict(one) for one in prompts]
-        joined = ProjectedText(*(_join(texts) for texts in zip(*prompts, strict=True)))
-        return predict(joined).chunk(len(prompts))
+        return predict(join_prompts(prompts)).chunk(len(prompts))
 
     def _noise(self, plan: EnhancePlan, frames: Iterable[int], like: Tensor, draw: int) -> Tensor:
         """Return unit noise for output frames, each a function of the seed, its number and the draw."""
@@ -390,10 +396,3 @@ class VEnhancerPipeline(DiffusionPipeline):
         return torch.stack([frame_noise(plan.sampling.seed, index, shape, draw) for index in frames], dim=1)[None].to(
             like.device
         )
-
-
-def _join(texts: Sequence[tuple[KeysValues, ...]]) -> tuple[KeysValues, ...]:
-    """Return the keys and values of several prompts as one batch."""
-    return tuple(
-        KeysValues(*(torch.cat(parts) for parts in zip(*layer, strict=True))) for layer in zip(*texts, strict=True)
-    )

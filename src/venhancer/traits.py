@@ -66,6 +66,7 @@ class ModelTraits:
         text_tokens: length of the text embeddings.
         autoencoder_width: channels of the autoencoder's widest features at full size; 0 if it is linear.
         moves_frames: whether frames between key frames start from where the optical flow takes these.
+        steadying: how strongly the most noise augmentation averages key frames along their motion.
         decode_window: frames that the autoencoder decodes together.
         decode_overlap: frames that two such windows share.
         defaults: how it samples unless told otherwise.
@@ -80,6 +81,7 @@ class ModelTraits:
     text_tokens: int = 77
     autoencoder_width: int = 256
     moves_frames: bool = False
+    steadying: float = 0.0
     decode_window: int = 1
     decode_overlap: int = 0
     defaults: SamplingDefaults
@@ -152,6 +154,7 @@ def load_traits(model: str) -> ModelTraits:
             text_tokens=_read_json(text)["max_position_embeddings"] if text.is_file() else 77,
             autoencoder_width=0 if is_linear else autoencoder["block_out_channels"][1],
             moves_frames=index.get("between") == "flow",
+            steadying=index.get("steadying", 0.0),
             decode_window=decode_window,
             decode_overlap=decode_overlap,
             defaults=_read_defaults(folder, index),

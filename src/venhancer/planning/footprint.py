@@ -115,7 +115,7 @@ def footprint(traits: ModelTraits, work: Work, execution: Execution, value_bytes
         weights=value_bytes * (traits.parameters + traits.companion_parameters),
         latents=_latents(traits, work, frame),
         frames=(3 * FRAMES_READ * work.input_pixels + 3 * FRAMES_WRITTEN * pixels) // 2 + 4 * FRAME_COPIES * pixels,
-        activations=max(tensors, 4 * FLOW_COPIES * pixels if traits.moves_frames else 0),
+        activations=max(tensors, 4 * FLOW_COPIES * pixels if traits.moves_frames or traits.steadying else 0),
     )
 
 

@@ -43,7 +43,9 @@ def describe_plan(plan: "EnhancePlan") -> Iterator[tuple[str, str]]:
     guidance = f"{format_number(sampling.guidance_scale)}, rescaled by {format_number(sampling.guidance_rescale)}"
     yield "guidance", guidance if sampling.guidance_scale != 1 else "none"
     yield "colours", COLOR_FIXES[sampling.color_fix]
-    yield "noise augmentation", f"{sampling.noise_augmentation} of 300"
+    steadied = sampling.noise_augmentation and plan.traits.steadying
+    along = ", and key frames averaged along their motion" if steadied else ""
+    yield "noise augmentation", f"{sampling.noise_augmentation} of 300{along}"
     if len(plan.shots) > 1:
         yield "shots", f"{len(plan.shots)}; nothing is made or blended across a cut"
     windows = [window for segment in plan.segments for window in segment.windows]

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
+from venhancer.steadying import steadied
 from venhancer.training.damage import (
     damage,
     destabilise,
@@ -23,7 +24,6 @@ from venhancer.training.damage import (
     through_codec,
 )
 from venhancer.training.settings import AugmentSettings, Kernel, Law
-from venhancer.training.steadying import steady
 
 
 class Example(NamedTuple):
@@ -70,7 +70,8 @@ def make_example(
     small = downscale(frames[::temporal_factor], factor, kernel)
     strength = noise_augmentation / 300 if settings.damage_follows_noise else draw_uniform(generator)
     if settings.steady_targets:
-        target = steady(target, max(settings.least_steadied, noise_augmentation / 300))
+        steadiness = max(settings.least_steadied, noise_augmentation / 300)
+        target = (torch.stack(list(steadied(target * 2 - 1, steadiness))) + 1) / 2
     if happens(settings.unstable_share, generator) and strength:
         small = destabilise(small, strength, generator)
     if happens(settings.degraded_share, generator) and strength:

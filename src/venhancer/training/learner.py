@@ -95,6 +95,7 @@ def make_objective(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Obje
         schedule=pipeline.schedule,
         space=pipeline.space,
         between=pipeline.config["between"],
+        steadying=pipeline.config["steadying"],
         settings=settings.objective,
         perceptual=PerceptualDistance(find_weights()).to(pipeline.device) if wants_perceptual else None,
     )

@@ -15,7 +15,14 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
-from venhancer.conditioning import Between, Conditions, LatentSpace, encode_clip, make_conditions
+from venhancer.conditioning import (
+    Between,
+    Conditions,
+    LatentSpace,
+    encode_clip,
+    make_conditions,
+    steadiness_of,
+)
 from venhancer.diffusion.denoiser import PredictV
 from venhancer.diffusion.schedule import Schedule
 from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
@@ -51,6 +58,7 @@ class Objective:
         schedule: the noise schedule.
         space: where diffusion happens.
         between: how frames between key frames start.
+        steadying: how strongly the most noise augmentation steadies key frames.
         settings: shares and weights.
         perceptual: the feature distance of finishing; needed when its weight is not 0.
     """
@@ -60,6 +68,7 @@ class Objective:
     schedule: Schedule
     space: LatentSpace
     between: Between
+    steadying: float
     settings: ObjectiveSettings
     perceptual: PerceptualDistance | None
 
@@ -106,8 +115,16 @@ class Objective:
     def conditions(self, batch: Example, generator: Generator) -> Conditions:
         """Return the conditions of a batch, made as inference makes them."""
         clips = [
-            encode_clip(key_frames.unbind(1), mask, self.between, self.vae.encode_frames)
-            for key_frames, mask in zip(batch.key_frames, batch.key_frame_mask, strict=True)
+            encode_clip(
+                key_frames.unbind(1),
+                mask,
+                self.between,
+                self.vae.encode_frames,
+                steadiness=steadiness_of(noise_augmentation, self.steadying),
+            )
+            for key_frames, mask, noise_augmentation in zip(
+                batch.key_frames, batch.key_frame_mask, batch.noise_augmentation.tolist(), strict=True
+            )
         ]
         key_frame_latents, start_latents = (torch.cat(parts) for parts in zip(*clips, strict=True))
         return make_conditions(

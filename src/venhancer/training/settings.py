@@ -272,6 +272,9 @@ class TrainSettings(Frozen):
     between: Literal["repeat", "blend", "flow"] | None = Field(
         default=None, description="How frames between key frames start; the model's own way, or repeat from nothing."
     )
+    steadying: float | None = Field(
+        default=None, ge=0, description="How strongly the most noise averages key frames along their motion; likewise."
+    )
     defaults: dict[str, float | int | str] = Field(
         default={}, description="Sampling defaults written into the pipeline."
     )

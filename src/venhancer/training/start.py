@@ -30,6 +30,7 @@ SETTLED_AT_START = {
     "relative_to_start",
     "seed",
     "start_from",
+    "steadying",
     "train",
 }
 SETTLED_FILE = "settings.json"
@@ -115,9 +116,8 @@ def _pipeline_from(model: Path, settings: TrainSettings) -> VEnhancerPipeline:
         with torch.random.fork_rng():
             torch.manual_seed(settings.seed)  # of the few layers that the base network does not have
             pipeline.register_modules(controlnet=VideoControlNet.from_unet(pipeline.unet))
-    if settings.between is not None:
-        pipeline.register_to_config(between=settings.between)
-    pipeline.register_to_config(defaults={**pipeline.config["defaults"], **settings.defaults})
+    own_ways = settings.model_dump(include={"between", "steadying"}, exclude_none=True)
+    pipeline.register_to_config(defaults={**pipeline.config["defaults"], **settings.defaults}, **own_ways)
     return pipeline
 
 
@@ -168,6 +168,7 @@ def _new_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
         tokenizer=tokenizer,
         residual_scale=residual_scale,
         between=between,
+        steadying=settings.steadying or 0.0,
         defaults=dict(settings.defaults),
     )
 

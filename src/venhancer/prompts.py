@@ -1,0 +1,26 @@
+"""Prompts as both networks need them: embedded once a clip, for every step and window."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from venhancer.models.attention import KeysValues
+
+
+class ProjectedText(NamedTuple):
+    """A prompt, or several as a batch: keys and values of all cross-attentions of both networks."""
+
+    unet: tuple[KeysValues, ...]
+    controlnet: tuple[KeysValues, ...]
+
+
+def join_prompts(prompts: Sequence[ProjectedText]) -> ProjectedText:
+    """Return several prompts as one batch."""
+    return ProjectedText(*(_join(texts) for texts in zip(*prompts, strict=True)))
+
+
+def _join(texts: Sequence[tuple[KeysValues, ...]]) -> tuple[KeysValues, ...]:
+    return tuple(
+        KeysValues(*(torch.cat(parts) for parts in zip(*layer, strict=True))) for layer in zip(*texts, strict=True)
+    )
