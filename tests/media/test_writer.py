@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 from clips import make_clip, number_of, packets_of, picture
+from PIL import Image
 
 from venhancer.errors import InputError, JobFailed
 from venhancer.media.orientation import Orientation
@@ -47,6 +48,57 @@ def test_frames_rate_and_times_come_back(tmp_path, suffix, rate):
         times = [frame.pts * stream.time_base for frame in container.decode(stream)]
     rounding = Fraction(1, 2000) if suffix == ".mkv" else 0
     assert all(abs(time - number / rate) <= rounding for number, time in enumerate(times))
+
+
+EVEN, ENDS_LONG, HOLDS = (
+    None,
+    (0, 1, 2, 4, 5, 9, 10, 11, 12, 13, 15, 39, 63),
+    (0, 1, 2, 4, 5, 9, 10, 11, 12, 36, 37, 38, 39),
+)
+"""When frames are shown, and the last one ends, in 24ths of a second."""
+
+
+@pytest.mark.parametrize("times", [EVEN, ENDS_LONG, HOLDS], ids=["even", "ends long", "holds"])
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        *((f"a{suffix}", codec) for suffix in (".mp4", ".mov", ".mkv") for codec in ("h264", "hevc")),
+        *((f"a{suffix}", codec) for suffix in (".mp4", ".mkv", ".webm") for codec in ("av1", "vp9")),
+        ("a.mov", "prores"),
+        ("a.mkv", "ffv1"),
+    ],
+)
+def test_the_last_frame_lasts_as_long_as_it_should(tmp_path, name, codec, times):
+    """By the stream, the container, another FFmpeg and our own reader, with encoders that reorder frames and others."""
+    timing = {} if times is None else {"timestamps": times, "time_base": Fraction(1, 24)}
+    whole = Fraction(12 if times is None else times[-1], 24)
+    target = write_video(tmp_path / name, pictures(12), writing(codec=codec, crf=None, **timing), None)
+    with av.open(str(target)) as container:
+        stream = container.streams.video[0]
+        assert abs(Fraction(container.duration, av.time_base) - whole) < Fraction(1, 900)
+        assert stream.duration is None or stream.duration * stream.time_base == whole
+        assert stream.duration or target.suffix in (".mkv", ".webm")  # which have but one for all
+    assert abs(probe(target).duration - whole) < Fraction(1, 900)
+    program = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+    told = subprocess.run([program, "-i", str(target)], capture_output=True, text=True, check=False).stderr
+    hours, minutes, seconds = told.partition("Duration: ")[2].partition(",")[0].split(":")
+    assert (hours, minutes) == ("00", "00")
+    assert abs(float(seconds) - float(whole)) < 0.011
+
+
+@pytest.mark.parametrize("times", [EVEN, ENDS_LONG, HOLDS], ids=["even", "ends long", "holds"])
+@pytest.mark.parametrize(("codec", "tick"), [("gif", 10), ("webp", 1)])
+def test_animated_pictures_last_as_long_as_they_should(tmp_path, codec, tick, times):
+    timing = {} if times is None else {"timestamps": times, "time_base": Fraction(1, 24)}
+    target = write_video(tmp_path / f"a.{codec}", pictures(12), writing(codec=codec, crf=None, **timing), None)
+    ends = [Fraction(time, 24) * 1000 for time in (times or range(13))]
+    shown = 0
+    with Image.open(target) as animation:
+        for number in range(12):
+            animation.seek(number)
+            animation.load()
+            shown += animation.info["duration"]
+            assert abs(shown - ends[number + 1]) <= tick
 
 
 def test_lossless_frames_come_back_bit_for_bit(tmp_path):

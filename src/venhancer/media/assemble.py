@@ -32,6 +32,7 @@ SEGMENT_SUFFIX = ".mkv"  # holds every codec with its parameters, colours and or
 EARLY = Fraction(1, 20)  # seconds: sound from longer before the first picture is more than an encoder's delay
 FINE = 90_000  # ticks a second, for pictures that do not begin at 0
 MADE_BY, COMMENT_END = "venhancer ", "\n"  # how our own comment begins, and what parts it from an earlier one
+MOVIES = (".mp4", ".mov")
 APPLE_TAGS = {"hevc": "hvc1"}  # without which Apple's players refuse the track
 
 
@@ -84,7 +85,9 @@ def assemble(
     if not segments:
         raise ValueError(f"there are no segments to make {target} of")
     suffix = target.suffix.lower()
-    delay = max(_order(path).delay for path in segments)
+    frames, delay = 0, 0
+    for order in map(_order, segments):
+        frames, delay = frames + order.frames, max(delay, order.delay)
     with written_whole(target) as part, ExitStack() as opened:
         span = writing.span or Span(Fraction(0) if source is None else source.start)
         plans = () if source is None else plan_tracks(source.tracks, suffix, slow=span.slow)
@@ -104,6 +107,8 @@ def assemble(
             others = carry_tracks(output, container, plans, path=source.path, suffix=suffix, span=moved)
         _add_tags(output, writing.metadata)
         pictures = _pictures(video, segments, clock, delay)
+        if suffix in MOVIES:
+            pictures = _to_the_end(pictures, clock.begin, clock.ticks(frames))
         for packet in merge(pictures, others, key=_seconds):
             with failing(target):
                 output.mux(packet)
@@ -146,7 +151,7 @@ def _add_video(
         )
         context = stream.codec_context
         name = template.codec_context.codec.canonical_name
-        if output.format.name in ("mp4", "mov"):
+        if f".{output.format.name}" in MOVIES:
             context.codec_tag = APPLE_TAGS.get(name, template.codec_context.codec_tag if name == "prores" else "\0" * 4)
     stream.time_base = time_base
     context.framerate = writing.rate
@@ -172,6 +177,22 @@ def _pictures(stream: VideoStream, segments: Sequence[Path], clock: _Clock, dela
                 packet.time_base, packet.stream = clock.base, stream
                 yield packet
         first += order.frames
+
+
+def _to_the_end(packets: Iterator[Packet], begin: int, end: int) -> Iterator[Packet]:
+    """Yield packets of pictures that are shown from `begin` to `end`; the last one is decoded until the end.
+
+    A movie knows how long pictures are decoded, one after the other, and takes the sum for its length.
+    """
+    held = next(packets)
+    first = held.dts or 0
+    for packet in packets:
+        yield held
+        held = packet
+    ahead, shown, decoded = begin - first, held.pts or 0, held.dts or 0
+    held.dts = max(decoded, shown - ahead)
+    held.duration = end - ahead - held.dts
+    yield held
 
 
 def _order(path: Path) -> _Order:

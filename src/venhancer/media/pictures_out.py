@@ -102,11 +102,27 @@ def _write_webp(part: Path, frames: Iterable[VideoFrame], writing: "venhancer.me
         stream = add_video_stream(output, encoding.encoder, writing.rate, options)
         stream.width, stream.height, stream.pix_fmt = writing.width, writing.height, encoding.pixel_format
         stream.codec_context.time_base = WEBP_TICK
+        number = 0
         for number, frame in enumerate(frames):
             picture = _as(frame, encoding.pixel_format, reformatter)
             picture.pts, picture.time_base = round(_time(number, writing) / WEBP_TICK), WEBP_TICK
             output.mux(stream.encode(picture))
         output.mux(stream.encode(None))
+    _set_last_duration(part, *(round(_time(edge, writing) / WEBP_TICK) for edge in (number, number + 1)))
+
+
+def _set_last_duration(path: Path, begin: int, end: int) -> None:
+    """Let the last frame of an animated WebP be shown from `begin` to `end`; its encoder takes the average for it."""
+    with path.open("r+b") as file:
+        place, last, size = 12, 0, path.stat().st_size  # beyond RIFF, the size and WEBP
+        while place < size:
+            file.seek(place)
+            name, length = file.read(4), int.from_bytes(file.read(4), "little")
+            last = place if name == b"ANMF" else last
+            place += 8 + length + length % 2
+        if last:  # one frame alone is a still
+            file.seek(last + 8 + 12)
+            file.write((end - begin).to_bytes(3, "little"))
 
 
 def _write_gif(part: Path, frames: Iterator[VideoFrame], writing: "venhancer.media.writer.Writing") -> None:
@@ -123,13 +139,16 @@ def _write_gif(part: Path, frames: Iterator[VideoFrame], writing: "venhancer.med
             graph.push(picture)
             reduced = graph.pull()
             assert isinstance(reduced, VideoFrame)
-            reduced.pts, reduced.time_base = round(_time(number, writing) / GIF_TICK), GIF_TICK
-            output.mux(stream.encode(reduced))
+            begin, end = (round(_time(edge, writing) / GIF_TICK) for edge in (number, number + 1))
+            reduced.pts, reduced.time_base = begin, GIF_TICK
+            for packet in stream.encode(reduced):
+                packet.duration = end - begin
+                output.mux(packet)
         output.mux(stream.encode(None))
 
 
 def _time(number: int, writing: "venhancer.media.writer.Writing") -> Fraction:
-    """Return when a frame is shown, in seconds from the first."""
+    """Return when a frame is shown, in seconds from the first; of the number after the last, when that ends."""
     return number / writing.rate if writing.timestamps is None else writing.timestamps[number] * writing.time_base
 
 

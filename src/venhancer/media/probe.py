@@ -22,6 +22,7 @@ from venhancer.media.colour import MATRICES, UNSPECIFIED
 from venhancer.media.limits import read_limits
 from venhancer.media.orientation import orientation_of
 from venhancer.media.source import (
+    MOV,
     Packets,
     decode,
     has_opacity_beside,
@@ -54,7 +55,7 @@ def probe(path: Path) -> ClipInfo:
         if frame is None:
             raise InputError(f"{path} holds no frame that can be decoded; give a clip of one frame or more")
         packets = read_packets(container, stream, path)
-        shown = _shown_frames(packets, path)
+        shown = _shown_frames(packets, stream, path)
         lost = int(packets.is_shown.sum()) - len(shown.times) if packets.hold_frames else 0
         timing = _find_timing(shown, stream, path)
         read_limits().check_length(timing.frames, float(timing.duration), path)
@@ -116,13 +117,16 @@ class _Timing:
     jitter: Fraction
 
 
-def _shown_frames(packets: Packets, path: Path) -> _Shown:
+def _shown_frames(packets: Packets, stream: VideoStream, path: Path) -> _Shown:
     """Return what is known of every frame, from the packets if they tell, else by decoding."""
     if packets.are_frames:
         times, durations = packets.times[packets.is_shown], packets.durations[packets.is_shown]
-        is_reordered = bool(np.any(np.diff(times) < 0))  # then durations are from packet to packet, but for the last
-        last = durations[-1] if is_reordered else durations[np.argmax(times)]
-        return _Shown(np.sort(times).tolist(), int(last), are_interlaced=False)
+        newest = int(np.argmax(times))
+        last = int(durations[newest])
+        if stream.container.format.name == MOV:  # its durations are from packet to packet; the sum of them is right
+            last = _end_of(stream) - int(times[newest])
+            last = last if last > 0 else int(durations[-1])
+        return _Shown(np.sort(times).tolist(), last, are_interlaced=False)
     times, durations, are_interlaced = array("q"), array("q"), False
     with open_source(path) as container:
         for frame in decode(container, video_stream(container, path), path):
@@ -132,6 +136,11 @@ def _shown_frames(packets: Packets, path: Path) -> _Shown:
             durations.append(frame.duration)
             are_interlaced |= frame.interlaced_frame
     return _Shown(sorted(times), durations[times.index(max(times))], are_interlaced)
+
+
+def _end_of(stream: VideoStream) -> int:
+    """Return when a stream says it ends, in its time base; 0 if it does not."""
+    return (stream.start_time or 0) + stream.duration if stream.duration else 0
 
 
 def _find_timing(shown: _Shown, stream: VideoStream, path: Path) -> _Timing:
