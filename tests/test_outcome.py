@@ -5,11 +5,15 @@ from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from media.clips import make_clip
 from venhancer.enhance import enhance_as_planned, enhance_video, plan_video
-from venhancer.errors import SettingsError
+from venhancer.errors import InputError, SettingsError
+from venhancer.jobs.work import find_work
+from venhancer.media.probe import probe
+from venhancer.media.writer import Writing, write_video
 from venhancer.outcome import losses, track_rows, writing_of
 from venhancer.settings import EnhanceSettings
 from venhancer.weights import load_pipeline
@@ -75,3 +79,31 @@ def test_what_a_target_cannot_show_is_refused_before_any_work(tmp_path, tiny_mod
     with pytest.raises(SettingsError, match=complaint):
         enhance_as_planned(plan_video(source, asked), target, pipeline)
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+@pytest.fixture
+def clear_at_last(tmp_path) -> Path:
+    """A clip of 40 frames of which the last is transparent."""
+    frames = np.full((40, 24, 32, 4), 255, np.uint8)
+    frames[..., :3] = np.arange(40)[:, None, None, None] * 5
+    frames[-1, 8:, 8:, 3] = 100
+    writing = Writing(width=32, height=24, rate=Fraction(12), codec="ffv1", pixel_format="bgra")
+    return write_video(tmp_path / "in.mkv", frames, writing, None)
+
+
+def test_transparency_late_in_a_clip_is_refused_before_any_work(clear_at_last, tiny_model, tmp_path):
+    asked, pipeline = EnhanceSettings(model=str(tiny_model), scale=1), load_pipeline(str(tiny_model), device="cpu")
+    pipeline.enhance_segments = None  # likewise
+    with pytest.raises(InputError, match=r"in\.mkv is transparent at 3\.25 s, which is not kept; pass --background"):
+        enhance_video(clear_at_last, tmp_path / "out.mp4", pipeline, asked)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
+
+
+def test_transparency_that_nobody_looked_for_keeps_what_is_finished(clear_at_last, tiny_model, tmp_path):
+    pipeline, target = load_pipeline(str(tiny_model), device="cpu"), tmp_path / "out.mp4"
+    asked = EnhanceSettings(model=str(tiny_model), scale=1, fps=Fraction(24), steps=1, shots=False)
+    with pytest.raises(InputError, match=r"in\.mkv is transparent at 3\.25 s"):
+        enhance_video(clear_at_last, target, pipeline, asked)
+    assert find_work(target).finished_frames > 0
+    enhance_video(clear_at_last, target, pipeline, asked.model_copy(update={"background": "#000000"}), restart=True)
+    assert probe(target).frames == 80

@@ -75,7 +75,7 @@ def plan_video(
         return plan
     cuts = None if target is None or work is None or work.is_published(target) else work.decided.get("cuts")
     if cuts is None:
-        cuts = search_shots(clip, plan.timeline.inputs, progress=progress)
+        cuts = search_shots(plan.clip, plan.timeline.inputs, progress=progress)
     return make_plan(clip, settings, traits, cuts=cuts, machine=machine) if cuts else plan
 
 

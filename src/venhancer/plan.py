@@ -318,11 +318,12 @@ def _task(
 
 
 def _made_opaque(clip: ClipInfo, settings: EnhanceSettings) -> ClipInfo:
-    """Return the clip as it is read: before the background asked for, if it is transparent."""
-    if not clip.has_alpha:
-        return clip
+    """Return the clip as it is read: before the background asked for, or refusing what is transparent."""
     if settings.background is None:
-        raise InputError(f"{clip.path} is transparent, which is not kept; pass --background black, or another colour")
+        if clip.has_alpha:
+            opaque = "pass --background black, or another colour"
+            raise InputError(f"{clip.path} is transparent, which is not kept; {opaque}")
+        return replace(clip, must_be_opaque=True)
     red, green, blue = bytes.fromhex(settings.background.removeprefix("#"))
     return replace(clip, background=(red, green, blue))
 

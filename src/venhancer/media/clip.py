@@ -31,8 +31,9 @@ class ClipInfo:
         depth: bits of each colour; deeper ones than 8 are read into 16.
         color_primaries: tag of H.273, 2 if there is none; handed on to the output.
         color_transfer: likewise.
-        has_alpha: whether some pixels are transparent.
+        has_alpha: whether some pixels of the first frame are transparent.
         background: colour that readers lay transparent pixels over, 0 to 255; None takes them for opaque.
+        must_be_opaque: whether readers refuse a frame some of whose pixels are transparent.
         is_interlaced: whether stored frames hold two moments each; readers make whole ones of them.
         timestamps: when each frame is shown, in units of `time_base` from the first, never descending; None if all
             frames keep to `rate`.
@@ -63,6 +64,7 @@ class ClipInfo:
     color_transfer: int = UNSPECIFIED
     has_alpha: bool = False
     background: tuple[int, int, int] | None = None
+    must_be_opaque: bool = False
     is_interlaced: bool = False
     timestamps: tuple[int, ...] | None = None
     time_base: Fraction = Fraction(1)

@@ -18,6 +18,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 from jaxtyping import Float64, UInt8, UInt16
 
+from venhancer.media.opacity import may_show_through
+
 Transfer = Literal["sdr", "pq", "hlg"]
 Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
 
@@ -69,6 +71,8 @@ def to_rgb(
         background: what transparent pixels are laid over, 0 to 255; None leaves opacity out.
         reformatter: kept from frame to frame it saves setting up.
     """
+    if not may_show_through(picture.format):
+        background = None
     converted = (reformatter or VideoReformatter()).reformat(
         picture,
         format=_array_format(3 if background is None else 4, is_deep=depth > 8),

@@ -12,6 +12,7 @@ from venhancer.errors import InputError
 from venhancer.media.clip import ClipInfo
 from venhancer.media.deinterlacing import CONTEXT, deinterlace
 from venhancer.media.frame_index import Entry, FrameIndex, read_index, seek_entry
+from venhancer.media.opacity import shows_through
 from venhancer.media.source import decode, open_source, video_stream
 
 WORTH_A_JUMP = 16
@@ -50,7 +51,8 @@ class FrameDecoder:
         """Return the frame of this number; numbers that ascend cost least.
 
         Raises:
-            InputError: the file changed, or a frame is damaged or missing; the message names it.
+            InputError: the file changed, or a frame is damaged, missing, or transparent where none may be; the message
+                names it.
         """
         clip = self.clip
         index = self._index = self._index or read_index(clip.path, known=clip.identity)
@@ -60,6 +62,8 @@ class FrameDecoder:
         for frame in self._decoded:
             self._next += 1
             if self._next > number:
+                if clip.must_be_opaque and shows_through(frame):
+                    raise InputError(_told_transparent(clip, number))
                 return frame
         ended, self._next = self._next, clip.frames
         raise InputError(f"{clip.path} ends before frame {ended} of {clip.frames}; it changed or broke: probe it again")
@@ -92,3 +96,9 @@ class FrameDecoder:
                 size = f"{frame.width}x{frame.height} after {stored[0]}x{stored[1]}"
                 raise InputError(f"{clip.path}: frame {number} changes size to {size}; convert the clip to one size")
             yield frame
+
+
+def _told_transparent(clip: ClipInfo, number: int) -> str:
+    when = f"{float(clip.frame_time(number)):.3f}".rstrip("0").rstrip(".")
+    what = f"{clip.path} is transparent at {when} s, which is not kept"
+    return f"{what}; pass --background black, or another colour"

@@ -20,12 +20,12 @@ from venhancer.errors import InputError
 from venhancer.media.clip import ClipInfo
 from venhancer.media.colour import MATRICES, UNSPECIFIED
 from venhancer.media.limits import read_limits
+from venhancer.media.opacity import shows_through
 from venhancer.media.orientation import orientation_of
 from venhancer.media.source import (
     MOV,
     Packets,
     decode,
-    has_opacity_beside,
     identity_of,
     open_source,
     read_packets,
@@ -91,7 +91,7 @@ def probe(path: Path) -> ClipInfo:
             depth=_depth(frame),
             color_primaries=_tag(frame.color_primaries, stream.codec_context.color_primaries),
             color_transfer=_tag(frame.color_trc, stream.codec_context.color_trc),
-            has_alpha=_has_alpha(stream, frame),
+            has_alpha=shows_through(frame),
         )
 
 
@@ -188,12 +188,3 @@ def _depth(frame: VideoFrame) -> int:
 def _tag(of_frame: int, of_stream: int) -> int:
     """Return a colour tag: that of the pictures themselves, else that of the container."""
     return int(of_frame if of_frame not in (0, UNSPECIFIED) else of_stream)
-
-
-def _has_alpha(stream: VideoStream, frame: VideoFrame) -> bool:
-    """Tell whether some of the first picture is not opaque, or later ones may not be."""
-    if not any(component.is_alpha for component in frame.format.components):
-        return False
-    if has_opacity_beside(stream):
-        return True
-    return bool(frame.reformat(format="rgba").to_ndarray()[..., 3].min() < 255)

@@ -295,7 +295,7 @@ def decode(
         raise InputError(message) from failure
 
 
-def has_opacity_beside(stream: VideoStream) -> bool:
+def _has_opacity_beside(stream: VideoStream) -> bool:
     """Tell whether each picture has a second one that says what of it is opaque."""
     tags = {name.lower(): value for name, value in stream.metadata.items()}
     return tags.get("alpha_mode") == "1" and stream.codec_context.codec.canonical_name in ALPHA_DECODERS
@@ -304,7 +304,7 @@ def has_opacity_beside(stream: VideoStream) -> bool:
 def _decoder(stream: VideoStream) -> VideoCodecContext:
     """Return what decodes a stream: its own decoder, or one that sees the second picture that says what is opaque."""
     own = stream.codec_context
-    if not has_opacity_beside(stream):
+    if not _has_opacity_beside(stream):
         return own
     context = CodecContext.create(ALPHA_DECODERS[own.codec.canonical_name], "r")
     assert isinstance(context, VideoCodecContext)
