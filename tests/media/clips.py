@@ -83,6 +83,7 @@ def make_clip(
         stream = output.add_stream(codec, rate=rate, options={"g": "6", **QUIET.get(codec, {}), **(options or {})})
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
         context = stream.codec_context
+        context.thread_count = 1  # the same bytes on any machine
         context.time_base, context.colorspace = base, matrix
         context.color_primaries, context.color_trc = primaries, transfer
         if full_range is not None:
@@ -108,10 +109,10 @@ def make_clip(
                 interpolation=EXACT,
             )
             frame.pts, frame.time_base = count if times is None else times[count], base
-            output.mux(stream.encode(frame))
+            output.mux(map(timed, stream.encode(frame)))
             count += 1
         output.start_encoding()
-        output.mux(stream.encode(None) if count else [])
+        output.mux(map(timed, stream.encode(None) if count else []))
         for tone in tones:
             length = int(count / rate * sound_rate)
             for frame in _tone(length, sound_rate, int(sound_delay * sound_rate)):
@@ -122,6 +123,13 @@ def make_clip(
             line.stream, line.time_base, line.pts, line.dts, line.duration = text, Fraction(1, 1000), 0, 0, 100
             output.mux(line)
     return path
+
+
+def timed(packet: av.Packet) -> av.Packet:
+    """Return a packet that can be written: of one frame or two, x265 gives decode times out of memory it never set."""
+    if packet.dts is None or not 0 <= packet.pts - packet.dts < 1 << 14:
+        packet.dts = packet.pts
+    return packet
 
 
 def _tone(samples: int, rate: int, delay: int) -> Iterable[av.AudioFrame]:

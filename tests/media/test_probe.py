@@ -239,6 +239,19 @@ def test_file_cut_short_is_refused(tmp_path, name, kept):
     refusal(path)
 
 
+def test_fragments_cut_anywhere_are_refused(tmp_path):
+    """Also within the table of a fragment; between two of them the file is a whole one that ends there."""
+    path = make_clip(tmp_path / "a.mp4", frames=40, container_options={"movflags": "+frag_keyframe+empty_moov"})
+    data, ends, place = path.read_bytes(), [], 0
+    while place < len(data):
+        place += int.from_bytes(data[place : place + 4], "big")
+        ends.append(place)
+    first_fragment = data.find(b"moof") - 4
+    for length in {*range(first_fragment + 1, len(data), 97), *(end + 1 for end in ends[2:-1])} - {*ends}:
+        path.write_bytes(data[:length])
+        refusal(path)
+
+
 def test_faststart_file_cut_between_two_frames_is_refused(tmp_path):
     path = make_clip(tmp_path / "a.mp4", frames=40, container_options={"movflags": "+faststart"})
     with av.open(str(path)) as container:

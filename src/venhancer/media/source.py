@@ -34,6 +34,7 @@ from venhancer.media.limits import STREAMS_OF_LIBAV, read_limits
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,gif"
 MOV, MATROSKA = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"
 ONE_FRAME_A_PACKET = ("av1", "dnxhd", "ffv1", "h264", "hevc", "mjpeg", "prores", "vp9")
+TABLES_OF_FRAGMENTS = (b"moof", b"mfra", b"sidx", b"styp")
 MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
 CLOSED = {"protocol_whitelist": "none", "format_whitelist": CONTAINERS, "max_streams": str(STREAMS_OF_LIBAV)}
 CODECS = (  # what cameras, editors and generators write; libav decodes hundreds more, seldom tried by anybody
@@ -328,7 +329,7 @@ def _is_cut_short(container: InputContainer, stream: VideoStream, path: Path, pa
     name = container.format.name
     size = path.stat().st_size
     if name == MOV:
-        return packets < len(stream.index_entries)
+        return packets < len(stream.index_entries) or _ends_in_fragment(path, size)
     with path.open("rb") as file:
         head = file.read(4096)
         file.seek(-min(size, 64), os.SEEK_END)
@@ -341,6 +342,22 @@ def _is_cut_short(container: InputContainer, stream: VideoStream, path: Path, pa
     if name != MATROSKA or segment < 0:
         return False
     return _segment_end(head, segment + len(MATROSKA_SEGMENT)) > size
+
+
+def _ends_in_fragment(path: Path, size: int) -> bool:
+    """Tell whether a movie in fragments ends within the table of one, which libav takes for the end of the movie."""
+    place, are_fragments = 0, False
+    with path.open("rb") as file:
+        while place + 8 <= size:
+            file.seek(place)
+            head = file.read(16)
+            length, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            length = int.from_bytes(head[8:], "big") if length == 1 else length
+            are_fragments |= kind == b"moof"
+            if length < 8 or place + length > size:  # 0 stands for all the rest
+                return kind in TABLES_OF_FRAGMENTS
+            place += length
+    return are_fragments and place < size
 
 
 def _segment_end(head: bytes, position: int) -> int:

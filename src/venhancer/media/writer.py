@@ -28,6 +28,8 @@ from venhancer.media.source import failures_as
 from venhancer.media.span import Span
 from venhancer.settings import Codec
 
+MOST_AHEAD = 64  # frames by which encoders may reorder; none comes near
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writing:
@@ -232,9 +234,17 @@ def _encode(stream: VideoStream, frames: Iterable[Pixels], writing: Writing, tar
             )
             picture.pts, picture.time_base = number - 1, 1 / writing.rate
             packets = stream.encode(picture)
-        yield from packets
+        yield from map(in_order, packets)
     if number == 0:
         raise ValueError(f"there are no frames to write to {target}")
     with failing(target):
         packets = stream.encode(None)
-    yield from packets
+    yield from map(in_order, packets)
+
+
+def in_order(packet: Packet) -> Packet:
+    """Return a packet that is decoded before it is shown; of one frame or two, x265 tells a time it never set."""
+    shown, decoded = packet.pts or 0, packet.dts
+    if decoded is None or not shown - MOST_AHEAD <= decoded <= shown:
+        packet.dts = shown
+    return packet
