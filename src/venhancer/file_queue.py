@@ -19,6 +19,7 @@ from venhancer.jobs.origin import origin_of
 from venhancer.jobs.work import Mark
 from venhancer.media.encoders import CODECS, PREFERRED
 from venhancer.media.isolation import inspect
+from venhancer.media.numbering import PICTURE_NAMES, pattern_of
 from venhancer.media.source import failures_as
 from venhancer.outcome import losses
 from venhancer.progress import Progress
@@ -34,7 +35,9 @@ VIDEOS = {
     *(".mpeg", ".mpg", ".mts", ".mxf", ".qt", ".ts", ".vob", ".webm", ".wmv"),
 }
 """Names of videos: one that cannot be used has failed. A file of another name is a clip if it can be opened as one."""
-PICTURES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp", ".exr", ".heic"}
+PICTURES = {*PICTURE_NAMES, ".exr", ".heic"} - {".webp"}
+"""Names of pictures: they are passed over, for many of them are a clip together or no clip at all."""
+A_PICTURE = "a picture; enhance it by its own name, or numbered ones together as FOLDER/%05d.png"
 ALIKE = {".m4v": ".mp4", ".qt": ".mov"}
 HOLDS_ALL = ".mkv"
 
@@ -85,6 +88,9 @@ def list_items(folder: Path, out: Path, settings: EnhanceSettings) -> list[Item]
         items = [_make_item(path, folder, out, settings) for path in _files(folder, out)]
     if not items:
         raise InputError(f"{folder} holds no files; give a folder of videos")
+    if all(item.source.suffix.lower() in PICTURES for item in items):
+        known = next(filter(None, (pattern_of(item.source) for item in items)), folder / "%05d.png")
+        raise InputError(f"{folder} holds pictures only; give numbered ones as one clip, {known}, or each by its own name")
     taken: dict[str, Item] = {}
     for item in items:
         if item.target is not None:
@@ -173,8 +179,8 @@ class _Queue:
         if item.target is None:
             return Entry(state="skipped", reason=item.reason)
         try:
-            if item.source.suffix.lower() not in VIDEOS:
-                inspect(item.source)
+            if item.source.suffix.lower() not in VIDEOS and inspect(item.source).kind == "still":
+                return Entry(state="skipped", reason=A_PICTURE)
         except InputError as error:
             return Entry(state="skipped", reason=str(error))
         try:
@@ -251,8 +257,7 @@ def _make_item(path: Path, folder: Path, out: Path, settings: EnhanceSettings) -
     name = path.relative_to(folder)
     suffix = path.suffix.lower()
     if suffix in PICTURES:
-        reason = "a picture; make a video of numbered ones first"
-        return Item(name.as_posix(), path, None, reason)
+        return Item(name.as_posix(), path, None, A_PICTURE)
     held = tuple(PREFERRED) if settings.codec is None else CODECS[settings.codec].suffixes
     same = ALIKE.get(suffix, suffix)
     if same in held:

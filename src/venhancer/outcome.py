@@ -9,7 +9,7 @@ from venhancer.errors import SettingsError
 from venhancer.media.assemble import MADE_BY
 from venhancer.media.containers import CONTAINERS
 from venhancer.media.encoders import Encoding, choose_encoding
-from venhancer.media.pictures_out import FASTEST_GIF
+from venhancer.media.pictures_out import FASTEST_GIF, is_one_picture
 from venhancer.media.span import Span
 from venhancer.media.tracks import TrackPlan, describe_losses, describe_plan, plan_tracks
 from venhancer.media.writer import Writing
@@ -22,7 +22,7 @@ def encoding_of(plan: EnhancePlan, target: Path) -> Encoding:
     Raises:
         InputError: the target's name is of no known kind.
         SettingsError: the target, the codec and what else is asked for do not go together, nothing here encodes it, or
-            the target cannot show such brightness or so many frames a second.
+            the target cannot show such brightness, so many frames a second or more than one at all.
     """
     settings, clip = plan.settings, plan.clip
     encoding = choose_encoding(
@@ -37,6 +37,9 @@ def encoding_of(plan: EnhancePlan, target: Path) -> Encoding:
         raise SettingsError(f"{target.suffix} cannot hold {clip.transfer.upper()}; name a file .mp4, .mov or .mkv")
     if encoding.codec == "gif" and plan.rate > FASTEST_GIF:
         raise SettingsError(f"a GIF shows no more than {FASTEST_GIF} frames a second; pass --fps, or name a file .webp")
+    if is_one_picture(target) and plan.frames > 1:
+        several = f"frames/%05d{target.suffix}"
+        raise SettingsError(f"{target} is one picture, and the output has {plan.frames}; name it like {several}")
     return encoding
 
 

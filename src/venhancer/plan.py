@@ -20,6 +20,7 @@ from venhancer.planning.layout import (
     Segment,
     cut_at,
     divide,
+    format_number,
     lay_tiles,
     longest_gap,
     output_size,
@@ -212,7 +213,7 @@ def make_plan(
         InputError: the clip is too small, or transparent with nothing behind it.
         SettingsError: the settings cannot be met for this clip and model.
     """
-    clip = _made_opaque(clip, settings)
+    clip = _made_opaque(_at_rate(clip, settings), settings)
     width, height = output_size(clip, settings)
     padding = pad_to_grid(width, height, traits)
     timeline = make_timeline(clip, settings)
@@ -326,6 +327,22 @@ def _made_opaque(clip: ClipInfo, settings: EnhanceSettings) -> ClipInfo:
         return replace(clip, must_be_opaque=True)
     red, green, blue = bytes.fromhex(settings.background.removeprefix("#"))
     return replace(clip, background=(red, green, blue))
+
+
+def _at_rate(clip: ClipInfo, settings: EnhanceSettings) -> ClipInfo:
+    """Return the clip at the rate asked for, if it is of pictures that tell none: numbered ones, or one alone."""
+    if settings.input_fps is not None and clip.kind != "numbered":
+        given = f"input_fps {format_number(settings.input_fps)} is the rate of numbered pictures"
+        raise SettingsError(f"{given}, and {clip.path} is none; leave --input-fps out, or pass --fps for the output")
+    rate = clip.rate
+    if clip.kind == "numbered":
+        rate = settings.input_fps or clip.rate
+    elif clip.kind == "still":
+        if settings.slow != 1:
+            given = f"slow {format_number(settings.slow)} has nothing to slow down"
+            raise SettingsError(f"{given}: {clip.path} is one picture; leave --slow out")
+        rate = settings.fps or clip.rate
+    return replace(clip, rate=rate, duration=clip.frames / rate) if rate != clip.rate else clip
 
 
 def _resolve_sampling(settings: EnhanceSettings, traits: ModelTraits, true_factor: float) -> Sampling:

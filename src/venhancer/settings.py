@@ -154,6 +154,11 @@ class EnhanceSettings(BaseModel):
         description="Exact output rate in frames a second; the clip's own if left out. 23.976 means 24000/1001.",
         examples=["24", "23.976", "30000/1001"],
     )
+    input_fps: Rate | None = Field(
+        None,
+        description="Frames a second of an input of numbered pictures, which tell none; 24 if left out.",
+        examples=["24", "23.976", "30000/1001"],
+    )
     start: Moment | None = Field(
         None,
         description="Begin with the first frame shown at this time: seconds, or hours:minutes:seconds.",

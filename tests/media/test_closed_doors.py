@@ -185,7 +185,8 @@ def test_playlist_reaches_nothing_from_the_child_that_looks_first(canary, server
         "/dev/null",
         "/dev/zero",
         ":0.0",
-        "{folder}/%d.png",
+        "{folder}/%d.mp4",
+        "{folder}/%s.png",
         "{folder}/secret/canary.*",
     ],
 )

@@ -87,10 +87,27 @@ def test_a_damaged_segment_leaves_no_target(tmp_path):
     assert not (tmp_path / "a.gif").exists()
 
 
-@pytest.mark.parametrize("name", ["frame.png", "%d%d.png", "%s.png", "%5%d.png"])
+@pytest.mark.parametrize("name", ["%d%d.png", "%s.png", "%5%d.png", "%1000000d.png"])
 def test_a_name_must_have_place_for_one_number(tmp_path, name):
     with pytest.raises(InputError, match="has no place for a number"):
         check_numbering(tmp_path / "new" / name)
+
+
+@pytest.mark.parametrize(("name", "pixel_format"), [("a.png", "rgb48be"), ("a.tif", "rgb48le"), ("a.png", "rgb24")])
+def test_one_frame_makes_one_picture(tmp_path, name, pixel_format):
+    import cv2
+
+    kind = np.uint16 if "48" in pixel_format else np.uint8
+    frame = np.random.default_rng(0).integers(0, np.iinfo(kind).max + 1, (48, 64, 3), dtype=kind)
+    target = write_video(tmp_path / name, [frame], writing("png" if "png" in name else "tiff", pixel_format), None)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert np.array_equal(cv2.imread(str(target), cv2.IMREAD_UNCHANGED)[..., ::-1], frame)
+
+
+def test_several_frames_make_no_single_picture(tmp_path):
+    with pytest.raises(ValueError, match="too many values"):
+        write_video(tmp_path / "a.png", map(picture, range(2)), writing("png"), None)
+    assert not list(tmp_path.iterdir())
 
 
 def test_numbered_pictures_go_into_a_folder_of_their_own(tmp_path):

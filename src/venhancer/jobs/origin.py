@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from venhancer.errors import InputError, WeightsError
+from venhancer.media.numbering import find_numbered, is_pattern
 from venhancer.media.source import failures_as
 from venhancer.model_folders import find_model
 from venhancer.settings import EnhanceSettings
@@ -29,7 +30,7 @@ def origin_of(source: Path, settings: EnhanceSettings) -> dict[str, Any]:
     """Return what the result of enhancing a file depends on, as far as it is known before a model is loaded.
 
     Args:
-        source: the clip: a file, or a folder of pictures.
+        source: the clip: a file, or the pattern of numbered pictures.
         settings: what is asked for. The model counts by its files, wherever they lie.
 
     Raises:
@@ -50,15 +51,20 @@ def differences(then: Origin, now: Origin) -> list[str]:
 
 
 def fingerprint(path: Path) -> str:
-    """Return what tells a file's content, or that of all files in a folder, from any other.
+    """Return what tells a file's content, or that of numbered pictures or of all files in a folder, from any other.
 
     Files of up to 64 MiB are read whole. Of larger ones, size, time of change and 256 spots from first to last are
-    looked at, which takes a moment however large they are.
+    looked at, which takes a moment however large they are. Of numbered pictures of more than 64 MiB together, size, time
+    of change and the middle of each are.
 
     Raises:
         InputError: a file cannot be read.
     """
     with failures_as(InputError, f"{path} cannot be read; check the path and its permissions"):
+        if is_pattern(path):
+            pictures = list(find_numbered(path).paths())
+            is_much = sum(picture.stat().st_size for picture in pictures) > WHOLE_BYTES
+            return _digest(_spots(picture, 1) if is_much else _content(picture) for picture in pictures)
         if path.is_dir():
             files = sorted(file for file in path.rglob("*") if file.is_file() and not _is_hidden(file, path))
             return _digest(part for file in files for part in (str(file.relative_to(path)).encode(), _content(file)))
@@ -75,14 +81,20 @@ def _model(name: str) -> dict[str, str]:
 
 def _content(path: Path) -> bytes:
     """Return the digest of a file's content."""
-    state = path.stat()
+    if path.stat().st_size > WHOLE_BYTES:
+        return _spots(path, SPOTS)
     with path.open("rb") as file:
-        if state.st_size <= WHOLE_BYTES:
-            return hashlib.file_digest(file, _hash).digest()
-        digest = _hash()
-        digest.update(f"{state.st_size} {state.st_mtime_ns}".encode())
-        for spot in range(SPOTS):
-            file.seek((state.st_size - SPOT_BYTES) * spot // (SPOTS - 1))
+        return hashlib.file_digest(file, _hash).digest()
+
+
+def _spots(path: Path, spots: int) -> bytes:
+    """Return the digest of a file's size, its time of change and some of its content: the middle, or evenly spread."""
+    state, digest = path.stat(), _hash()
+    digest.update(f"{state.st_size} {state.st_mtime_ns}".encode())
+    last = max(0, state.st_size - SPOT_BYTES)
+    with path.open("rb") as file:
+        for spot in range(spots):
+            file.seek(last // 2 if spots == 1 else last * spot // (spots - 1))
             digest.update(file.read(SPOT_BYTES))
     return digest.digest()
 

@@ -92,7 +92,7 @@ def assemble(
         span = writing.span or Span(Fraction(0) if source is None else source.start)
         plans = () if source is None else plan_tracks(source.tracks, suffix, slow=span.slow)
         container, starts = None, []
-        if source is not None:
+        if source is not None and source.kind == "video":  # pictures hold no tracks
             container = opened.enter_context(open_source(source.path, known=source.identity))
             starts = sound_starts(container, plans, span.start)
         lead = Fraction(0) if span.is_cut else max(Fraction(0), -min(starts, default=Fraction(0)))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 from av.video.format import VideoFormat
 
@@ -12,9 +13,12 @@ from venhancer.media.source import Identity
 from venhancer.media.tracks import Track
 
 
+Kind = Literal["video", "still", "numbered", "animation"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipInfo:
-    """One video: size as shown, exact frame count and times, colour, and what is lost on the way.
+    """One video, or pictures taken for one: size as shown, exact frame count and times, colour, and what is lost on the way.
 
     Attributes:
         width: pixels, once the picture is upright; likewise `height`.
@@ -41,6 +45,8 @@ class ClipInfo:
         jitter: seconds by which frames of even timing are at most off it, beyond what the file's clock rounds.
         identity: which file it was that was looked at, so that a change is noticed; None for frames in memory.
         tracks: what else the file holds; see `plan_tracks`.
+        kind: a video that libav reads; one picture; numbered pictures, whose rate is whatever is asked for; or an
+            animation that Pillow reads.
     """
 
     path: Path
@@ -71,6 +77,7 @@ class ClipInfo:
     jitter: Fraction = Fraction(0)
     identity: Identity | None = None
     tracks: tuple[Track, ...] = ()
+    kind: Kind = "video"
 
     @property
     def transfer(self) -> Transfer:

@@ -34,11 +34,17 @@ EXACT = (
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 )  # within one level of the formula
 
+HD_LINES = 720  # untagged video of at least so many lines is bt709, below it is bt601
 LEVELS = 65536
 SCALER_WHITE = 255 << 8  # what libswscale takes for white in 16 bits, wherever it converts from or to Y'CbCr
 PQ_PEAK = 10_000.0  # nits
 KNEE_NITS, KNEE, DISPLAY_GAMMA, SPREAD = 100.0, 0.75, 2.4, 12.0
 """Of the proxy: up to `KNEE_NITS` a display's gamma, reaching `KNEE`; above, a logarithm whose slope carries on."""
+
+
+def matrix_of_size(height: int) -> str:
+    """Return the matrix that pictures of so many lines have, or are given, if nothing is said of it."""
+    return "bt709" if height >= HD_LINES else "bt601"
 
 
 def transfer_of(tag: int) -> Transfer:

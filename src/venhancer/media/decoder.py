@@ -13,10 +13,16 @@ from venhancer.media.clip import ClipInfo
 from venhancer.media.deinterlacing import CONTEXT, deinterlace
 from venhancer.media.frame_index import Entry, FrameIndex, read_index, seek_entry
 from venhancer.media.opacity import shows_through
+from venhancer.media.picture_decoder import PictureDecoder
 from venhancer.media.source import decode, open_source, video_stream
 
 WORTH_A_JUMP = 16
 """Frames that decoding on may cost before jumping ahead to a key frame is faster."""
+
+
+def decoder_of(clip: ClipInfo, *, is_rough: bool = False) -> "FrameDecoder | PictureDecoder":
+    """Return what decodes a clip, of whatever kind; see `FrameDecoder`."""
+    return FrameDecoder(clip, is_rough=is_rough) if clip.kind == "video" else PictureDecoder(clip)
 
 
 class FrameDecoder:

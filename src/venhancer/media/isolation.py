@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 from venhancer.errors import InputError, SettingsError, VEnhancerError
 from venhancer.media.limits import VARIABLE, Limits, read_limits
+from venhancer.media.numbering import bytes_of
 from venhancer.media.plain import read_plain, to_plain
 from venhancer.media.probe import ClipInfo, probe
 from venhancer.media.shot_search import find_shots
@@ -123,8 +124,8 @@ def _listen(lines: "SimpleQueue[bytes]", seconds: int, progress: Progress) -> by
 
 def _seconds_for(path: Path, limits: Limits) -> int:
     size = 0
-    with suppress(OSError, ValueError):  # the child says what is wrong with the name
-        size = path.stat().st_size
+    with suppress(OSError, ValueError, InputError):  # the child says what is wrong with the name
+        size = bytes_of(path)
     return ceil(limits.probe_seconds * (1 + size / BYTES_A_LIMIT))
 
 

@@ -35,6 +35,13 @@ class Orientation(NamedTuple):
         """Whether it is more than a rotation."""
         return self.is_transposed ^ self.rows_reversed ^ self.columns_reversed
 
+    @property
+    def inverse(self) -> "Orientation":
+        """What makes the stored picture of the upright one."""
+        if self.is_transposed:
+            return self._replace(rows_reversed=self.columns_reversed, columns_reversed=self.rows_reversed)
+        return self
+
     def describe(self) -> str:
         """Return it in words, empty if nothing is turned."""
         turned = [f"rotated by {self.rotation} degrees anticlockwise"] if self.rotation else []
@@ -42,6 +49,16 @@ class Orientation(NamedTuple):
 
 
 UPRIGHT = Orientation()
+EXIF = {  # by the tag's value: where the first row and the first column of what is stored belong (CIPA DC-008, 4.6.4)
+    1: UPRIGHT,
+    2: Orientation(columns_reversed=True),
+    3: Orientation(rows_reversed=True, columns_reversed=True),
+    4: Orientation(rows_reversed=True),
+    5: Orientation(is_transposed=True),
+    6: Orientation(is_transposed=True, columns_reversed=True),
+    7: Orientation(is_transposed=True, rows_reversed=True, columns_reversed=True),
+    8: Orientation(is_transposed=True, rows_reversed=True),
+}
 
 
 def orientation_of(frame: VideoFrame, name: object) -> Orientation:

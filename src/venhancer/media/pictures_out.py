@@ -1,9 +1,8 @@
-"""Targets that are no container of packets: numbered pictures, and animated GIF and WebP.
+"""Targets that are no container of packets: numbered pictures, one alone, and animated GIF and WebP.
 
 Their segments are stored without loss; when all are there, `finish` makes the target of them, whole or not at all.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
@@ -19,14 +18,14 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from venhancer.errors import InputError, JobFailed
 from venhancer.media.colour import EXACT
 from venhancer.media.encoders import Encoding, open_options
+from venhancer.media.numbering import has_one_place, label
 from venhancer.media.output import add_video_stream, failing, written_whole
 from venhancer.media.source import failures_as
 
 if TYPE_CHECKING:
     import venhancer.media.writer
 
-NUMBER = re.compile(r"%(0?)(\d{0,2})d")
-NUMBERED = (".png", ".tif", ".tiff")
+STILL = (".png", ".tif", ".tiff")
 ANIMATED = (".gif", ".webp")
 GIF_TICK = Fraction(1, 100)  # seconds, in which a GIF counts
 WEBP_TICK = Fraction(1, 1000)
@@ -35,7 +34,12 @@ FASTEST_GIF = 50  # frames a second; viewers slow faster ones down
 
 def is_numbered(target: Path) -> bool:
     """Tell whether a target is a folder of numbered pictures, such as frames/%05d.png."""
-    return target.suffix.lower() in NUMBERED
+    return target.suffix.lower() in STILL and "%" in target.name
+
+
+def is_one_picture(target: Path) -> bool:
+    """Tell whether a target is a single picture, such as out.png, which holds one frame."""
+    return target.suffix.lower() in STILL and not is_numbered(target)
 
 
 def unit_of(target: Path) -> Path:
@@ -49,7 +53,7 @@ def check_numbering(target: Path) -> None:
     Raises:
         InputError: its name has no place for a number, or its folder holds something.
     """
-    if len(NUMBER.findall(target.name)) != 1 or target.name.count("%") != 1:
+    if not has_one_place(target.name):
         raise InputError(f"{target} has no place for a number; name it like frames/%05d{target.suffix}")
     folder = target.parent
     if target.parent in (Path(), Path(target.anchor)):
@@ -68,13 +72,17 @@ def finish(result: Path, target: Path, segments: Sequence[Path], writing: "venha
         writing: size, rate, codec, pixel format.
 
     Raises:
+        ValueError: a single picture is to be made of several frames.
         JobFailed: a segment is damaged, or the result cannot be written.
     """
     if is_numbered(target):
         return _write_numbered(result, target.name, segments, writing.encoding)
     with written_whole(result, target) as part, failing(target):
         frames = _frames(segments)
-        if target.suffix.lower() == ".gif":
+        if is_one_picture(target):
+            (frame,) = frames  # whoever gives more has not looked at `is_one_picture`
+            part.write_bytes(_picture(frame, writing.encoding, VideoReformatter()))
+        elif target.suffix.lower() == ".gif":
             _write_gif(part, frames, writing)
         else:
             _write_webp(part, frames, writing)
@@ -83,16 +91,18 @@ def finish(result: Path, target: Path, segments: Sequence[Path], writing: "venha
 
 def _write_numbered(folder: Path, name: str, segments: Sequence[Path], encoding: Encoding) -> Path:
     reformatter = VideoReformatter()
-    zeros, width = NUMBER.findall(name)[0]
     with failing(folder):
         folder.mkdir()
         for number, frame in enumerate(_frames(segments), start=1):
-            picture = _as(frame, encoding.pixel_format, reformatter)
-            context = _open(encoding, picture)
-            data = b"".join(bytes(packet) for packet in chain(context.encode(picture), context.encode(None)))
-            label = f"{number:{zeros}{width}d}".replace(" ", "0")
-            (folder / NUMBER.sub(label, name)).write_bytes(data)
+            (folder / label(name, number)).write_bytes(_picture(frame, encoding, reformatter))
     return folder
+
+
+def _picture(frame: VideoFrame, encoding: Encoding, reformatter: VideoReformatter) -> bytes:
+    """Return a frame as the bytes of a picture file."""
+    picture = _as(frame, encoding.pixel_format, reformatter)
+    context = _open(encoding, picture)
+    return b"".join(bytes(packet) for packet in chain(context.encode(picture), context.encode(None)))
 
 
 def _write_webp(part: Path, frames: Iterable[VideoFrame], writing: "venhancer.media.writer.Writing") -> None:

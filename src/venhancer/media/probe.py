@@ -18,10 +18,12 @@ from av.video.stream import VideoStream
 
 from venhancer.errors import InputError
 from venhancer.media.clip import ClipInfo
-from venhancer.media.colour import MATRICES, UNSPECIFIED
+from venhancer.media.colour import MATRICES, UNSPECIFIED, matrix_of_size
 from venhancer.media.limits import read_limits
 from venhancer.media.opacity import shows_through
+from venhancer.media.numbering import is_pattern
 from venhancer.media.orientation import orientation_of
+from venhancer.media.picture_clip import probe_pictures
 from venhancer.media.source import (
     MOV,
     Packets,
@@ -31,22 +33,24 @@ from venhancer.media.source import (
     read_packets,
     video_stream,
 )
-from venhancer.media.timing import find_rate
+from venhancer.media.still import is_picture
+from venhancer.media.timing import Timing, find_timing
 from venhancer.media.tracks import describe_tracks
 
-HD_LINES = 720  # untagged video of at least so many lines is bt709, below it is bt601
 RGB = 0
 PROGRESSIVE = 1  # libav's order of fields; 0 is unknown, above are the four of interlaced pictures
 
 
 def probe(path: Path) -> ClipInfo:
-    """Return what the clip at `path` is.
+    """Return what the clip at `path` is: a video, a picture, an animation, or numbered pictures by their pattern.
 
     Reads the whole file; where packets are not frames one to one (avi, mpeg, ts, gif and some codecs) it decodes it.
 
     Raises:
-        InputError: no readable, whole video file of at least one frame, or more than the limits allow.
+        InputError: no readable, whole file of at least one frame, or more than the limits allow.
     """
+    if is_pattern(path) or is_picture(path):
+        return probe_pictures(path)
     identity = identity_of(path)
     with open_source(path, known=identity) as container:
         stream = video_stream(container, path)
@@ -104,19 +108,6 @@ class _Shown:
     are_interlaced: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Timing:
-    """The part of `ClipInfo` that tells when frames are shown."""
-
-    frames: int
-    rate: Fraction
-    duration: Fraction
-    start: Fraction
-    timestamps: tuple[int, ...] | None
-    time_base: Fraction
-    jitter: Fraction
-
-
 def _shown_frames(packets: Packets, stream: VideoStream, path: Path) -> _Shown:
     """Return what is known of every frame, from the packets if they tell, else by decoding."""
     if packets.are_frames:
@@ -143,29 +134,15 @@ def _end_of(stream: VideoStream) -> int:
     return (stream.start_time or 0) + stream.duration if stream.duration else 0
 
 
-def _find_timing(shown: _Shown, stream: VideoStream, path: Path) -> _Timing:
-    times, time_base = shown.times, stream.time_base or Fraction(1)
+def _find_timing(shown: _Shown, stream: VideoStream, path: Path) -> Timing:
     declared = [rate for rate in (stream.average_rate, stream.base_rate, stream.guessed_rate) if rate]
-    found = find_rate(times, time_base, shown.last_duration, declared)
-    if found is None:
-        raise InputError(f"{path} tells no frame rate; convert it to mp4 with a rate first")
-    frames, is_even = len(times), found.is_constant
-    last = shown.last_duration * time_base or 1 / found.rate
-    return _Timing(
-        frames=frames,
-        rate=found.rate,
-        duration=frames / found.rate if is_even else (times[-1] - times[0]) * time_base + last,
-        start=times[0] * time_base,
-        timestamps=None if is_even else tuple(time - times[0] for time in times),
-        time_base=time_base,
-        jitter=found.jitter,
-    )
+    return find_timing(shown.times, stream.time_base or Fraction(1), shown.last_duration, declared, path)
 
 
 def _color_matrix(stream: VideoStream, frame: VideoFrame, path: Path) -> str:
     tag = frame.colorspace if frame.colorspace != UNSPECIFIED else stream.codec_context.colorspace
     if tag in (UNSPECIFIED, RGB) or frame.format.is_rgb:
-        return "bt709" if frame.height >= HD_LINES else "bt601"
+        return matrix_of_size(frame.height)
     if tag not in MATRICES:
         raise InputError(f"{path} uses colour matrix {tag} of H.273; only bt601, bt709 and bt2020 are read: convert it")
     return MATRICES[tag]

@@ -15,7 +15,7 @@ from av.video.reformatter import VideoReformatter
 
 from venhancer.media.clip import ClipInfo
 from venhancer.media.colour import UNSPECIFIED, Pixels, to_rgb
-from venhancer.media.decoder import FrameDecoder
+from venhancer.media.decoder import decoder_of
 from venhancer.media.orientation import turn_upright
 
 Frame = Pixels
@@ -39,7 +39,7 @@ class FrameReader:
         self.clip = clip
         self._keep = max(1, keep)
         self._kept: dict[int, Frame] = {}
-        self._decoder = FrameDecoder(clip)
+        self._decoder = decoder_of(clip)
         self._reformatter = VideoReformatter()
 
     def __enter__(self) -> Self:

@@ -11,7 +11,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from jaxtyping import UInt8, UInt16
 
 from venhancer.media.clip import ClipInfo
-from venhancer.media.decoder import FrameDecoder
+from venhancer.media.decoder import decoder_of
 from venhancer.media.shots import SMALL, find_cuts, measure_changes
 from venhancer.progress import SILENT, Progress, track
 
@@ -47,7 +47,7 @@ def find_shots_in(frames: Iterable[Picture]) -> tuple[int, ...]:
 def read_lumas(clip: ClipInfo, frames: range | None = None) -> Iterator[Luma]:
     """Yield the luma of frames, `SMALL` pixels wide and as they are stored."""
     reformatter = VideoReformatter()
-    decoder = FrameDecoder(clip, is_rough=True)
+    decoder = decoder_of(clip, is_rough=True)
     try:
         for number in range(clip.frames) if frames is None else frames:
             yield small_luma(decoder.frame(number), reformatter)

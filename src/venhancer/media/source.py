@@ -99,7 +99,7 @@ def open_source(path: Path, *, known: Identity | None = None) -> Iterator[InputC
             changed while it was open.
     """
     with open_file(path) as file:
-        identity = _identity(file)
+        identity = identity_of_open(file)
         if known not in (None, identity):
             raise InputError(f"{path} has changed since it was looked at; start again when nothing writes to it")
         changed = f"{path} changed while it was being read; start again when nothing writes to it"
@@ -107,10 +107,10 @@ def open_source(path: Path, *, known: Identity | None = None) -> Iterator[InputC
             with _open(file, path) as container:
                 yield container
         except InputError as error:
-            if _identity(file) != identity:
+            if identity_of_open(file) != identity:
                 raise InputError(changed) from error
             raise
-        if _identity(file) != identity:
+        if identity_of_open(file) != identity:
             raise InputError(changed)
 
 
@@ -128,7 +128,7 @@ def open_bytes(content: BufferedIOBase, path: Path) -> InputContainer:
 
 
 @contextmanager
-def open_picture(path: Path, content: BinaryIO | None = None) -> Iterator[Image.Image]:
+def open_picture(path: Path, content: BinaryIO | FileIO | None = None) -> Iterator[Image.Image]:
     """Give the opened still or animated picture, none of whose pixels is decoded yet.
 
     Args:
@@ -141,7 +141,7 @@ def open_picture(path: Path, content: BinaryIO | None = None) -> Iterator[Image.
     with open_file(path) if content is None else nullcontext(content) as file:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
+                warnings.simplefilter("ignore")  # of damaged tags, and of size: our own limit follows
                 picture = Image.open(file, formats=PICTURES)
             read_limits().check_size(*picture.size, path)
             with picture:
@@ -164,6 +164,8 @@ def open_file(path: Path) -> Iterator[FileIO]:
     """
     with failures_as(InputError, f"{path} cannot be read; check the path"):
         path.stat()
+    if path.is_dir():
+        raise InputError(f"{path} is not a file but a folder; give a file, or numbered pictures as {path / '%05d.png'}")
     if not path.is_file():
         raise InputError(f"{path} is not a file; give the path of a video file")
     if not os.access(path, os.R_OK):
@@ -183,10 +185,11 @@ def identity_of(path: Path) -> Identity:
         InputError: missing, not a regular file, or not readable.
     """
     with open_file(path) as file:
-        return _identity(file)
+        return identity_of_open(file)
 
 
-def _identity(file: FileIO) -> Identity:
+def identity_of_open(file: FileIO) -> Identity:
+    """Return the same of an open file."""
     now = os.fstat(file.fileno())
     return Identity(now.st_size, now.st_mtime_ns)
 

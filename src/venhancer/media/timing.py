@@ -5,8 +5,12 @@ every timestamp has been compared with it.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import NamedTuple
+
+from venhancer.errors import InputError
 
 JITTER = Fraction(1, 10)  # of a frame: what cameras and rounding programs put on even timing, and nobody sees
 IN_STEP = Fraction(
@@ -25,6 +29,43 @@ class FrameRate(NamedTuple):
     rate: Fraction
     is_constant: bool
     jitter: Fraction = Fraction(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The part of `ClipInfo` that tells when frames are shown."""
+
+    frames: int
+    rate: Fraction
+    duration: Fraction
+    start: Fraction
+    timestamps: tuple[int, ...] | None
+    time_base: Fraction
+    jitter: Fraction
+
+
+def find_timing(
+    times: Sequence[int], time_base: Fraction, last_duration: int, declared: Sequence[Fraction], path: Path
+) -> Timing:
+    """Return when frames are shown; arguments as those of `find_rate`.
+
+    Raises:
+        InputError: nothing tells the rate of the clip at `path`.
+    """
+    found = find_rate(times, time_base, last_duration, declared)
+    if found is None:
+        raise InputError(f"{path} tells no frame rate; convert it to mp4 with a rate first")
+    frames, is_even = len(times), found.is_constant
+    last = last_duration * time_base or 1 / found.rate
+    return Timing(
+        frames=frames,
+        rate=found.rate,
+        duration=frames / found.rate if is_even else (times[-1] - times[0]) * time_base + last,
+        start=times[0] * time_base,
+        timestamps=None if is_even else tuple(time - times[0] for time in times),
+        time_base=time_base,
+        jitter=found.jitter,
+    )
 
 
 def find_rate(

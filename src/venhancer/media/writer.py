@@ -22,6 +22,7 @@ from venhancer.media.assemble import SEGMENT_SUFFIX, assemble
 from venhancer.media.clip import ClipInfo
 from venhancer.media.colour import MATRIX_TAGS, PRIMARIES, TRANSFERS, UNSPECIFIED, Pixels, to_picture, transfer_of
 from venhancer.media.encoders import CODECS, Encoding, Maker, open_options, pixel_formats, usual_codecs
+from venhancer.media.numbering import is_called_by
 from venhancer.media.output import add_video_stream, failing, open_output, written_whole
 from venhancer.media.pictures_out import check_numbering, finish, is_numbered, unit_of
 from venhancer.media.source import failures_as
@@ -112,6 +113,8 @@ def check_target(target: Path, source: Path, *, overwrite: bool, codec: Codec | 
             raise InputError(f"{target.parent} may not be written to; choose another folder")
         if target.exists() and source.exists() and target.samefile(source):
             raise InputError(f"{target} is the source itself; choose another name")
+        if is_called_by(source, target):
+            raise InputError(f"{target} is called like the pictures of {source.name} beside it; choose another name")
         if target.exists() and not target.is_file() and not overwrites_folder:
             raise InputError(f"{target} is not a file; choose another name")
         if not overwrite and (target.exists() or target.is_symlink()):

@@ -88,6 +88,9 @@ def _describe_shape(plan: "EnhancePlan") -> Iterator[tuple[str, str]]:
 def _describe_time(plan: "EnhancePlan") -> Iterator[tuple[str, str]]:
     """Yield what is done to frames and their times before any network sees them."""
     clip, timeline = plan.clip, plan.timeline
+    if clip.kind == "numbered":
+        given = "" if plan.settings.input_fps else "; pass --input-fps for another rate"
+        yield "numbered pictures", f"taken for {format_number(clip.rate)} a second{given}"
     if len(timeline.inputs) < clip.frames:
         first, stop = timeline.inputs.start, timeline.inputs.stop
         times = f"{format_moment(clip.frame_time(first))} s to {format_moment(clip.frame_time(stop))} s"
@@ -137,6 +140,8 @@ def _memory_row(plan: "EnhancePlan") -> str:
 
 def _extent(video: "ClipInfo | EnhancePlan") -> str:
     times = video.timestamps if isinstance(video, ClipInfo) else video.timeline.timestamps
+    if isinstance(video, ClipInfo) and video.kind == "still":
+        return f"{video.width}x{video.height}, one picture"
     rate, seconds = format_number(video.rate), format_number(video.duration)
     shown = f"{rate} fps" if times is None else f"{rate} fps on average"
     return f"{video.width}x{video.height}, {shown}, {video.frames} frames, {seconds} s"
