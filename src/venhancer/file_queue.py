@@ -90,7 +90,9 @@ def list_items(folder: Path, out: Path, settings: EnhanceSettings) -> list[Item]
         raise InputError(f"{folder} holds no files; give a folder of videos")
     if all(item.source.suffix.lower() in PICTURES for item in items):
         known = next(filter(None, (pattern_of(item.source) for item in items)), folder / "%05d.png")
-        raise InputError(f"{folder} holds pictures only; give numbered ones as one clip, {known}, or each by its own name")
+        raise InputError(
+            f"{folder} holds pictures only; give numbered ones as one clip, {known}, or each by its own name"
+        )
     taken: dict[str, Item] = {}
     for item in items:
         if item.target is not None:

@@ -54,8 +54,8 @@ def fingerprint(path: Path) -> str:
     """Return what tells a file's content, or that of numbered pictures or of all files in a folder, from any other.
 
     Files of up to 64 MiB are read whole. Of larger ones, size, time of change and 256 spots from first to last are
-    looked at, which takes a moment however large they are. Of numbered pictures of more than 64 MiB together, size, time
-    of change and the middle of each are.
+    looked at, which takes a moment however large they are. Of numbered pictures of more than 64 MiB together, size,
+    time of change and the middle of each are.
 
     Raises:
         InputError: a file cannot be read.

@@ -12,13 +12,12 @@ from venhancer.media.orientation import UPRIGHT, Orientation
 from venhancer.media.source import Identity
 from venhancer.media.tracks import Track
 
-
 Kind = Literal["video", "still", "numbered", "animation"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipInfo:
-    """One video, or pictures taken for one: size as shown, exact frame count and times, colour, and what is lost on the way.
+    """One video, or pictures taken for one: size as shown, exact frame count and times, colour, and what is lost.
 
     Attributes:
         width: pixels, once the picture is upright; likewise `height`.

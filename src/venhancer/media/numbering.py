@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
 
 from venhancer.errors import InputError
@@ -107,7 +108,9 @@ def find_numbered(pattern: Path) -> Numbered:
     """
     name, folder = pattern.name, pattern.parent
     if not has_one_place(name):
-        raise InputError(f"{pattern} has no place for a number; name numbered pictures like frames/%05d{pattern.suffix}")
+        raise InputError(
+            f"{pattern} has no place for a number; name numbered pictures like frames/%05d{pattern.suffix}"
+        )
     numbered = _matcher(name)
     with failures_as(InputError, f"{folder} cannot be read; check the path of {name}"):
         digits = [match[1] for entry in os.scandir(folder) if (match := numbered.fullmatch(entry.name))]
@@ -124,7 +127,7 @@ def find_numbered(pattern: Path) -> Numbered:
     if not numbers:
         raise InputError(f"{pattern} is the name of no picture; give a pattern such as frames/%05d{pattern.suffix}")
     numbers.sort()
-    for number, following in zip(numbers, numbers[1:], strict=False):
+    for number, following in pairwise(numbers):
         if following != number + 1:
             missing = folder / label(name, number + 1)
             raise InputError(f"{missing} is missing between {number} and {following}; add it, or move the rest away")

@@ -19,7 +19,7 @@ from venhancer.media.colour import matrix_of_size
 from venhancer.media.limits import read_limits
 from venhancer.media.numbering import Numbered, find_numbered, identities_of, is_pattern
 from venhancer.media.source import Identity, identity_of
-from venhancer.media.still import Look, is_transparent, look, may_be_transparent, opened, quiet, read_pixels
+from venhancer.media.still import FURTHER, Look, is_transparent, look, may_be_transparent, opened, quiet, read_pixels
 from venhancer.media.timing import Timing, find_timing
 
 PICTURE_RATE = Fraction(24)
@@ -57,7 +57,7 @@ def probe_pictures(path: Path) -> ClipInfo:
         first = look(picture, file, path)
         if first.frames > 1:
             return _describe(path, "animation", *_play(picture, first, path), identity)
-        further = ("further pictures in the file",) if _has_another_after(path, first) else ()
+        further = (FURTHER,) if _has_another_after(path, first) else ()
         has_alpha = is_transparent(read_pixels(picture, file, first, path))
     seen = _Seen(first, first.depth, has_alpha, (*first.not_kept, *further))
     return _describe(path, "still", seen, _even(1), identity)
@@ -153,7 +153,7 @@ def _describe(path: Path, kind: Kind, seen: _Seen, timing: Timing, identity: Ide
 
 def _has_another_after(path: Path, first: Look) -> bool:
     """Tell whether a JPEG is followed by another one, as in films that are nothing but JPEGs."""
-    if first.codec != "jpeg":
+    if first.codec != "jpeg" or any(words.startswith(FURTHER) for words in first.not_kept):
         return False
     return any(JPEG_AFTER_JPEG in part for part in _overlapping(path))
 

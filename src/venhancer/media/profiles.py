@@ -66,7 +66,7 @@ def _transform(profile: bytes, *, is_grey: bool) -> ImageCms.ImageCmsTransform |
     """Return what makes sRGB of colours; None if they are sRGB, or if the profile is of no use."""
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
-        intent, srgb = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.createProfile("sRGB")
+        intent, srgb = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
         transform = ImageCms.ImageCmsTransform(source, srgb, "L" if is_grey else "RGB", "RGB", intent)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None

@@ -35,9 +35,10 @@ CHUNKS = 8  # where those of a PNG begin
 BITS_OF_SAMPLES, PHOTOMETRIC, ORIENTATION, EXTRA_SAMPLES = 258, 262, 274, 338  # tags of TIFF 6.0
 EXIF_IFD = 0x8769
 WHITE_IS_ZERO, PREMULTIPLIED = 0, 1
+FURTHER = "further pictures in the file"
 SPARE = 64 << 20  # bytes that a picture file may have beside those of its pixels
 WRITTEN_TAGS = {270, 271, 272, 305, 306, 315, 33432}  # of TIFF: what it shows, camera, program, day, author, rights
-BROKEN = (struct.error, KeyError, IndexError, TypeError, AttributeError, ZeroDivisionError, OverflowError)
+BROKEN = (struct.error, KeyError, IndexError, TypeError, ZeroDivisionError, OverflowError)
 UNREADABLE = (*BROKEN, OSError, ValueError, SyntaxError)
 
 
@@ -200,7 +201,7 @@ def _not_kept(picture: Image.Image, frames: int, *, is_cut: bool) -> Iterator[st
     if profile := picture.info.get("icc_profile"):
         yield from describe_profile(profile, picture.mode)
     if picture.format == "MPO" and frames > 1:
-        yield f"further pictures in the file ({frames - 1})"
+        yield f"{FURTHER} ({frames - 1})"
     if picture.info.get("default_image"):
         yield "the picture for programs that know no animation"
     if is_cut:
