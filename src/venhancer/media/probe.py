@@ -20,8 +20,8 @@ from venhancer.errors import InputError
 from venhancer.media.clip import ClipInfo
 from venhancer.media.colour import MATRICES, UNSPECIFIED, matrix_of_size
 from venhancer.media.limits import read_limits
-from venhancer.media.opacity import shows_through
 from venhancer.media.numbering import is_pattern
+from venhancer.media.opacity import shows_through
 from venhancer.media.orientation import orientation_of
 from venhancer.media.picture_clip import probe_pictures
 from venhancer.media.source import (
