@@ -37,6 +37,37 @@ def send(*signals):
         time.sleep(0.3)
 """
 """Sends signals to the command once it works on its second segment."""
+KINDS = {
+    "h264": ("h264.mp4", []),
+    "h264 with wavelet": ("wavelet.mp4", ["--color-fix", "wavelet"]),
+    "hevc": ("hevc.mov", ["--codec", "hevc"]),
+    "numbered pictures": ("frames/%05d.png", []),
+    "webp": ("animated.webp", []),
+    "gif": ("animated.gif", []),
+}
+"""Targets of kinds in which nothing is random, so that whole files can be compared."""
+KILLED = """
+import json, os, signal, sys
+import venhancer.enhance, venhancer.weights
+from venhancer.cli import main
+real = venhancer.enhance.write_segment
+def until_the_end(frames):
+    for number, frame in enumerate(frames):
+        if number == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield frame
+def write(path, frames, *given, **named):
+    has_one = (path.parent / "segment_00000.mkv").exists()
+    return real(path, until_the_end(frames) if has_one else frames, *given, **named)
+venhancer.enhance.write_segment = write
+for target, words in json.loads(sys.argv[1]):
+    number = os.fork()
+    if number == 0:
+        main(["enhance", "in.mp4", target, *words])
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) == -signal.SIGKILL, target
+"""
+"""Runs the command for each target in a process of its own, which dies while it writes its second segment."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -232,6 +263,46 @@ def test_an_input_that_is_changed_while_it_is_read_is_noticed(folder, words):
     with pytest.raises(InputError, match=r"in\.mp4.*chang"):
         enhance_video(Path("in.mp4"), Path("out.mkv"), pipeline, settings, stop=change)
     assert not Path("out.mkv").exists()
+
+
+@pytest.fixture(scope="module")
+def killed(home, words, tmp_path_factory) -> Path:
+    """A folder in which a run on every kind of target was killed in its second segment."""
+    folder = tmp_path_factory.mktemp("killed")
+    (folder / "in.mp4").write_bytes((home / "in.mp4").read_bytes())
+    chosen = [(target, [*plain(words), *more, "--quiet"]) for target, more in KINDS.values()]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", KILLED, json.dumps(chosen)]
+    subprocess.run(command, cwd=folder, env=environment, timeout=600, check=True)
+    return folder
+
+
+def plain(words: list[str]) -> list[str]:
+    """Return the command without its codec."""
+    place = words.index("--codec")
+    return [*words[:place], *words[place + 2 :]]
+
+
+def content(target: Path) -> dict[str, bytes]:
+    files = [target] if target.is_file() else sorted(target.parent.iterdir())
+    return {path.name: path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_killed_run_on_any_kind_of_target_ends_in_the_same_bytes(killed, words, tmp_path, monkeypatch, kind):
+    """The encoders of finished segments and of those made again give one file, byte for byte."""
+    target, more = KINDS[kind]
+    monkeypatch.chdir(killed)
+    begun = find_work(Path(target))
+    assert begun is not None
+    assert 0 < begun.finished_frames < FRAMES
+    asked = [*plain(words), *more, "--quiet"]
+    main(["enhance", "in.mp4", target, *asked])
+    main(["enhance", "in.mp4", str(tmp_path / target), *asked])
+    made, undisturbed = content(Path(target)), content(tmp_path / target)
+    assert made.keys() == undisturbed.keys()
+    assert [name for name in made if made[name] != undisturbed[name]] == []
+    assert find_work(Path(target)) is None
 
 
 def kill(count: int, folder: Path) -> dict:

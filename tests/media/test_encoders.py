@@ -1,5 +1,6 @@
 """The table of codecs holds what it says: each one encodes, keeps what it should, and gives the same bytes twice."""
 
+import ctypes
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +19,7 @@ from venhancer.media.encoders import (
     choose_encoding,
     depth_of,
     holds_alpha,
+    open_options,
     pixel_formats,
     why_not,
 )
@@ -26,6 +28,7 @@ from venhancer.media.reader import read_frames
 from venhancer.media.writer import Writing, write_segment, write_video
 from venhancer.settings import Codec, Encoder
 
+M_PERTURB = -6  # malloc.h
 STREAMS = [codec for codec in CODECS if CODECS[codec].stored_as is None]
 
 
@@ -220,3 +223,32 @@ def test_transparency_is_seen_and_laid_over_a_background(tmp_path, name, codec, 
         shown = frame / np.iinfo(frame.dtype).max
         assert np.abs(shown[24, 8] - (1, 0, 0)).max() < 0.05
         assert np.abs(shown[24, 56] - (0, 1, 0)).max() < 0.05
+
+
+@pytest.mark.parametrize("codec", STREAMS)
+def test_the_same_frames_become_the_same_bytes_whatever_memory_held_before(codec):
+    """With memory filled with one value after another: x264 once read some that it had never set."""
+    fill = getattr(ctypes.CDLL(None), "mallopt", None)
+    if fill is None:
+        pytest.skip("this C library does not fill memory")
+    noise = np.random.default_rng(0).integers(0, 256, (80, 96, 3))
+    smooth = (sum(np.roll(noise, shift, axis) for shift in range(4) for axis in (0, 1)) // 8).astype(np.uint8)
+    encoding = Encoding(codec=codec, pixel_format=CODECS[codec].formats[0], crf=CODECS[codec].usual_crf)
+    made = set()
+    try:
+        for value in (0, 1, 85, 128, 170, 255):
+            fill(M_PERTURB, value)
+            context = av.CodecContext.create(encoding.encoder, "w")
+            context.width, context.height, context.pix_fmt = 64, 48, encoding.pixel_format
+            context.time_base, context.framerate = Fraction(1, 24), Fraction(24)
+            context.options, context.thread_count = open_options(encoding)
+            packets = []
+            for number in range(16):
+                pixels = np.ascontiguousarray(smooth[number : number + 48, 2 * number : 2 * number + 64])
+                frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format=encoding.pixel_format)
+                frame.pts, frame.time_base = number, Fraction(1, 24)
+                packets += context.encode(frame)
+            made.add(b"".join(map(bytes, (*packets, *context.encode(None)))))
+    finally:
+        fill(M_PERTURB, 0)
+    assert len(made) == 1
