@@ -1,5 +1,6 @@
 """Names that are more than letters, links, disks without room or permission, files that change: by the command line."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -87,6 +88,40 @@ def test_any_name_is_told_in_one_line(folder, tiny_model, capfd, name):
     assert complaint.endswith("\n")
     assert not set(complaint) & {"\x1b", "\r", "\t", "\u202e"}
     assert names(folder) == [name]
+
+
+@pytest.mark.parametrize("name", ["-x", "new\nline", "'\" $(touch hit)", "übung 🎬", BYTES])
+def test_any_name_works_for_a_folder_of_numbered_pictures(folder, tiny_model, name):
+    make_clip(folder / "in.mp4", **TINY)
+    target = Path(name) / "%03d.png"
+    assert command("enhance", "--model", tiny_model, "--scale", 1, "--", "in.mp4", target) == 0
+    assert names(folder) == sorted(["in.mp4", name])
+    assert names(folder / name) == [f"{number:03d}.png" for number in range(1, 7)]
+
+
+def test_any_name_works_in_a_folder_of_clips(folder, tiny_model, capfd):
+    """Two sound files, one that is none, and a report that can be read."""
+    (folder / "-in").mkdir()
+    for name in ("-x.mp4", "new\nline.mp4"):
+        make_clip(folder / "-in" / name, **TINY)
+    (folder / "-in" / "'\x1b[31m\".mp4").write_text("no video")
+    assert command("enhance", "--model", tiny_model, "--scale", 1, "--", "-in", "-out") == 2
+    assert {name for name in names(folder / "-out") if name.endswith(".mp4")} == {"-x.mp4", "new\nline.mp4"}
+    record = json.loads((folder / "-out" / "venhancer-queue.json").read_text())
+    assert {name: entry["state"] for name, entry in record["files"].items()} == {
+        "-x.mp4": "finished",
+        "new\nline.mp4": "finished",
+        "'\x1b[31m\".mp4": "failed",
+    }
+    shown = capfd.readouterr()
+    assert "\x1b[31m" not in shown.out + shown.err
+
+
+def test_dash_in_front_without_a_word_of_warning_is_one_line(folder, tiny_model, capfd):
+    make_clip(folder / "-x.mp4", **TINY)
+    assert command("enhance", "-x.mp4", "out.mp4", "--model", tiny_model) == 2
+    assert capfd.readouterr().err.count("\n") == 1
+    assert names(folder) == ["-x.mp4"]
 
 
 def test_names_reach_the_program_as_they_are(folder, tiny_model):
