@@ -123,6 +123,27 @@ def test_what_will_be_lost_is_named(tmp_path):
     assert (pal.not_kept, pal.color_primaries) == ((), 5)
 
 
+@pytest.mark.parametrize("name", ["a.ts", "a.mp4", "a.mkv"])
+@pytest.mark.parametrize("begin", [0, 5, None])
+def test_captions_within_the_pictures_are_named(tmp_path, name, begin):
+    """As broadcasters send them (ATSC A/53), in a message beside the picture."""
+    message = b"\xb5\x00\x31GA94\x03\x42\xff" + b"\xfc\x94\x20\xfc\x94\x20" + b"\xff"
+    unit = b"\0\0\0\x01\x06\x04" + bytes([len(message)]) + message + b"\x80"
+    with av.open(str(tmp_path / name), "w") as output:
+        stream = output.add_stream("libx264", rate=24, options={"x264-params": "bframes=0:threads=1"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(12):
+            frame = av.VideoFrame.from_ndarray(picture(number), "rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 24)
+            for packet in stream.encode(frame if number < 11 else None):
+                said = av.Packet((unit if begin is not None and packet.pts >= begin else b"") + bytes(packet))
+                said.pts, said.dts, said.time_base, said.stream = packet.pts, packet.dts, packet.time_base, stream
+                said.is_keyframe = packet.is_keyframe
+                output.mux(said)
+    told = () if begin is None else ("closed captions within the pictures",)
+    assert probe(tmp_path / name).not_kept == told
+
+
 def test_transparency_is_seen_only_where_there_is_some(tmp_path):
     clear = [np.zeros((48, 64, 3), np.uint8)] * 2
     gif = probe(make_clip(tmp_path / "a.gif", codec="gif", pixel_format="rgb8", frames=3))

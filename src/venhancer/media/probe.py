@@ -6,8 +6,10 @@ output will not carry; the plan is made from its answer.
 
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +40,7 @@ from venhancer.media.timing import Timing, find_timing
 from venhancer.media.tracks import describe_tracks
 
 RGB = 0
+CAPTIONED = 8  # frames within which captions show, if there are some; broadcasters send them with every frame
 PROGRESSIVE = 1  # libav's order of fields; 0 is unknown, above are the four of interlaced pictures
 
 
@@ -55,7 +58,7 @@ def probe(path: Path) -> ClipInfo:
     with open_source(path, known=identity) as container:
         stream = video_stream(container, path)
         with open_source(path, known=identity) as again:
-            frame = next(decode(again, video_stream(again, path), path), None)
+            frame, has_captions = _look_at(decode(again, video_stream(again, path), path))
         if frame is None:
             raise InputError(f"{path} holds no frame that can be decoded; give a clip of one frame or more")
         packets = read_packets(container, stream, path)
@@ -82,6 +85,7 @@ def probe(path: Path) -> ClipInfo:
             not_kept=(
                 *([f"frames that do not decode ({lost})"] if lost > 0 else []),
                 *_light_not_kept(frame),
+                *(["closed captions within the pictures"] if has_captions else []),
                 *(["variable frame timing"] if timing.timestamps else []),
             ),
             orientation=orientation,
@@ -150,6 +154,15 @@ def _color_matrix(stream: VideoStream, frame: VideoFrame, path: Path) -> str:
 
 def _is_full_range(frame: VideoFrame) -> bool:
     return frame.format.is_rgb or frame.format.name.startswith("yuvj") or frame.color_range == ColorRange.JPEG
+
+
+def _look_at(frames: Iterator[VideoFrame]) -> tuple[VideoFrame | None, bool]:
+    """Return the first frame, None if there is none, and whether any of the first few carries closed captions."""
+    first = next(frames, None)
+    has_captions = first is not None and Type.A53_CC in first.side_data
+    with suppress(InputError):  # whoever reads the frames will say so
+        has_captions |= any(Type.A53_CC in frame.side_data for frame in islice(frames, CAPTIONED - 1))
+    return first, has_captions
 
 
 def _light_not_kept(frame: VideoFrame) -> Iterator[str]:
