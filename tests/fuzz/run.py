@@ -49,11 +49,16 @@ class Case:
     is_enhanced: bool
 
     def write(self, sources: dict[str, Path], seed: int, folder: Path) -> Path:
-        """Write the file and return its path."""
+        """Write the file and return its path; one of numbered pictures stands between two that are sound."""
         content = sources[self.source].read_bytes()
-        path = folder / f"{self.number:05d}_{self.source}"
-        path.write_bytes(content if self.kind == "none" else mutate(content, self.kind, seed, self.number))
-        return path
+        broken = content if self.kind == "none" else mutate(content, self.kind, seed, self.number)
+        name = f"{self.number:05d}_{self.source}"
+        if not self.source.startswith("numbered"):
+            (folder / name).write_bytes(broken)
+            return folder / name
+        for number, part in enumerate((content, broken, content), start=1):
+            (folder / f"{number}_{name}").write_bytes(part)
+        return folder / f"%d_{name}"
 
 
 def cases(names: list[str], count: int) -> list[Case]:
@@ -148,7 +153,7 @@ def run(chosen: list[Case], seed: int, folder: Path, keep: Path | None) -> list[
             is_finding = outcome["result"] not in FINE or (case.kind == "none" and outcome["result"] != "success")
             if keep is not None and (is_finding or len(chosen) == 1):
                 keep.mkdir(parents=True, exist_ok=True)
-                shutil.copy(path, keep)
+                shutil.copytree(path.parent, keep, dirs_exist_ok=True)
                 tell(json.dumps(found[-1], indent=1))
             shutil.rmtree(own)
             if place % 50 == 49:

@@ -1,8 +1,10 @@
-"""Sound files of every kind that is read, tiny, the same bytes every time: what fuzzing begins with."""
+"""Sound files of every kind that is read, and pictures, tiny, the same bytes every time: what fuzzing begins with."""
 
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 from PIL import Image
 
 from media.clips import make_clip, picture
@@ -35,6 +37,8 @@ STILLS: dict[str, dict[str, object]] = {
     "still.png": {},
     "still.jpg": {"quality": 90},
     "still.tiff": {"compression": "tiff_lzw"},
+    "numbered.png": {},
+    "numbered.jpg": {"quality": 90},
     "still.bmp": {},
     "still.webp": {"lossless": True},
     "animated.webp": {"animated": True, "lossless": True, "duration": 40},
@@ -68,4 +72,16 @@ def _still(path: Path) -> Path:
     return path
 
 
-SEEDS: dict[str, Callable[[Path], Path]] = {**dict.fromkeys(CLIPS, _clip), **dict.fromkeys(STILLS, _still)}
+def _deep(path: Path) -> Path:
+    """Write a picture of 16 bits, which others decode than those of 8."""
+    levels = np.arange(SIDE * SIDE * 3, dtype=np.uint16).reshape(SIDE, SIDE, 3) * 21
+    cv2.imwrite(str(path), levels)
+    return path
+
+
+DEEP = ("deep.png", "deep.tif")
+SEEDS: dict[str, Callable[[Path], Path]] = {
+    **dict.fromkeys(CLIPS, _clip),
+    **dict.fromkeys(STILLS, _still),
+    **dict.fromkeys(DEEP, _deep),
+}

@@ -135,10 +135,10 @@ def _captured(number: int = 2) -> Iterator[list[str]]:
 
 
 def _surroundings(path: Path, folder: Path) -> object:
-    """Return what must be the same after a file as before: open files, files left, the file itself."""
+    """Return what must be the same after a file as before: open files, files left and when they changed."""
     places = {Path(os.environ["TMPDIR"]), folder, path.parent}
-    files = sorted(str(file) for place in places for file in place.rglob("*"))
-    return len(os.listdir("/proc/self/fd")), files, path.stat().st_mtime_ns  # noqa: PTH208
+    files = sorted((str(file), file.stat().st_mtime_ns) for place in places for file in place.rglob("*"))
+    return len(os.listdir("/proc/self/fd")), files  # noqa: PTH208
 
 
 def work() -> None:

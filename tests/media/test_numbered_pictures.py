@@ -249,6 +249,7 @@ def test_a_target_among_the_pictures_is_refused(tmp_path):
     [
         ("0007.png", "%04d.png"),
         ("7.png", "%d.png"),
+        ("0.png", "%d.png"),
         ("a2_070.b.jpg", "a2_%03d.b.jpg"),
         ("a.png", None),
         ("1%2.png", None),

@@ -89,7 +89,7 @@ def pattern_of(path: Path) -> Path | None:
     if parts is None or "%" in path.suffix:
         return None
     before, digits, after = parts.groups()
-    place = f"%0{len(digits)}d" if digits[0] == "0" and len(digits) < 100 else "%d"
+    place = f"%0{len(digits)}d" if digits[0] == "0" and 1 < len(digits) < 100 else "%d"
     return path.with_name(f"{before}{place}{after}{path.suffix}")
 
 
