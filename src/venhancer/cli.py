@@ -85,7 +85,7 @@ def make_parser() -> OneLineParser:
     add_enhance_flags(_add_command(commands, "enhance", _enhance, "SOURCE TARGET", "Enhance a video file."))
 
     plan = _add_command(commands, "plan", _plan, "SOURCE [TARGET]", "Show what enhance would do; loads no model.")
-    plan.add_argument("source", metavar="SOURCE", type=Path, help="Any video file.")
+    plan.add_argument("source", metavar="SOURCE", type=Path, help="A video or picture, or frames/%%04d.png.")
     plan.add_argument(
         "target", metavar="TARGET", nargs="?", type=Path, help="Also what it cannot keep and what is finished of it."
     )

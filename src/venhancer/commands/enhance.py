@@ -12,9 +12,12 @@ from venhancer.errors import InputError, JobFailed, SettingsError
 from venhancer.stopping import stop_requests
 
 
+SOURCES = "A video or picture, numbered pictures as frames/%%04d.png, or a folder of videos."  # %% is one, to argparse
+
+
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add what `venhancer enhance` takes."""
-    parser.add_argument("source", metavar="SOURCE", type=Path, help="Any video file, or a folder of them.")
+    parser.add_argument("source", metavar="SOURCE", type=Path, help=SOURCES)
     parser.add_argument("target", metavar="TARGET", type=Path, help="File to write, or folder.")
     add_settings(parser)
     parser.add_argument("--overwrite", action="store_true", help="Replace the target if it is there.")

@@ -58,7 +58,8 @@ def _fits(profile: bytes, mode: str) -> bool:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return False
-    return source.profile.xcolor_space.strip() == ("GRAY" if mode in GREY else "RGB")
+    space = source.profile.xcolor_space  # pyright: ignore[reportAttributeAccessIssue] - a CmsProfile
+    return space.strip() == ("GRAY" if mode in GREY else "RGB")
 
 
 @lru_cache(maxsize=16)
