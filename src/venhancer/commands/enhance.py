@@ -11,7 +11,6 @@ from venhancer.commands.terminal import Terminal
 from venhancer.errors import InputError, JobFailed, SettingsError
 from venhancer.stopping import stop_requests
 
-
 SOURCES = "A video or picture, numbered pictures as frames/%%04d.png, or a folder of videos."  # %% is one, to argparse
 
 
