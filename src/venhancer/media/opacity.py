@@ -27,5 +27,5 @@ def _lowest(picture: VideoFrame, bits: int) -> float:
     """Return the least opacity, 0 to 1, of a picture that has a plane of its own for it; nothing is converted."""
     plane = picture.planes[3]
     kind = np.dtype(np.uint16 if bits > 8 else np.uint8).newbyteorder(">" if picture.format.is_big_endian else "<")
-    rows = np.frombuffer(plane, kind).reshape(plane.height, plane.line_size // kind.itemsize)
+    rows = np.frombuffer(memoryview(plane), kind).reshape(plane.height, plane.line_size // kind.itemsize)
     return float(rows[:, : plane.width].min()) / ((1 << bits) - 1)
