@@ -38,6 +38,8 @@ NANO = ModelTraits(
     ),
     parameters=4_000_000,
     companion_parameters=100_000,
+    largest_component=2_500_000,
+    largest_group=600_000,
     autoencoder_width=0,
     defaults=SamplingDefaults(steps=4, window_frames=17, window_overlap=8, start_timestep=500),
 )

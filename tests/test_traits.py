@@ -2,10 +2,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 
 from venhancer.errors import SettingsError, WeightsError
+from venhancer.models import VideoControlNet, VideoUNet
 from venhancer.traits import SamplingDefaults, load_traits
+from venhancer.weights import load_pipeline
 
 
 @pytest.fixture
@@ -103,3 +106,21 @@ def test_damaged_folders_are_refused_in_one_line(folder):
     assert "is no JSON object" in refusal()
     (folder / "unet" / "config.json").unlink()
     assert "config.json cannot be read" in refusal()
+
+
+def test_published_models_say_what_comes_to_a_device_at_once():
+    with torch.device("meta"):
+        networks = VideoUNet(), VideoControlNet()
+    blocks = [block for network in networks for block in (*network.encoder.stages, *network.encoder.middle)]
+    sizes = [sum(values.numel() for values in part.parameters()) for part in (*blocks, *networks[0].decoder)]
+    for name in ("v1", "v2"):
+        traits = load_traits(name)
+        assert traits.largest_component == sum(values.numel() for values in networks[0].parameters())
+        assert max(sizes) <= traits.largest_group < traits.largest_component
+
+
+def test_traits_of_a_folder_say_it_too(tiny_model):
+    traits, unet = load_traits(str(tiny_model)), load_pipeline(tiny_model).unet
+    assert traits.largest_component == sum(values.numel() for values in unet.parameters())
+    largest = max(sum(values.numel() for values in stage.parameters()) for stage in unet.decoder)
+    assert largest <= traits.largest_group < traits.largest_component

@@ -172,6 +172,14 @@ def spread_key_frames(
     return torch.lerp(held, _take(key_frame_latents, after), share.to(held.dtype)[:, None, :, None, None])
 
 
+def resize_frame(
+    frame: Float[Tensor, "3 h w"], height: int, width: int, sides: tuple[int, int, int, int]
+) -> Float[Tensor, "3 h2 w2"]:
+    """Return one picture resized, and padded by its edges: left, right, above and below."""
+    resized = resize_frames(frame[None, :, None], height, width)
+    return F.pad(resized[:, :, 0], sides, mode="replicate")[0]
+
+
 def resize_frames(frames: Float[Tensor, "b c f h w"], height: int, width: int) -> Float[Tensor, "b c f h2 w2"]:
     """Return frames at another size, bilinear as the networks were trained with."""
     pictures = rearrange(frames, "b c f h w -> (b f) c h w")

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from venhancer.errors import InputError, JobFailed, Stopped
 from venhancer.jobs.job import Job, open_job
@@ -64,19 +64,23 @@ def plan_video(
     """
     work = None if target is None or restart else find_work(target)
     traits = load_traits(settings.model)
+    decided: dict[str, Any] = {}
     if target is not None and work is not None and not work.is_published(target):
         refuse_other_work(target, work, origin_of(source, settings))
-        machine = replace(machine, memory=work.decided.get("memory"))
+        decided = work.decided
+        machine = replace(machine, memory=decided.get("memory"))
     clip = inspect(source)
     plan = make_plan(clip, settings, traits, machine=machine)  # refuses before the frames are looked at
     if target is not None:
         encoding_of(plan, target)  # likewise
-    if not settings.shots:
-        return plan
-    cuts = None if target is None or work is None or work.is_published(target) else work.decided.get("cuts")
-    if cuts is None:
-        cuts = search_shots(plan.clip, plan.timeline.inputs, progress=progress)
-    return make_plan(clip, settings, traits, cuts=cuts, machine=machine) if cuts else plan
+    if settings.shots:
+        cuts = decided.get("cuts")
+        if cuts is None:
+            cuts = search_shots(plan.clip, plan.timeline.inputs, progress=progress)
+        plan = make_plan(clip, settings, traits, cuts=cuts, machine=machine) if cuts else plan
+    for _ in range(decided.get("smaller", 0)):  # times that memory ran out
+        plan = next_smaller(plan) or plan
+    return plan
 
 
 def enhance_video(
@@ -165,6 +169,8 @@ def _make_segments(
         JobFailed: memory ran out, and no plan needs less.
         Stopped: `stop` said so.
     """
+    from venhancer.runtime import release_memory
+
     while job.finished < len(plan.segments):
         try:
             _make_as_planned(job, plan, writing, pipeline, stop=stop, progress=progress)
@@ -175,7 +181,9 @@ def _make_segments(
             if smaller is None:
                 raise JobFailed("memory ran out, and no smaller plan is left; make some free") from error
             tell(f"memory ran out; going on from frame {job.manifest.finished_frames} with {describe_change(smaller)}")
-            plan = smaller  # tried anew out here, where the tensors that the error holds on to are gone
+            job.decide(smaller=job.manifest.decided.get("smaller", 0) + 1)
+            plan = smaller
+        release_memory(pipeline.device)  # out here, where the tensors that the error holds on to are gone
     return plan
 
 

@@ -4,15 +4,12 @@
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
-from typing import TypeAlias
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -25,7 +22,7 @@ from venhancer.conditioning import (
     LatentSpace,
     encode_clip,
     make_conditions,
-    resize_frames,
+    resize_frame,
     steadiness_of,
 )
 from venhancer.diffusion.denoiser import Continued, Denoiser, Guided, Tiled, Windowed
@@ -36,43 +33,22 @@ from venhancer.media.clip import describe_frames
 from venhancer.media.shot_search import find_shots_in
 from venhancer.models import ImageAutoencoder, LinearAutoencoder, VideoAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.text import encode_prompts
+from venhancer.offload import arrange, bring
 from venhancer.plan import EnhancePlan, make_plan
 from venhancer.planning.footprint import Execution
 from venhancer.planning.layout import Segment
 from venhancer.planning.machine import machine_of
 from venhancer.planning.memory import Machine
 from venhancer.progress import SILENT, Progress
-from venhancer.prompts import ProjectedText, join_prompts
+from venhancer.prompts import ProjectedText, join_prompts, project_text
 from venhancer.runtime import frame_noise
-from venhancer.settings import parse_ratio, parse_settings
+from venhancer.segments import Carry, EnhancedSegment, ReadFrames
+from venhancer.settings import Offload, parse_ratio, parse_settings
 from venhancer.traits import ModelTraits, load_traits
 from venhancer.windows import Tile, blend_weights, tile_weights
 
-ReadFrames: TypeAlias = Callable[[Sequence[int]], Iterable[Frame]]
-"""Return the input frames of these numbers, which ascend."""
-
 # Noises of one output frame, told apart by their number; solver steps follow.
 START_NOISE, KEY_FRAME_NOISE, STEP_NOISE = 0, 1, 2
-
-Carry: TypeAlias = dict[str, Tensor]
-"""What a segment hands on: "denoised" (evaluations, c, shared frames, h, w), what was said of the frames it shares;
-"latents" (c, n, h, w), settled but not decoded; "held" (n, 3, height, width), decoded but not yet cross-faded."""
-
-
-@dataclass(frozen=True, slots=True)
-class EnhancedSegment:
-    """One segment's output.
-
-    Attributes:
-        segment: which one.
-        frames: what is written of it, in order; to be drawn to the end.
-        carry: what the next segment needs to continue, by name; complete once `frames` have been drawn, and empty if
-            another shot follows.
-    """
-
-    segment: Segment
-    frames: Iterator[Frame]
-    carry: Carry
 
 
 class VEnhancerPipeline(DiffusionPipeline):
@@ -89,6 +65,9 @@ class VEnhancerPipeline(DiffusionPipeline):
         steadying: how strongly the most noise augmentation steadies key frames, see `encode_clip`; 0 not at all, as in
             the published models.
         defaults: sampling settings that suit this model.
+
+    Attributes:
+        runs_on: the device that weights are moved to when they are needed; None where they stay where they are.
     """
 
     def __init__(
@@ -110,6 +89,12 @@ class VEnhancerPipeline(DiffusionPipeline):
             residual_scale=residual_scale, between=between, steadying=steadying, defaults=defaults or {}
         )
         self.schedule = Schedule()
+        self.runs_on: torch.device | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the work is done: `runs_on`, where weights go when they are needed, or where they all are."""
+        return self.runs_on or super().device
 
     @property
     def space(self) -> LatentSpace:
@@ -132,11 +117,18 @@ class VEnhancerPipeline(DiffusionPipeline):
     def fingerprint(self) -> str:
         """Return what tells the weights, as they are now, from any others: their names and a few values of each."""
         digest = hashlib.blake2b(digest_size=16)
-        for component in ("vae", "unet", "controlnet", "text_encoder"):
-            for name, values in getattr(self, component).state_dict().items():
+        for component, module in self._weighty.items():
+            for name, values in module.state_dict().items():
                 few = values.flatten()[:: max(1, values.numel() // 64)].double().cpu().numpy()
                 digest.update(f"{component}.{name} {values.dtype} {tuple(values.shape)}".encode() + few.tobytes())
         return digest.hexdigest()
+
+    @property
+    def _weighty(self) -> dict[str, torch.nn.Module]:
+        return {name: getattr(self, name) for name in ("vae", "unet", "controlnet", "text_encoder")}
+
+    def _bring(self, component: torch.nn.Module, offload: Offload) -> None:
+        bring(component, self._weighty.values(), self.device, offload)
 
     @property
     def machine(self) -> Machine:
@@ -201,7 +193,10 @@ class VEnhancerPipeline(DiffusionPipeline):
         segments = plan.segments[first:]
         windows = sum(len(segment.windows) for segment in segments)
         progress.start(plan.sampling.evaluations * windows * len(plan.tiles), "denoise")
-        prompts = self.project_prompts([plan.sampling.prompt, plan.sampling.negative_prompt])
+        arrange(self._weighty.values(), self.device, plan.execution.offload)
+        prompts = self.project_prompts(
+            [plan.sampling.prompt, plan.sampling.negative_prompt], offload=plan.execution.offload
+        )
         carried = {name: tensor.to(self.device) for name, tensor in (carry or {}).items()}
         for segment in segments:
             enhanced = self._enhance_segment(plan, segment, read, prompts, carried=carried, progress=progress)
@@ -240,11 +235,13 @@ class VEnhancerPipeline(DiffusionPipeline):
         return EnhancedSegment(segment, decoded, carry)
 
     @torch.inference_mode()
-    def project_prompts(self, prompts: list[str]) -> list[ProjectedText]:
+    def project_prompts(self, prompts: list[str], *, offload: Offload = "none") -> list[ProjectedText]:
         """Return each prompt's keys and values: once a clip."""
+        self._bring(self.text_encoder, offload)
         embeds = encode_prompts(prompts, self.tokenizer, self.text_encoder).to(self.unet.dtype)
         return [
-            ProjectedText(self.unet.project_text(one), self.controlnet.project_text(one)) for one in embeds.split(1)
+            ProjectedText(*(project_text(network, one, self.device) for network in (self.unet, self.controlnet)))
+            for one in embeds.split(1)
         ]
 
     def encoded_frames(self, plan: EnhancePlan, segment: Segment) -> range:
@@ -266,7 +263,10 @@ class VEnhancerPipeline(DiffusionPipeline):
         """
         encoded = self.encoded_frames(plan, segment)
         is_key = torch.tensor([plan.is_key[index] for index in encoded], device=self.device)
-        resized = (self._resize_frame(frame, plan) for frame in frames)
+        self._bring(self.vae, plan.execution.offload)
+        size, pad = (plan.height, plan.width), plan.padding
+        sides = (pad.left, pad.right, pad.top, pad.bottom)
+        resized = (resize_frame(to_pixels(frame, self.device), *size, sides) for frame in frames)
         encode = partial(self.vae.encode_frames, tiles=plan.coded_tiles)
         sampling = plan.sampling
         steadiness = steadiness_of(sampling.noise_augmentation, self.config["steadying"])
@@ -359,6 +359,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         rows = slice(plan.padding.top, plan.padding.top + plan.height)
         columns = slice(plan.padding.left, plan.padding.left + plan.width)
         left = 0 if segment.ends_shot else plan.traits.decode_overlap
+        self._bring(self.vae, plan.execution.offload)
         decoded = self.vae.decode_each(latents[:, :, : len(segment.frames) + left], held, tiles=plan.coded_tiles)
         for index in segment.frames:
             with torch.inference_mode():  # entered anew for each frame: the caller's code runs between two of them
@@ -368,13 +369,6 @@ class VEnhancerPipeline(DiffusionPipeline):
             with torch.inference_mode():
                 carry["held"] = torch.stack(list(decoded))
 
-    def _resize_frame(self, frame: Frame, plan: EnhancePlan) -> Float[Tensor, "3 h2 w2"]:
-        """Return one input frame in [-1, 1], resized to the output and padded to the grid by its edges."""
-        resized = resize_frames(to_pixels(frame, self.device)[None, :, None], plan.height, plan.width)
-        padding = plan.padding
-        sides = (padding.left, padding.right, padding.top, padding.bottom)
-        return F.pad(resized[:, :, 0], sides, mode="replicate")[0]
-
     def _predict_v(
         self, conditions: Conditions, how: Execution, noisy: Tensor, timesteps: Tensor, prompts: Sequence[ProjectedText]
     ) -> Sequence[Tensor]:
@@ -383,8 +377,10 @@ class VEnhancerPipeline(DiffusionPipeline):
         key_frames = key_frames._replace(latents=key_frames.latents.to(noisy.dtype))
 
         def predict(text: ProjectedText) -> Tensor:
+            self._bring(self.controlnet, how.offload)
             residuals = self.controlnet(noisy, timesteps, text.controlnet, key_frames, how.slice_tokens)
-            return self.unet(noisy, timesteps, text.unet, residuals, how.slice_tokens)
+            self._bring(self.unet, how.offload)
+            return self.unet(noisy, timesteps, text.unet, control_residuals=residuals, max_tokens=how.slice_tokens)
 
         if not how.batches_guidance:
             return [predict(one) for one in prompts]

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from venhancer.models.attention import KeysValues
+from venhancer.models.unet import VideoNetwork
 
 
 class ProjectedText(NamedTuple):
@@ -13,6 +16,12 @@ class ProjectedText(NamedTuple):
 
     unet: tuple[KeysValues, ...]
     controlnet: tuple[KeysValues, ...]
+
+
+def project_text(network: VideoNetwork, embeds: Float[Tensor, "b n d"], device: torch.device) -> tuple[KeysValues, ...]:
+    """Return a prompt's keys and values on `device`, made where the network's weights are or wait."""
+    projected = network.project_text(embeds.to(next(network.parameters()).device))
+    return tuple(KeysValues(*(values.to(device) for values in layer)) for layer in projected)
 
 
 def join_prompts(prompts: Sequence[ProjectedText]) -> ProjectedText:

@@ -44,6 +44,14 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
     return DTYPES[dtype]
 
 
+def release_memory(device: torch.device) -> None:
+    """Give what torch keeps of a GPU's memory for reuse back to it; of main memory it keeps nothing."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
 def frame_noise(seed: int, frame_index: int, shape: Sequence[int], draw: int = 0) -> Float[Tensor, "..."]:
     """Return noise of one output frame, which depends on the seed, the frame's number in the clip and the draw only.
 

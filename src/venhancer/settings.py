@@ -27,6 +27,7 @@ Solver = Literal["dpmpp_2m_sde", "heun", "ddim"]
 Timetable = Literal["trailing", "fast"]
 ColorFix = Literal["wavelet", "adain", "none"]
 Codec = Literal["h264", "hevc", "av1", "vp9", "prores", "ffv1", "png", "tiff", "gif", "webp"]
+Offload = Literal["none", "components", "groups"]
 Encoder = Literal["software", "hardware", "nvenc", "videotoolbox", "qsv", "amf", "vaapi"]
 
 NTSC_RATES = {
@@ -221,6 +222,11 @@ class EnhanceSettings(BaseModel):
         None,
         description="Memory to stay within, which windows and tiles are chosen by; what is free if left out.",
         examples=["8GB", "16GiB"],
+    )
+    offload: Literal["auto"] | Offload = Field(
+        "auto",
+        description="Weights that wait in main memory until the GPU needs them: none, all but one of the components, "
+        "or all but one group of blocks; auto is the fastest that fits.",
     )
     shots: bool = Field(default=True, description="Look for cuts, so that nothing is made or blended across them.")
     codec: Codec | None = Field(

@@ -6,6 +6,8 @@ from the JSON files and the safetensors headers of its folder. No torch.
 
 import json
 import math
+import re
+from collections import Counter
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from venhancer.settings import ColorFix, Solver, Timetable, parse_settings
 
 NETWORKS = ("unet", "controlnet")
 COMPANIONS = ("vae", "text_encoder")
+BLOCK = re.compile(r"(encoder\.stages|encoder\.middle|decoder)\.\d+\.")  # of a network: what is computed at once
 DECODED_TOGETHER = {"VideoAutoencoder": (5, 2)}  # frames in a window of the temporal decoder, and those that two share
 
 POSITIVE_SUFFIX = (
@@ -63,6 +66,8 @@ class ModelTraits:
         network: shape of the base network and, up to its decoder, of the ControlNet.
         parameters: of both networks together.
         companion_parameters: of the autoencoder and the text encoder together.
+        largest_component: parameters of the largest of the four.
+        largest_group: of the largest of what comes to a device by itself: a group of blocks, or one of the companions.
         text_tokens: length of the text embeddings.
         autoencoder_width: channels of the autoencoder's widest features at full size; 0 if it is linear.
         moves_frames: whether frames between key frames start from where the optical flow takes these.
@@ -78,6 +83,8 @@ class ModelTraits:
     network: NetworkShape = field(default_factory=NetworkShape)
     parameters: int
     companion_parameters: int
+    largest_component: int
+    largest_group: int
     text_tokens: int = 77
     autoencoder_width: int = 256
     moves_frames: bool = False
@@ -102,11 +109,14 @@ class ModelTraits:
 
 
 _OPEN_CLIP_TEXT = 340_387_840
+_UNET = 1_411_233_860
 _PUBLISHED = {
     "v1": ModelTraits(
         name="v1",
         parameters=2_044_809_796,
         companion_parameters=83_653_863 + _OPEN_CLIP_TEXT,
+        largest_component=_UNET,
+        largest_group=_OPEN_CLIP_TEXT,
         defaults=SamplingDefaults(
             steps=50, color_fix="wavelet", prompt_suffix=POSITIVE_SUFFIX, negative_prompt=NEGATIVE_PROMPT
         ),
@@ -115,6 +125,8 @@ _PUBLISHED = {
         name="v2",
         parameters=2_044_809_796,
         companion_parameters=97_742_847 + _OPEN_CLIP_TEXT,
+        largest_component=_UNET,
+        largest_group=_OPEN_CLIP_TEXT,
         decode_window=DECODED_TOGETHER["VideoAutoencoder"][0],
         decode_overlap=DECODED_TOGETHER["VideoAutoencoder"][1],
         defaults=SamplingDefaults(
@@ -144,13 +156,17 @@ def load_traits(model: str) -> ModelTraits:
     is_linear = "patch" in autoencoder
     decode_window, decode_overlap = DECODED_TOGETHER.get(autoencoder.get("_class_name", ""), (1, 0))
     try:
+        latent_channels = autoencoder["latent_channels"]
+        networks, companions = (_count_parameters(folder, names) for names in (NETWORKS, COMPANIONS))
         return ModelTraits(
             name=model,
             pixels_per_latent=autoencoder["patch"] if is_linear else 2 ** (len(autoencoder["block_out_channels"]) - 1),
-            latent_channels=autoencoder["latent_channels"],
+            latent_channels=latent_channels,
             network=NetworkShape(**_known_fields(NetworkShape, network)),
-            parameters=_count_parameters(folder, NETWORKS),
-            companion_parameters=_count_parameters(folder, COMPANIONS),
+            parameters=networks.total(),
+            companion_parameters=companions.total(),
+            largest_component=_largest(networks | companions),
+            largest_group=max(*networks.values(), _largest(companions)),
             text_tokens=_read_json(text)["max_position_embeddings"] if text.is_file() else 77,
             autoencoder_width=0 if is_linear else autoencoder["block_out_channels"][1],
             moves_frames=index.get("between") == "flow",
@@ -183,18 +199,29 @@ def _read_defaults(folder: Path, index: dict[str, Any]) -> SamplingDefaults:
     return SamplingDefaults(**{name: getattr(checked, name) for name in given})
 
 
-def _count_parameters(folder: Path, components: tuple[str, ...]) -> int:
-    """Return how many values the weight files of some components hold, from their headers."""
-    total = 0
+def _count_parameters(folder: Path, components: tuple[str, ...]) -> Counter[tuple[str, str]]:
+    """Return how many values the weight files of some components hold, by component and block, from their headers."""
+    sizes = Counter[tuple[str, str]]()
     for path in (path for name in components for path in sorted((folder / name).glob("*.safetensors"))):
+        name = path.parent.name
         try:
             with safe_open(path, framework="numpy") as tensors:
-                total += sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
+                for key in tensors.keys():  # noqa: SIM118 - it is no mapping
+                    block = BLOCK.match(key) if name in NETWORKS else None
+                    sizes[name, block[0] if block else ""] += math.prod(tensors.get_slice(key).get_shape())
         except SafetensorError as error:
             raise WeightsError(f"{path} is damaged ({error}); copy or convert the model again") from error
-    if total == 0:
+    if sizes.total() == 0:
         raise WeightsError(f"model folder {folder} has no weights in {' or '.join(components)}; convert it again")
-    return total
+    return sizes
+
+
+def _largest(sizes: Counter[tuple[str, str]]) -> int:
+    """Return how many values the largest component holds."""
+    totals = Counter[str]()
+    for (name, _), size in sizes.items():
+        totals[name] += size
+    return max(totals.values())
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def load_pipeline(model: str | Path = EMBEDDED, *, device: str = "auto", dtype: 
     except TypeError as error:
         raise WeightsError(f"{folder / INDEX_FILE} does not describe a VEnhancer pipeline: {error}") from error
     pipeline.register_to_config(_name_or_path=str(model))
-    return pipeline if on.type == "cpu" else pipeline.to(on)
+    pipeline.runs_on = None if on.type == "cpu" else on  # where a plan moves the weights to, or some at a time
+    return pipeline
 
 
 def _load_component(folder: Path, name: str, class_path: list[str], dtype: torch.dtype) -> object:

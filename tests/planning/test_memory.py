@@ -2,6 +2,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
+import torch
 
 from venhancer.errors import SettingsError
 from venhancer.media.clip import describe_frames
@@ -95,6 +96,31 @@ def test_free_memory_is_the_limit_unless_told_otherwise():
     assert plan_of(Machine(memory=GIGABYTE, value_bytes=2), memory="32GB").machine.memory == 32 * GIGABYTE
 
 
+def test_weights_wait_only_where_nothing_faster_fits():
+    gpu = Machine(value_bytes=2, has_own_memory=True)
+    assert plan_of(gpu, memory="24GB").execution.offload == "none"
+    waiting = plan_of(gpu, memory="6GB")
+    assert waiting.execution.offload != "none"
+    assert waiting.estimate.moved_bytes > 0
+    assert waiting.footprint.total <= 6 * GIGABYTE * SURE_SHARE
+    assert "weights wait in main memory and come by" in dict(waiting.describe())["execution"]
+
+
+def test_weights_wait_where_it_is_asked_for_and_only_there():
+    gpu = Machine(memory=80 * GIGABYTE, value_bytes=2, has_own_memory=True)
+    sizes = {how: plan_of(gpu, offload=how).footprint.weights for how in ("none", "components", "groups")}
+    assert plan_of(gpu, offload="groups").execution.offload == "groups"
+    assert sizes["none"] > sizes["components"] > sizes["groups"] > 0
+    with pytest.raises(SettingsError, match="too little"):
+        plan_of(gpu, offload="none", memory="5GB")
+
+
+@pytest.mark.parametrize("how", ["components", "groups"])
+def test_weights_cannot_wait_in_main_memory_where_they_are_there_anyway(how):
+    with pytest.raises(SettingsError, match=f"offload {how} is for a GPU .* pass --offload auto or none"):
+        plan_of(offload=how)
+
+
 def test_autoencoder_is_divided_before_the_networks():
     """Tiles cost the networks a fifth more work; a few frames decoded together take most memory."""
     plan = plan_of(memory="8GB", size="640x360")
@@ -127,4 +153,5 @@ def test_a_long_clip_takes_as_much_memory_as_a_short_one():
 def test_only_errors_that_say_so_mean_that_memory_ran_out():
     assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."))
     assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(torch.OutOfMemoryError("HIP: 2.00 GiB asked for"))
     assert not is_out_of_memory(RuntimeError("shape mismatch"))

@@ -116,6 +116,15 @@ class Job:
             if before is not None:
                 (self.folder / before).unlink(missing_ok=True)
 
+    def decide(self, **decided: object) -> None:
+        """Note what was chosen while the work went on, and must stay for the rest of it.
+
+        Raises:
+            JobFailed: it could not be brought to the disk.
+        """
+        with self._failing():
+            self._note(decided={**self.manifest.decided, **decided})
+
     def publish(self, *, overwrite: bool = False) -> None:
         """Move the result into the target's place.
 

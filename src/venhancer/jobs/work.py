@@ -56,7 +56,7 @@ class Manifest(_Frozen):
         program: tells it from other programs' files.
         format: of this file.
         origin: what the result depends on; see `venhancer.jobs.origin`.
-        decided: what was found out or chosen when the work began, and must stay for the rest of it.
+        decided: what was found out or chosen when the work began or while it went on, and must stay for the rest of it.
         frames: of the whole output.
         parts: the finished segments, in order.
         carry: name of the file with what the next segment needs; None if it needs nothing.

@@ -206,10 +206,12 @@ class Estimate:
     Args:
         network_flops: of all steps, windows and guidance branches.
         autoencoder_flops: of the linear autoencoder; 0 for another, which is not counted.
+        moved_bytes: of weights, between main memory and a GPU and back.
     """
 
     network_flops: int
     autoencoder_flops: int
+    moved_bytes: int = 0
 
 
 def estimate_cost(

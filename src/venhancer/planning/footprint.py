@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from venhancer.network_shape import NetworkShape
 from venhancer.planning.estimate import Grid, skip_sizes
-from venhancer.settings import Solver
+from venhancer.settings import Offload, Solver
 from venhancer.traits import ModelTraits
 
 Crest = list[int]
@@ -38,10 +38,12 @@ class Execution:
     Args:
         slice_tokens: most tokens that attention and feed-forward hold at once, in whole frames; None means all.
         batches_guidance: whether both prompts go through the networks together.
+        offload: which weights wait in main memory until the device needs them.
     """
 
     slice_tokens: int | None = None
     batches_guidance: bool = True
+    offload: Offload = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,7 @@ class Footprint:
 
     Args:
         program: interpreter and libraries.
-        weights: of the networks, the autoencoder and the text encoder.
+        weights: of the networks, the autoencoder and the text encoder, as many as are on the device at once.
         latents: of a segment, in all copies.
         frames: pictures on their way in and out.
         activations: of networks and autoencoder, whichever take more.
@@ -112,11 +114,18 @@ def footprint(traits: ModelTraits, work: Work, execution: Execution, value_bytes
     tensors = max(held.alive, coding.alive) + round(HEAP_SHARE * max(held.small, coding.small))
     return Footprint(
         program=PROGRAM,
-        weights=value_bytes * (traits.parameters + traits.companion_parameters),
+        weights=value_bytes * resident_weights(traits, execution.offload),
         latents=_latents(traits, work, frame),
         frames=(3 * FRAMES_READ * work.input_pixels + 3 * FRAMES_WRITTEN * pixels) // 2 + 4 * FRAME_COPIES * pixels,
         activations=max(tensors, 4 * FLOW_COPIES * pixels if traits.moves_frames or traits.steadying else 0),
     )
+
+
+def resident_weights(traits: ModelTraits, offload: Offload) -> int:
+    """Return how many values of all weights are on the device at once."""
+    if offload == "components":
+        return traits.largest_component
+    return traits.largest_group if offload == "groups" else traits.parameters + traits.companion_parameters
 
 
 class Resident(NamedTuple):

@@ -44,7 +44,7 @@ def machine_of(device: "torch.device", dtype: "torch.dtype") -> Machine:
         import torch
 
         free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-        return Machine(memory=free, value_bytes=dtype.itemsize)
+        return Machine(memory=free, value_bytes=dtype.itemsize, has_own_memory=True)
     return Machine(memory=free_memory(), value_bytes=dtype.itemsize)  # Apple's GPU shares the main memory
 
 

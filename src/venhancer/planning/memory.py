@@ -7,11 +7,12 @@ footprint and has least to compute is taken; if nothing fits, one line says so.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from venhancer.errors import SettingsError
 from venhancer.planning.estimate import Estimate, Grid, estimate_cost
+from venhancer.planning.execution import duration, executions, moved_bytes
 from venhancer.planning.footprint import Execution, Footprint, Work, footprint
 from venhancer.planning.layout import Segment, smallest_tile
 from venhancer.settings import EnhanceSettings, Solver, format_memory
@@ -24,13 +25,12 @@ Divided = tuple[int, int, tuple[Segment, ...]]
 """Most frames in a window, those that two share, and the segments so made."""
 
 SURE_SHARE = 1 / 1.15  # of the memory: measured peaks lie up to 15 % above the footprint
-SLICE_TOKENS = 8192
 SHORTEST_WINDOW = 8  # frames: below, there is too little to see of a motion
 SMALLEST_TILE = 256  # pixels: below, there is too little to see of a picture; asked for, tiles may be smaller
 WINDOW_SHARES = (1.0, 0.75, 0.5, 0.375, 0.25)
+OUT_OF_MEMORY_ERRORS = {"MemoryError", "OutOfMemoryError"}
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "create a memory object")
 MOST_TILES = 12  # on a side
-SLICED_COST = 1.03  # how much longer the work takes so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +40,12 @@ class Machine:
     Args:
         memory: bytes that there are for it; None sets no limit.
         value_bytes: bytes of a network's value.
+        has_own_memory: whether it is a GPU with memory of its own, so that weights can wait in main memory.
     """
 
     memory: int | None = None
     value_bytes: int = 4
+    has_own_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,17 +144,13 @@ def smaller_layout(task: Task, machine: Machine, layout: Layout) -> Layout | Non
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error says that memory ran out, on whatever device and by whichever library."""
-    words = str(error)
-    return isinstance(error, MemoryError) or any(sign in words for sign in OUT_OF_MEMORY)
+    kinds = {kind.__name__ for kind in type(error).__mro__}  # torch's own is told by its name: it may not be loaded
+    return not kinds.isdisjoint(OUT_OF_MEMORY_ERRORS) or any(sign in str(error) for sign in OUT_OF_MEMORY)
 
 
 def _fastest(layouts: Sequence[Layout], room: float) -> Layout | None:
-    return min((layout for layout in layouts if layout.footprint.total <= room), key=_seconds, default=None)
-
-
-def _seconds(layout: Layout) -> float:
-    """Return how long a layout takes, next to others: its work, and what its way of working adds."""
-    return layout.estimate.network_flops * (SLICED_COST if layout.execution.slice_tokens else 1)
+    fitting = (layout for layout in layouts if layout.footprint.total <= room)
+    return min(fitting, default=None, key=lambda layout: duration(layout.estimate, layout.execution))
 
 
 def _layouts(
@@ -169,14 +167,19 @@ def _layouts(
     The autoencoder sees the largest tiles, of those in `coded`, with which a combination has room.
     """
     layouts = []
+    ways = list(executions(task.settings, is_guided=task.is_guided, has_own_memory=machine.has_own_memory))
     for (frames, overlap, segments), tiles in product(divided, tiled):
         estimates = {together: _estimate(task, segments, tiles, batched=together) for together in (True, False)}
-        for execution in _executions(task):
+        evaluations = task.evaluations * len(tiles) * sum(len(segment.windows) for segment in segments)
+        for execution in ways:
             choices = coded if task.traits.autoencoder_width else coded[:1]
             works = (_work(task, segments, tiles, one) for one in choices)
             costs = [footprint(task.traits, work, execution, machine.value_bytes) for work in works]
             fits = (index for index, cost in enumerate(costs) if cost.total <= room)
             taken = next(fits, len(costs) - 1)
+            moved = moved_bytes(
+                task.traits, execution, machine.value_bytes, evaluations=evaluations, is_guided=task.is_guided
+            )
             layouts.append(
                 Layout(
                     window_frames=frames,
@@ -186,15 +189,10 @@ def _layouts(
                     coded_tiles=choices[taken],
                     execution=execution,
                     footprint=costs[taken],
-                    estimate=estimates[execution.batches_guidance],
+                    estimate=replace(estimates[execution.batches_guidance], moved_bytes=moved),
                 )
             )
     return layouts
-
-
-def _executions(task: Task) -> Iterator[Execution]:
-    for batched, sliced in product((True, False) if task.is_guided else (True,), (None, SLICE_TOKENS)):
-        yield Execution(slice_tokens=sliced, batches_guidance=batched)
 
 
 def _shorter_windows(task: Task) -> Iterator[Divided]:

@@ -120,6 +120,9 @@ def describe_execution(plan: "EnhancePlan") -> str:
     ]
     if plan.sampling.guidance_scale != 1:
         said.append("both prompts together" if execution.batches_guidance else "one prompt after the other")
+    if execution.offload != "none":
+        moved = f"{plan.estimate.moved_bytes / 1e9:,.0f} GB to and fro"
+        said.append(f"weights wait in main memory and come by {execution.offload}: {moved}")
     return ", ".join(said)
 
 

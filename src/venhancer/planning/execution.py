@@ -1,0 +1,64 @@
+"""The ways of working that change no picture, and how much longer the work takes by each.
+
+Attention whole or in slices, both prompts together or one after the other, and the weights on the device or waiting in
+main memory. `venhancer.planning.memory` weighs them against windows and tiles, which do change it.
+"""
+
+from collections.abc import Iterator
+from itertools import product
+
+from venhancer.errors import SettingsError
+from venhancer.planning.estimate import Estimate
+from venhancer.planning.footprint import Execution
+from venhancer.settings import EnhanceSettings, Offload
+from venhancer.traits import ModelTraits
+
+OFFLOADS: tuple[Offload, ...] = ("none", "components", "groups")
+SLICE_TOKENS = 8192
+SLICED_COST = 1.03  # how much longer the work takes so
+MOVED_COST = 10_000  # FLOPs in the time that a byte takes between memories: 100 TFLOP/s and 10 GB/s, assumed
+
+
+def executions(settings: EnhanceSettings, *, is_guided: bool, has_own_memory: bool) -> Iterator[Execution]:
+    """Yield the ways of working to choose from.
+
+    Args:
+        settings: what was asked for.
+        is_guided: whether each evaluation takes two prompts.
+        has_own_memory: whether weights can wait elsewhere, see `Machine`.
+
+    Raises:
+        SettingsError: weights were asked to wait where they are anyway.
+    """
+    if settings.offload in OFFLOADS[1:] and not has_own_memory:
+        raise SettingsError(
+            f"offload {settings.offload} is for a GPU with memory of its own; here weights are in main memory anyway, "
+            "pass --offload auto or none"
+        )
+    offloads = (settings.offload,) if settings.offload != "auto" else OFFLOADS if has_own_memory else OFFLOADS[:1]
+    for offload, batched, sliced in product(offloads, (True, False) if is_guided else (True,), (None, SLICE_TOKENS)):
+        yield Execution(slice_tokens=sliced, batches_guidance=batched, offload=offload)
+
+
+def moved_bytes(
+    traits: ModelTraits, execution: Execution, value_bytes: int, *, evaluations: int, is_guided: bool
+) -> int:
+    """Return what of the networks' weights goes to the device and back.
+
+    Args:
+        traits: of the model.
+        execution: how the work is carried out.
+        value_bytes: bytes of a network's value.
+        evaluations: of all windows' tiles.
+        is_guided: whether each takes two prompts.
+    """
+    if execution.offload == "none":
+        return 0
+    forwards = evaluations * (2 if is_guided and not execution.batches_guidance else 1)
+    return 2 * value_bytes * traits.parameters * forwards
+
+
+def duration(estimate: Estimate, execution: Execution) -> float:
+    """Return how long the work takes, next to other ways: what is computed and what is moved, in FLOPs."""
+    computed = estimate.network_flops * (SLICED_COST if execution.slice_tokens else 1)
+    return computed + MOVED_COST * estimate.moved_bytes
