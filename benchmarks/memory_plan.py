@@ -5,6 +5,7 @@ Each case runs in a process of its own, reading and writing included, and is mea
 depends on them. Exits with 1 if one estimate is off by more than 15 %.
 
 Run: python benchmarks/memory_plan.py [--cases nano] (those whose name begins so; the full-size ones need up to 12 GB)
+     python benchmarks/memory_plan.py --table (what is chosen for `v2` on GPUs of some sizes; measures nothing)
 """
 
 import argparse
@@ -14,7 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,7 @@ import torch
 from transformers import ByT5Tokenizer, CLIPTextConfig, CLIPTextModel
 
 from venhancer.enhance import enhance_as_planned
+from venhancer.errors import SettingsError
 from venhancer.media.clip import describe_frames
 from venhancer.media.probe import probe
 from venhancer.models import VideoAutoencoder, VideoControlNet, VideoUNet
@@ -35,6 +39,7 @@ from venhancer.weights import load_pipeline
 CLIP = Path(__file__).parents[1] / "examples" / "meadow_160x90_8fps.mp4"
 RESULTS = Path(__file__).parent / "results" / "memory_plan.json"
 ALLOWED = 0.15
+SIZES, GPUS = ((640, 360), (1280, 720), (1920, 1080)), (8, 16, 24, 48, 80)  # of the table; gigabytes
 NANO = {
     "nano": {"fps": 24},
     "nano, at its own rate and size": {"scale": 1},
@@ -55,8 +60,12 @@ def main() -> None:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", default="", help="only cases whose name begins so; other results are kept")
+    parser.add_argument("--table", action="store_true", help="only show what is chosen for v2 on GPUs of some sizes")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.table:
+        print("\n".join(table()))
+        return
     if arguments.case:
         print(json.dumps(measure(arguments.case)))
         return
@@ -69,6 +78,31 @@ def main() -> None:
         RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
     wrong = [case for case, figure in figures.items() if abs(figure["estimate_over_measured"] - 1) > ALLOWED]
     sys.exit(f"off by more than {ALLOWED:.0%}: {'; '.join(wrong)}" if wrong else 0)
+
+
+def table() -> Iterator[str]:
+    """Yield rows of what is chosen for `v2` in 16 bits: 32 frames, from half the size and a third of the rate."""
+    yield "| output | GPU | estimate | frames in a window | tiles: networks, autoencoder | work | TFLOP | moved |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for (width, height), limit in product(SIZES, GPUS):
+        clip = describe_frames(11, height // 2, width // 2, Fraction(8))
+        asked = parse_settings(size=f"{width}x{height}", fps=24, memory=f"{limit}GB", model="v2")
+        try:
+            plan = make_plan(clip, asked, load_traits("v2"), machine=Machine(value_bytes=2, has_own_memory=True))
+        except SettingsError as error:
+            yield f"| {width}x{height} | {limit} GB | {error} |||||||"
+            continue
+        how = plan.execution
+        ways = [
+            "slices" if how.slice_tokens else "whole",
+            *(["one prompt after the other"] if not how.batches_guidance else []),
+            *([f"weights come by {how.offload}"] if how.offload != "none" else []),
+        ]
+        frames = max(len(window) for segment in plan.segments for window in segment.windows)
+        cells = [f"{width}x{height}", f"{limit} GB", f"{plan.footprint.total / 1e9:.1f} GB", frames]
+        cells += [f"{len(plan.tiles)}, {len(plan.coded_tiles)}", ", ".join(ways)]
+        cells += [f"{plan.estimate.network_flops / 1e12:,.0f}", f"{plan.estimate.moved_bytes / 1e9:,.0f} GB"]
+        yield f"| {' | '.join(map(str, cells))} |"
 
 
 def measure(case: str) -> dict[str, object]:

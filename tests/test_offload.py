@@ -22,11 +22,11 @@ CPU = torch.device("cpu")
 SHAPE = {**TINY, "in_channels": LATENT_CHANNELS}
 
 
-def unet() -> VideoUNet:
+def unet():
     return randomised(VideoUNet(**SHAPE, out_channels=LATENT_CHANNELS))
 
 
-def controlnet() -> VideoControlNet:
+def controlnet():
     return randomised(VideoControlNet(**SHAPE))
 
 

@@ -9,8 +9,8 @@ Written for GPUs and tried on a processor, where every device is the same.
 from collections.abc import Iterable
 
 import torch
-from diffusers.hooks import HookRegistry
 from diffusers.hooks.group_offloading import apply_group_offloading
+from diffusers.hooks.hooks import HookRegistry
 from torch import nn
 
 from venhancer.models import VideoControlNet, VideoUNet

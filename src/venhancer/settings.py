@@ -223,7 +223,7 @@ class EnhanceSettings(BaseModel):
         description="Memory to stay within, which windows and tiles are chosen by; what is free if left out.",
         examples=["8GB", "16GiB"],
     )
-    offload: Literal["auto"] | Offload = Field(
+    offload: Literal["auto", "none", "components", "groups"] = Field(
         "auto",
         description="Weights that wait in main memory until the GPU needs them: none, all but one of the components, "
         "or all but one group of blocks; auto is the fastest that fits.",
