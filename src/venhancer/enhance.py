@@ -180,8 +180,8 @@ def _make_segments(
             smaller = next_smaller(plan)
             if smaller is None:
                 raise JobFailed("memory ran out, and no smaller plan is left; make some free") from error
-            tell(f"memory ran out; going on from frame {job.manifest.finished_frames} with {describe_change(smaller)}")
             job.decide(smaller=job.manifest.decided.get("smaller", 0) + 1)
+            tell(f"memory ran out; going on from frame {job.manifest.finished_frames} with {describe_change(smaller)}")
             plan = smaller
         release_memory(pipeline.device)  # out here, where the tensors that the error holds on to are gone
     return plan
