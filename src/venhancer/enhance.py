@@ -169,8 +169,6 @@ def _make_segments(
         JobFailed: memory ran out, and no plan needs less.
         Stopped: `stop` said so.
     """
-    from venhancer.runtime import release_memory
-
     while job.finished < len(plan.segments):
         try:
             _make_as_planned(job, plan, writing, pipeline, stop=stop, progress=progress)
@@ -183,7 +181,7 @@ def _make_segments(
             job.decide(smaller=job.manifest.decided.get("smaller", 0) + 1)
             tell(f"memory ran out; going on from frame {job.manifest.finished_frames} with {describe_change(smaller)}")
             plan = smaller
-        release_memory(pipeline.device)  # out here, where the tensors that the error holds on to are gone
+        pipeline.release_memory()  # out here, where the tensors that the error holds on to are gone
     return plan
 
 

@@ -41,7 +41,7 @@ from venhancer.planning.machine import machine_of
 from venhancer.planning.memory import Machine
 from venhancer.progress import SILENT, Progress
 from venhancer.prompts import ProjectedText, join_prompts, project_text
-from venhancer.runtime import frame_noise
+from venhancer.runtime import frame_noise, release_memory
 from venhancer.segments import Carry, EnhancedSegment, ReadFrames
 from venhancer.settings import Offload, parse_ratio, parse_settings
 from venhancer.traits import ModelTraits, load_traits
@@ -129,6 +129,10 @@ class VEnhancerPipeline(DiffusionPipeline):
 
     def _bring(self, component: torch.nn.Module, offload: Offload) -> None:
         bring(component, self._weighty.values(), self.device, offload)
+
+    def release_memory(self) -> None:
+        """Give back what torch keeps of a GPU's memory for reuse."""
+        release_memory(self.device)
 
     @property
     def machine(self) -> Machine:
