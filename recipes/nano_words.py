@@ -1,4 +1,4 @@
-"""Let words of quality be heard by a `nano` whose middle is not: the last thing done to the shipped weights.
+"""Let words of quality be heard by a `nano` whose middle is not: between recipes/nano.yaml and nano_finish.yaml.
 
     python recipes/nano_words.py MODEL TARGET [--data data/footage]
 
