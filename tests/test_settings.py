@@ -116,7 +116,7 @@ def test_settings_survive_json():
     assert parse_settings(**settings.model_dump(mode="json")) == settings
 
 
-@pytest.mark.parametrize("module", ["settings", "traits", "plan", "estimate", "windows"])
+@pytest.mark.parametrize("module", ["settings", "traits", "plan", "planning.estimate", "windows"])
 def test_arithmetic_loads_no_torch(module):
     code = f"import venhancer.{module}, sys; sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from venhancer import windows
-from venhancer.windows import Tile, blend_weights, split_tiles, split_windows, tile_weights
+from venhancer.windows import Fade, Tile, blend_weights, split_tiles, split_windows, tile_weights
 
 
 @st.composite
@@ -20,9 +20,9 @@ def layouts(draw):
     return edges[-1], length, overlap, edges[:-1]
 
 
-def coverage(total, layout):
+def coverage(total, layout, fade: Fade = "published"):
     weights = np.zeros(total)
-    for window, part in zip(layout, blend_weights(layout), strict=True):
+    for window, part in zip(layout, blend_weights(layout, fade), strict=True):
         weights[window.start : window.stop] += part
     return weights
 
@@ -82,6 +82,13 @@ def test_blend_is_a_linear_cross_fade_from_zero_on_the_first_shared_frame():
     earlier, later = blend_weights([range(31), range(15, 46)])
     np.testing.assert_array_equal(later, [*(np.arange(16) / 16), *np.ones(15)])
     np.testing.assert_array_equal(earlier, [*np.ones(15), *(1 - np.arange(16) / 16)])
+
+
+def test_an_even_fade_uses_every_shared_frame_alike():
+    earlier, later = blend_weights([range(10), range(6, 16)], "even")
+    np.testing.assert_allclose(later[:4], [0.2, 0.4, 0.6, 0.8])
+    np.testing.assert_allclose(earlier[6:], [0.8, 0.6, 0.4, 0.2])
+    np.testing.assert_allclose(coverage(16, [range(10), range(6, 16)], "even"), 1)
 
 
 def test_no_frame_mixes_more_than_two_windows():

@@ -327,7 +327,7 @@ class VEnhancerPipeline(DiffusionPipeline):
             return Tiled(partial(denoise_tile, window), plan.tiles, tile_weights(plan.tiles))(x, sigma)
 
         windows = segment.local_windows
-        carried_weights, *weights = blend_weights([range(segment.carried), *windows])
+        carried_weights, *weights = blend_weights([range(segment.carried), *windows], sampling.window_fade)
         windowed = Windowed(denoise_window, windows, weights)
         denoise = Continued(windowed, carried, carried_weights, segment.handed_on)
         timesteps = schedule.timesteps(sampling.steps, sampling.start_timestep, timetable=sampling.timetable)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails
 
 from venhancer.errors import SettingsError
+from venhancer.windows import Fade
 
 DEFAULT_SCALE = 4.0
 SMALLEST_SIDE = 16
@@ -212,6 +213,10 @@ class EnhanceSettings(BaseModel):
     )
     window_overlap: int | None = Field(
         None, ge=0, le=511, description="Frames two neighbouring windows share and blend over."
+    )
+    window_fade: Fade | None = Field(
+        None,
+        description="How those are blended: evenly, or as the published program does, which leaves the first alone.",
     )
     tile: Size | None = Field(
         None,

@@ -18,6 +18,7 @@ from venhancer.errors import SettingsError, WeightsError
 from venhancer.model_folders import EMBEDDED, INDEX_FILE, PUBLISHED, find_model
 from venhancer.network_shape import NetworkShape
 from venhancer.settings import ColorFix, Solver, Timetable, parse_settings
+from venhancer.windows import Fade
 
 NETWORKS = ("unet", "controlnet")
 COMPANIONS = ("vae", "text_encoder")
@@ -50,6 +51,7 @@ class SamplingDefaults:
     start_noise: float = 1.0
     window_frames: int = 32
     window_overlap: int = 3
+    window_fade: Fade = "published"
     color_fix: ColorFix = "none"
     prompt_suffix: str = ""
     negative_prompt: str = ""

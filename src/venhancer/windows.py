@@ -9,9 +9,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 from types import EllipsisType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+
+Fade = Literal["even", "published"]
 
 
 def split_windows(total: int, length: int, overlap: int, starts: Sequence[int] | None = None) -> tuple[range, ...]:
@@ -139,18 +141,21 @@ def _spread(total: int, length: int, overlap: int, allowed: Sequence[int], count
     return places
 
 
-def blend_weights(windows: Sequence[range]) -> tuple[np.ndarray, ...]:
+def blend_weights(windows: Sequence[range], fade: Fade = "published") -> tuple[np.ndarray, ...]:
     """Return each window's weights, float64 of its length; over the windows they sum to exactly 1 everywhere.
 
     Linear cross-fades: over n shared positions the later window's coefficients are 0, 1/n, ... (n-1)/n, as in the
-    published program. Where three windows meet, the fade between the last two begins after the first has ended, so
-    no position is ever a mixture of more than two.
+    published program, or 1/(n+1), ... n/(n+1), which makes use of every position alike. Where three windows meet, the
+    fade between the last two begins after the first has ended, so no position is ever a mixture of more than two.
 
     Args:
         windows: Ascending ranges without gaps, starts and ends strictly rising, as `split_windows` returns them.
+        fade: which of the two.
 
     >>> [weights.tolist() for weights in blend_weights([range(0, 4), range(2, 6)])]
     [[1.0, 1.0, 1.0, 0.5], [0.0, 0.5, 1.0, 1.0]]
+    >>> [weights.tolist() for weights in blend_weights([range(0, 2), range(1, 3)], "even")]
+    [[1.0, 0.5], [0.5, 1.0]]
     """
     weights = tuple(np.ones(len(window)) for window in windows)
     fading_from = 0
@@ -158,7 +163,8 @@ def blend_weights(windows: Sequence[range]) -> tuple[np.ndarray, ...]:
         first = max(later.start, fading_from)
         fading_from = earlier.stop
         shared = earlier.stop - first
-        coefficients = np.arange(shared) / max(shared, 1)
+        places = np.arange(shared)
+        coefficients = (places + 1) / (shared + 1) if fade == "even" else places / max(shared, 1)
         weights[index][first - earlier.start :] = 1 - coefficients
         weights[index + 1][: first - later.start] = 0
         weights[index + 1][first - later.start : earlier.stop - later.start] = coefficients

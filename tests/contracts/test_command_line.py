@@ -29,7 +29,8 @@ COMMANDS = [
 SETTINGS = (
     "--scale --size --fps --input-fps --start --end --slow -p --prompt --negative-prompt --prompt-suffix --steps "
     "--solver --timetable --guidance-scale --guidance-rescale --noise-aug --noise-augmentation --start-timestep "
-    "--start-noise --downscale-factor --seed --window-frames --window-overlap --tile --memory --offload --no-shots "
+    "--start-noise --downscale-factor --seed --window-frames --window-overlap --window-fade --tile --memory --offload "
+    "--no-shots "
     "--codec --crf --pix-fmt --encoder --color-fix --background --model"
 )
 FLAGS = {
