@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,7 +70,7 @@ def clip(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def longer(tmp_path_factory) -> Path:
-    return make_clip(tmp_path_factory.mktemp("clips") / "longer.mp4", width=160, height=120, rate=8, frames=12)
+    return make_clip(tmp_path_factory.mktemp("clips") / "longer.mp4", width=160, height=120, rate=8, frames=10)
 
 
 def enhance_with(room: int, clip: Path, target: Path, model: Path, *, after: int = 0, killed: bool = False) -> dict:
@@ -92,3 +93,20 @@ def test_when_nothing_fits_one_line_says_so(clip, tiny_model, tmp_path):
     found = enhance_with(20_000_000, clip, tmp_path / "out.mp4", tiny_model)
     assert "JobFailed: memory ran out" in found["error"], found
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_what_is_written_stays_and_a_run_that_is_killed_goes_on_with_the_smaller_plan(longer, tiny_model, tmp_path):
+    """Memory is short from the second segment on; the process is killed when it has said what it goes on with."""
+    target = tmp_path / "out.mp4"
+    killed = enhance_with(130_000_000, longer, target, tiny_model, after=1, killed=True)
+    (line,) = killed["said"]
+    assert re.match(r"memory ran out; going on from frame [1-9]\d* with 9 tiles", line)
+    assert killed["decided"]["smaller"] == 1
+    ((first,),) = killed["segments"]
+
+    found = enhance_with(0, longer, target, tiny_model, after=-1)
+    assert line.endswith(found["began"])
+    assert found["ended"] == found["began"]
+    assert found["said"] == []
+    assert found["frames"] == 10
+    assert [files[0] for files in found["segments"]] == [first]
