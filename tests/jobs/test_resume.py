@@ -153,7 +153,7 @@ def test_ctrl_c_once_finishes_the_segment(folder, words, expected, capsys):
 @pytest.mark.parametrize("signals", ["signal.SIGINT, signal.SIGINT", "signal.SIGTERM"])
 def test_ctrl_c_twice_and_sigterm_stop_at_once(folder, words, signals):
     send = f"{CLEAN}\nthreading.Thread(target=send, args=[{signals}], daemon=True).start()"
-    done = run(send, *words, "--steps", "8")
+    done = run(send, *words, "--steps", "50")
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr.splitlines()[-1].startswith("venhancer: stopped; ")
     assert len(find_work(Path("out.mkv")).parts) == 1
