@@ -12,14 +12,14 @@ from pydantic import BaseModel
 from venhancer.commands.flags import SHORTER
 from venhancer.settings import EnhanceSettings, allowed_values
 from venhancer.training.index_settings import IndexSettings
-from venhancer.training.settings import (
+from venhancer.training.settings import TrainSettings
+from venhancer.training.settings_groups import (
     AugmentSettings,
     DataSettings,
     LogSettings,
     LoraSettings,
     NetworkSettings,
     ObjectiveSettings,
-    TrainSettings,
 )
 from venhancer.traits import SamplingDefaults, load_traits
 

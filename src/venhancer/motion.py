@@ -1,8 +1,10 @@
 """Frames between two key frames, moved along the optical flow: where the networks may start from.
 
-The flow is OpenCV's DIS (Kroeger et al. 2016), both ways between two pictures and brought to any time between them as
-in Super SloMo (Jiang et al. 2018, sec. 3.2). Each key frame counts by how near it is in time and by how well the two
-flows agree; where both disagree, the frame between is close to a plain blend, and the networks have to do the rest.
+The flow is OpenCV's DIS (Kroeger et al. 2016), both ways between two pictures. How anything moves past a pixel at a
+time between is a guess: what either flow says of that pixel, a mean of both as in Super SloMo (Jiang et al. 2018,
+eq. 4), the motion of the surroundings, or none. Each guess counts by how alike the two key frames look where it leads,
+and each key frame by how near it is in time and by how well the two flows agree there. Where nothing fits, the guesses
+average out to a blend, which is easier on the eye than a torn picture, and the networks have to do the rest.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,6 +26,15 @@ SMALLEST_SIDE = 32
 
 AGREEMENT = 1.0
 """Disagreement of the two flows, in pixels, at which a key frame's weight has fallen to 1/e."""
+
+SURROUNDINGS = 32
+"""Sides of the squares, in pixels, whose motion a pixel may share."""
+
+COMPARED = 17
+"""Sides of the windows, in pixels, over which the two key frames are compared to judge a guess."""
+
+LIKENESS = 0.1
+"""Mean difference of those, in [-1, 1], at which the weight of a guess has fallen to 1/e."""
 
 _LEAST_TRUST = 1e-3
 
@@ -51,14 +62,49 @@ def frames_between(
     pictures = before[None], after[None]
     flows = estimate_flows(*pictures)
     trust = _trust(flows.forward, flows.backward), _trust(flows.backward, flows.forward)
+    around = Flows(*(_of_surroundings(flow, sure) for flow, sure in zip(flows, trust, strict=True)))
+    sides = torch.cat([pictures[0], trust[0]], dim=1), torch.cat([pictures[1], trust[1]], dim=1)
     for time in times:
-        # Super SloMo, eq. 4: the flows from the frame between to both sides, as if motion were even and smooth.
-        to_before = (time - 1) * time * flows.forward + time * time * flows.backward
-        to_after = (1 - time) ** 2 * flows.forward - time * (1 - time) * flows.backward
-        weight_before = (1 - time) * warp(trust[0], to_before)
-        weight_after = time * warp(trust[1], to_after)
-        moved = weight_before * warp(pictures[0], to_before) + weight_after * warp(pictures[1], to_after)
-        yield (moved / (weight_before + weight_after))[0]
+        guesses = (
+            flows.forward,
+            -flows.backward,
+            torch.lerp(flows.forward, -flows.backward, time),
+            torch.lerp(around.forward, -around.backward, time),
+            torch.zeros_like(flows.forward),
+        )
+        frames, weights = zip(*(_along(guess, time, *sides) for guess in guesses), strict=True)
+        shares = torch.stack(weights) / sum(weights)
+        yield (shares * torch.stack(frames)).sum(dim=0)[0]
+
+
+def _along(
+    motion: Float[Tensor, "1 2 h w"], time: float, before: Float[Tensor, "1 4 h w"], after: Float[Tensor, "1 4 h w"]
+) -> tuple[Float[Tensor, "1 3 h w"], Float[Tensor, "1 1 h w"]]:
+    """Return the frame at a time if things move past its pixels like this, and how far to believe it.
+
+    Args:
+        motion: from one picture to the other.
+        time: between them.
+        before: picture and trust.
+        after: picture and trust.
+    """
+    before, after = warp(before, -time * motion), warp(after, (1 - time) * motion)
+    weight_before, weight_after = (1 - time) * before[:, 3:], time * after[:, 3:]
+    before, after = before[:, :3], after[:, :3]
+    frame = (weight_before * before + weight_after * after) / (weight_before + weight_after)
+    unlike = (before - after).abs().mean(dim=1, keepdim=True)
+    unlike = F.avg_pool2d(unlike, COMPARED, stride=4, padding=COMPARED // 2, count_include_pad=False)
+    unlike = F.interpolate(unlike, frame.shape[-2:], mode="bilinear")
+    return frame, torch.exp(-unlike / LIKENESS)
+
+
+def _of_surroundings(flow: Tensor, trust: Tensor) -> Tensor:
+    """Return the flow where it can be trusted, elsewhere the trusted flow around, smoothed."""
+    size = flow.shape[-2:]
+    cells = (max(1, size[0] // SURROUNDINGS), max(1, size[1] // SURROUNDINGS))
+    means = F.adaptive_avg_pool2d(torch.cat([flow * trust, trust], dim=1), cells)
+    around = F.interpolate(means, size, mode="bilinear")
+    return torch.lerp(around[:, :2] / around[:, 2:], flow, trust.clamp(max=1))
 
 
 def estimate_flows(before: Float[Tensor, "1 3 h w"], after: Float[Tensor, "1 3 h w"]) -> Flows:

@@ -16,13 +16,8 @@ from venhancer.models import VideoControlNet, VideoUNet
 from venhancer.settings import EnhanceSettings
 from venhancer.training.index_settings import IndexSettings
 from venhancer.training.manifest import ClipEntry
-from venhancer.training.settings import (
-    AugmentSettings,
-    DataSettings,
-    NetworkSettings,
-    ObjectiveSettings,
-    TrainSettings,
-)
+from venhancer.training.settings import TrainSettings
+from venhancer.training.settings_groups import AugmentSettings, DataSettings, NetworkSettings, ObjectiveSettings
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "venhancer"

@@ -50,7 +50,9 @@ def start_command(folder: Path, **changes) -> subprocess.Popen:
     recipe.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True)))
     command = [sys.executable, "-m", "venhancer", "train", str(recipe)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:
@@ -81,10 +83,12 @@ def test_killed_again_and_again(folder, never_stopped):
     assert_ends_alike(folder, never_stopped)
 
 
-def test_told_to_stop(folder, never_stopped):
-    process = start_command(folder, checkpoint_every=1000)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop(folder, never_stopped, number):
+    """As schedulers and terminals tell it: the run and its workers alike."""
+    process = start_command(folder, checkpoint_every=1000, workers=2)
     wait_for(folder / "run" / "log.jsonl", process)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, number)
     output, errors = process.communicate()
     assert (process.returncode, errors) == (0, "")
     assert output.splitlines()[-1] == f"stopped and saved in {folder / 'run'}; the same command goes on from there"

@@ -92,7 +92,7 @@ def run_cost(settings: TrainSettings) -> RunCost:
         memory={
             "weights": 4 * whole,
             "gradients": 4 * learning,
-            "moments": 8 * learning,
+            "moments": 2 * settings.adam_bits // 8 * learning,
             "average": 4 * learning,
             "activations": micro * _activation_bytes(settings, shape, grid, passes),
         },

@@ -9,6 +9,9 @@ passed over in the same way everywhere: another is drawn from the group's own ge
 
 import json
 import logging
+import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -197,7 +200,7 @@ def load_batches(settings: TrainSettings, first_step: int, *, rank: int = 0, ran
         num_workers=settings.workers,
         prefetch_factor=4 if settings.workers else None,
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin_worker,
     )
     return BatchStream(loader, settings.output / SKIPPED)
 
@@ -241,5 +244,16 @@ def _to_unit(frames: np.ndarray) -> Tensor:
     return torch.from_numpy(frames).movedim(-1, 1).float() / 255
 
 
-def _one_thread(_: int) -> None:
+def _begin_worker(_: int) -> None:
+    """Use one thread, and leave stopping to the run: terminals and schedulers ask all its processes at once."""
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # macOS has none: there, SIGTERM to all processes ends a run without saving
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_heed_the_run_alone, daemon=True).start()
+
+
+def _heed_the_run_alone() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from statistics import fmean, median
 from typing import NamedTuple
 
-from venhancer.training.settings import LogSettings
+from venhancer.training.settings_groups import LogSettings
 
 FEWEST_TO_JUDGE = 20
 """Steps with an objective that must have been seen before its next one is judged."""

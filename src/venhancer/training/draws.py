@@ -19,7 +19,7 @@ from torch import Generator
 from venhancer.errors import InputError
 from venhancer.training.damage import draw_integer, draw_uniform
 from venhancer.training.manifest import ClipEntry
-from venhancer.training.settings import DataSettings
+from venhancer.training.settings_groups import DataSettings
 
 SLOWEST = Fraction(9, 10)
 """A clip may be this much slower than the rate asked for (23.976 for 24); slower ones would need invented frames."""

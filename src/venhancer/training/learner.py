@@ -6,6 +6,8 @@ One module, so that whatever distributes a run (DDP, FSDP2) sees every parameter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 
 import torch
 from jaxtyping import Int
@@ -13,6 +15,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
+from venhancer.errors import SettingsError
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.training.augment import Example
 from venhancer.training.lora import add_adapters
@@ -102,6 +105,24 @@ def make_objective(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Obje
 
 
 def make_optimizer(settings: TrainSettings, learner: Learner) -> torch.optim.Optimizer:
-    """Return the optimiser of the parameters that learn."""
-    rate, decay, epsilon = settings.learning_rate, settings.weight_decay, settings.adam_epsilon
-    return torch.optim.AdamW(learner.trained().values(), lr=rate, weight_decay=decay, eps=epsilon)
+    """Return the optimiser of the parameters that learn.
+
+    Raises:
+        SettingsError: moments of 8 bits are asked for and torchao is missing.
+    """
+    parameters, rate = list(learner.trained().values()), settings.learning_rate
+    if settings.adam_bits == 32:
+        return torch.optim.AdamW(parameters, lr=rate, weight_decay=settings.weight_decay, eps=settings.adam_epsilon)
+    if find_spec("torchao") is None:
+        raise SettingsError("adam_bits: 8 needs torchao: run pip install 'venhancer[eight-bit]', or set adam_bits: 32")
+    adam = import_module("torchao.optim").AdamW8bit
+    return adam(parameters, lr=rate, weight_decay=settings.weight_decay, eps=settings.adam_epsilon)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the rate of the next step; where it is kept in a tensor, in place."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate

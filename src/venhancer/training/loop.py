@@ -18,7 +18,7 @@ from venhancer.runtime import choose_device
 from venhancer.training.checkpoints import Checkpoints
 from venhancer.training.data import fill_latent_cache, generator_for, load_batches
 from venhancer.training.export import export
-from venhancer.training.learner import SHARDED_TOGETHER, make_learner, make_optimizer
+from venhancer.training.learner import SHARDED_TOGETHER, make_learner, make_optimizer, set_learning_rate
 from venhancer.training.log import RunLog
 from venhancer.training.settings import TrainSettings
 from venhancer.training.start import start_pipeline
@@ -66,8 +66,7 @@ def train(settings: TrainSettings) -> Path | None:
     with stop_requests() as stop:
         while state.step < settings.steps:
             rate = learning_rate(settings, state.step)
-            for parameters in optimizer.param_groups:
-                parameters["lr"] = rate
+            set_learning_rate(optimizer, rate)
             for group in mine:
                 with log.waiting():
                     batch = next(batches).to(accelerator.device)

@@ -9,7 +9,7 @@ from torch import Tensor
 from venhancer.adapters import SCALE, merge_adapters
 from venhancer.errors import SettingsError
 from venhancer.pipeline import VEnhancerPipeline
-from venhancer.training.settings import LoraSettings
+from venhancer.training.settings_groups import LoraSettings
 
 _NAME = "default"  # peft names every adapter; ours are alone
 

@@ -31,7 +31,7 @@ from venhancer.models.text import encode_prompts
 from venhancer.training.augment import Example
 from venhancer.training.damage import happens
 from venhancer.training.perceptual import PerceptualDistance
-from venhancer.training.settings import ObjectiveSettings
+from venhancer.training.settings_groups import ObjectiveSettings
 
 
 class Losses(NamedTuple):

@@ -17,7 +17,8 @@ from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.blocks import ResBlock, Upsample
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.training.data import Batches
-from venhancer.training.settings import NetworkSettings, TrainSettings
+from venhancer.training.settings import TrainSettings
+from venhancer.training.settings_groups import NetworkSettings
 from venhancer.traits import load_traits
 from venhancer.weights import load_pipeline
 

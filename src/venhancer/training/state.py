@@ -9,12 +9,13 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch import Tensor
 from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 from torch.distributed.tensor import DTensor
+from torch.utils._python_dispatch import TensorWithFlatten, is_traceable_wrapper_subclass
 
 from venhancer.training.learner import Learner
 from venhancer.training.log import RunLog
@@ -73,17 +74,45 @@ class TrainState:
         return {
             "weights": {name: parameter.detach() for name, parameter in self.learner.trained().items()},
             "average": self.average,
-            "optimizer": get_optimizer_state_dict(self.learner, self.optimizer),
+            "optimizer": _flattened(get_optimizer_state_dict(self.learner, self.optimizer)),
             "step": self.step,
             "log": json.dumps(self.log.state()),
         }
 
     def adopt(self, content: Mapping[str, Any]) -> None:
         """Go on from a content whose tensors were filled from a checkpoint."""
-        set_optimizer_state_dict(self.learner, self.optimizer, content["optimizer"])
+        like = get_optimizer_state_dict(self.learner, self.optimizer)
+        restored = cast("dict[str, Any]", _restored(content["optimizer"], like))
+        set_optimizer_state_dict(self.learner, self.optimizer, restored)
         self.step = content["step"]
         self.log.restore(json.loads(content["log"]))
 
     def averaged_weights(self) -> dict[str, Tensor]:
         """Return the averaged weights, whole; every process must call it where they are shared out."""
         return {name: v.full_tensor() if isinstance(v, DTensor) else v for name, v in self.average.items()}
+
+
+def _flattened(content: object) -> object:
+    """Return nested dictionaries with every quantised tensor as the plain tensors it consists of, the same memory."""
+    if isinstance(content, Mapping):
+        return {name: _flattened(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_flattened(value) for value in content]
+    if _is_quantised(content):
+        return {name: getattr(content, name) for name in content.__tensor_flatten__()[0]}
+    return content
+
+
+def _restored(content: Any, like: object) -> object:  # noqa: ANN401
+    """Return what `_flattened` was made from, each quantised tensor of the kind that it is in `like`."""
+    if isinstance(like, Mapping):
+        return {name: _restored(value, like[name]) for name, value in content.items()}
+    if isinstance(like, list):
+        return [_restored(*pair) for pair in zip(content, like, strict=True)]
+    if _is_quantised(like):
+        return type(like).__tensor_unflatten__(content, like.__tensor_flatten__()[1], like.shape, like.stride())
+    return content
+
+
+def _is_quantised(content: object) -> TypeGuard[TensorWithFlatten]:
+    return is_traceable_wrapper_subclass(content) and not isinstance(content, DTensor)
