@@ -61,7 +61,7 @@ def frames_between(
         return
     pictures = before[None], after[None]
     flows = estimate_flows(*pictures)
-    trust = _trust(flows.forward, flows.backward), _trust(flows.backward, flows.forward)
+    trust = trust_in(flows.forward, flows.backward), trust_in(flows.backward, flows.forward)
     around = Flows(*(_of_surroundings(flow, sure) for flow, sure in zip(flows, trust, strict=True)))
     sides = torch.cat([pictures[0], trust[0]], dim=1), torch.cat([pictures[1], trust[1]], dim=1)
     for time in times:
@@ -72,12 +72,12 @@ def frames_between(
             torch.lerp(around.forward, -around.backward, time),
             torch.zeros_like(flows.forward),
         )
-        frames, weights = zip(*(_along(guess, time, *sides) for guess in guesses), strict=True)
+        frames, weights = zip(*(along(guess, time, *sides) for guess in guesses), strict=True)
         shares = torch.stack(weights) / sum(weights)
         yield (shares * torch.stack(frames)).sum(dim=0)[0]
 
 
-def _along(
+def along(
     motion: Float[Tensor, "1 2 h w"], time: float, before: Float[Tensor, "1 4 h w"], after: Float[Tensor, "1 4 h w"]
 ) -> tuple[Float[Tensor, "1 3 h w"], Float[Tensor, "1 1 h w"]]:
     """Return the frame at a time if things move past its pixels like this, and how far to believe it.
@@ -128,7 +128,7 @@ def warp(pictures: Float[Tensor, "1 c h w"], flow: Float[Tensor, "1 2 h w"]) -> 
     return F.grid_sample(pictures, grid.to(pictures.dtype), padding_mode="border", align_corners=True)
 
 
-def _trust(flow: Tensor, back: Tensor) -> Float[Tensor, "1 1 h w"]:
+def trust_in(flow: Float[Tensor, "1 2 h w"], back: Float[Tensor, "1 2 h w"]) -> Float[Tensor, "1 1 h w"]:
     """Return how far a flow can be believed: less, the further from its origin the other flow leads back."""
     astray = (flow + warp(back, flow)).norm(dim=1, keepdim=True)
     return torch.exp(-astray / AGREEMENT) + _LEAST_TRUST
