@@ -1,12 +1,17 @@
-"""The embedded model on the demo clip: seconds an output frame, where they go, and the most memory held.
+"""The embedded model on the demo clip: seconds an output frame and where they go, memory; how soon commands answer.
 
 Run: python benchmarks/nano.py
 """
 
 import json
 import resource
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import torch
 
@@ -18,6 +23,12 @@ from venhancer.weights import load_pipeline
 
 CLIP = Path(__file__).parents[1] / "examples" / "meadow_160x90_8fps.mp4"
 RESULTS = Path(__file__).parent / "results" / "nano.json"
+COMMANDS = {
+    "help": ["--help"],
+    "plan": ["plan", str(CLIP), "--scale", "4", "--fps", "24"],
+    "plan of v2": ["plan", str(CLIP), "--scale", "4", "--fps", "24", "--model", "v2"],
+}
+RUNS = 5
 
 
 def main() -> None:
@@ -26,37 +37,49 @@ def main() -> None:
     pipeline = load_pipeline("nano")
     loading = time.perf_counter() - started
     clip = probe(CLIP)
-    plan = make_plan(clip, parse_settings(scale=4, fps=24), pipeline.traits)
-    seconds = dict.fromkeys(("encode", "denoise", "decode"), 0.0)
-    prompts = pipeline.project_prompts([plan.sampling.prompt, plan.sampling.negative_prompt])
-    carried = None
-    for segment in plan.segments:
-        with FrameReader(clip) as reader:
-            frames = list(reader.read(plan.inputs_behind(pipeline.encoded_frames(plan, segment))))
-        marks = [time.perf_counter()]
-        conditions = pipeline.encode(frames, plan, segment)
-        marks.append(time.perf_counter())
-        latents, carried = pipeline.denoise(conditions, prompts, plan, segment, carried=carried)
-        marks.append(time.perf_counter())
-        list(pipeline.decode(latents[:, :, : len(segment.settled)], plan, segment, None, {}))
-        marks.append(time.perf_counter())
-        for stage, begin, end in zip(seconds, marks, marks[1:], strict=False):
-            seconds[stage] += end - begin
-    total = sum(seconds.values())
+    plan = make_plan(clip, parse_settings(scale=4, fps=24), pipeline.traits, machine=pipeline.machine)
+    seconds = {"encode": 0.0, "denoise": 0.0}
+
+    def timed(stage: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*given: object, **named: object) -> Any:
+            begun = time.perf_counter()
+            done = work(*given, **named)
+            seconds[stage] += time.perf_counter() - begun
+            return done
+
+        return run
+
+    pipeline.encode = timed("encode", pipeline.encode)
+    pipeline.denoise = timed("denoise", pipeline.denoise)
+    started = time.perf_counter()
+    with FrameReader(clip) as reader:
+        frames = sum(1 for _ in pipeline.enhance(plan, reader.read))
+    total = time.perf_counter() - started
+    seconds["decode"] = total - sum(seconds.values())
     result = {
-        "output": [plan.width, plan.height, plan.frames],
+        "output": [plan.width, plan.height, frames],
         "threads": torch.get_num_threads(),
         "evaluations": plan.sampling.evaluations,
         "load_seconds": round(loading, 2),
-        "seconds_per_frame": round(total / plan.frames, 3),
+        "seconds_per_frame": round(total / frames, 3),
         "share": {stage: round(part / total, 3) for stage, part in seconds.items()},
         "gflops": round(plan.estimate.network_flops / seconds["denoise"] / 1e9, 1),
         "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "estimated_peak_gib": round(plan.footprint.total / 2**30, 2),
+        "command_seconds": {
+            name: round(median(map(run_command, [words] * RUNS)), 2) for name, words in COMMANDS.items()
+        },
     }
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
+
+
+def run_command(words: list[str]) -> float:
+    """Return how many seconds a command takes, from its start to its end."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "venhancer", *words], check=True, capture_output=True)
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -28,6 +28,31 @@ def test_frames_between_are_where_the_motion_puts_them():
         assert error < 0.15 * blend_error
 
 
+def test_what_passes_in_front_of_a_still_background():
+    """Several guesses at the motion come nearer than a mean of both flows alone."""
+
+    background, thing = torch.nn.functional.interpolate(
+        torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1, scale_factor=8, mode="bicubic"
+    ).clamp(-1, 1)
+
+    def frame(at: int) -> torch.Tensor:
+        picture = background.clone()
+        picture[:, 80:176, at : at + 96] = thing[:, :96, :96]
+        return picture
+
+    before, truth, after = frame(70), frame(80), frame(90)
+    (made,) = motion.frames_between(before, after, [0.5])
+    flows = motion.estimate_flows(before[None], after[None])
+    sides = [
+        torch.cat([picture[None], motion.trust_in(*there_and_back)], dim=1)
+        for picture, there_and_back in ((before, flows), (after, flows[::-1]))
+    ]
+    alone, _ = motion.along((flows.forward - flows.backward) / 2, 0.5, *sides)
+    errors = [float((one - truth).abs().mean()) for one in (made, alone[0], torch.lerp(before, after, 0.5))]
+    assert errors[0] < 0.9 * errors[1]
+    assert errors[0] < 0.5 * errors[2]
+
+
 def test_what_does_not_move_stays():
     still = drifting(1)[0]
     for made in motion.frames_between(still, still, [1 / 3, 2 / 3]):
