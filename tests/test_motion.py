@@ -37,10 +37,10 @@ def test_what_passes_in_front_of_a_still_background():
 
     def frame(at: int) -> torch.Tensor:
         picture = background.clone()
-        picture[:, 80:176, at : at + 96] = thing[:, :96, :96]
+        picture[:, 85:181, at : at + 96] = thing[:, :96, :96]
         return picture
 
-    before, truth, after = frame(70), frame(80), frame(90)
+    before, truth, after = frame(85), frame(95), frame(105)
     (made,) = motion.frames_between(before, after, [0.5])
     flows = motion.estimate_flows(before[None], after[None])
     sides = [
