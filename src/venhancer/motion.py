@@ -72,9 +72,11 @@ def frames_between(
             torch.lerp(around.forward, -around.backward, time),
             torch.zeros_like(flows.forward),
         )
-        frames, weights = zip(*(along(guess, time, *sides) for guess in guesses), strict=True)
-        shares = torch.stack(weights) / sum(weights)
-        yield (shares * torch.stack(frames)).sum(dim=0)[0]
+        total, weights = torch.zeros_like(pictures[0]), torch.zeros_like(trust[0])
+        for guess in guesses:
+            frame, weight = along(guess, time, *sides)
+            total, weights = total + weight * frame, weights + weight
+        yield (total / weights)[0]
 
 
 def along(
