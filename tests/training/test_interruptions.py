@@ -14,7 +14,7 @@ import torch
 import yaml
 from prepared import make_clips, tiny_settings, weights_of
 
-from venhancer.errors import JobFailed
+from venhancer.errors import InputError, JobFailed
 from venhancer.training.checkpoints import list_checkpoints
 from venhancer.training.log_file import read_log
 from venhancer.training.loop import train
@@ -93,6 +93,19 @@ def test_told_to_stop(folder, never_stopped, number):
     assert (process.returncode, errors) == (0, "")
     assert output.splitlines()[-1] == f"stopped and saved in {folder / 'run'}; the same command goes on from there"
     assert_ends_alike(folder, never_stopped)
+
+
+def test_a_second_run_in_the_same_folder_is_refused(folder):
+    """It would remove what the first is just writing."""
+    process = start_command(folder)
+    try:
+        wait_for(folder / "run" / "checkpoints" / "step_00000002", process)
+        with pytest.raises(InputError, match=r"another run is training in .*run; wait for it, or give another output"):
+            train(tiny_settings(folder, steps=STEPS))
+    finally:
+        process.kill()
+        process.communicate()
+    assert train(tiny_settings(folder, steps=reached(folder))) is not None
 
 
 def test_ctrl_c_amid_the_groups_of_a_step(folder):

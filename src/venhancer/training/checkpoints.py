@@ -5,21 +5,25 @@ other number reads it. It is written beside its place and renamed when the last 
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import torch.distributed as dist
+from filelock import FileLock, Timeout
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import AsyncSaveResponse, async_save
 
-from venhancer.errors import JobFailed
+from venhancer.errors import InputError, JobFailed
+from venhancer.media.source import failures_as
 from venhancer.training.state import TrainState
 
+LOCK = ".lock"
 _PREFIX = "step_"
 
 
@@ -125,6 +129,26 @@ class Checkpoints:
         last = f"{found[-1]} stays" if found else "there was none before"
         reason = " ".join(str(_first_cause(error)).split())[:200]
         return JobFailed(f"a checkpoint could not be written ({reason}); {last}: make room and run the command again")
+
+
+@contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a run's folder; the system lets them in when the process ends, however it ends.
+
+    Raises:
+        InputError: another run is at work there, or it cannot be made.
+    """
+    lock = FileLock(folder / LOCK, timeout=0)
+    with failures_as(InputError, f"{folder} cannot be made; choose a folder that may be written to"):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise InputError(f"another run is training in {folder}; wait for it, or give another output") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

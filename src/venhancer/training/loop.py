@@ -15,7 +15,7 @@ from accelerate.utils import FullyShardedDataParallelPlugin, gather_object
 
 from venhancer.errors import SettingsError
 from venhancer.runtime import choose_device
-from venhancer.training.checkpoints import Checkpoints
+from venhancer.training.checkpoints import Checkpoints, only_run
 from venhancer.training.data import fill_latent_cache, generator_for, load_batches
 from venhancer.training.export import export
 from venhancer.training.learner import SHARDED_TOGETHER, make_learner, make_optimizer, set_learning_rate
@@ -33,10 +33,15 @@ def train(settings: TrainSettings) -> Path | None:
     Raises:
         SettingsError: the settings do not fit this machine, this many processes or the model to start from.
         JobFailed: the loss stopped being a number or jumped, or a checkpoint cannot be written or read; good ones stay.
-        InputError: the data cannot be used.
+        InputError: the data cannot be used, or another run is at work in the same folder.
         WeightsError: the model to start from cannot be used.
     """
     accelerator = make_accelerator(settings)
+    with only_run(settings.output) if accelerator.is_main_process else nullcontext():
+        return _train(settings, accelerator)
+
+
+def _train(settings: TrainSettings, accelerator: Accelerator) -> Path | None:
     with accelerator.main_process_first():
         pipeline = start_pipeline(settings).to(accelerator.device)
     bare = make_learner(settings, pipeline)
