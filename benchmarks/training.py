@@ -2,7 +2,7 @@
 
 The recipe is `recipes/nano.yaml` as it stands, over arrays of moving waves made for the occasion, so that it runs
 anywhere; `--data` takes a manifest of your own. Networks and product are in the recipe's number format and timed in
-turn in the same process. Run: python benchmarks/training.py
+turn in the same process. A network half as wide is timed as well. Run: python benchmarks/training.py
 """
 
 import argparse
@@ -43,6 +43,9 @@ def main() -> None:
         changes = {"output": Path(folder) / "run", "data": recipe.data.model_copy(update={"manifest": data})}
         settings = recipe.model_copy(update=changes)
         times = list(step_times(settings, arguments.steps))
+        half = {"base_channels": settings.network.base_channels // 2}
+        narrow = settings.model_copy(update={"network": settings.network.model_copy(update=half)})
+        narrow_times = list(step_times(narrow, arguments.steps))
     result = {"threads": torch.get_num_threads(), "torch": torch.__version__, "precision": settings.precision}
     result |= {"clips": settings.batch_size, "frames": settings.frames, "crop": list(settings.crop)}
     product = statistics.median(rate for _, _, rate in times)
@@ -52,6 +55,7 @@ def main() -> None:
     result |= {
         "clips_per_second": round(settings.batch_size / (computing + waiting), 3),
         "seconds_a_step": round(computing + waiting, 3),
+        "seconds_a_step_half_as_wide": round(statistics.median(sum(one[:2]) for one in narrow_times), 3),
         "data_share": round(waiting / (computing + waiting), 4),
         "gflops": round(rate / 1e9, 1),
         "matrix_product_gflops": round(product / 1e9, 1),
