@@ -44,7 +44,8 @@ def main() -> None:
         settings = recipe.model_copy(update=changes)
         times = list(step_times(settings, arguments.steps))
         half = {"base_channels": settings.network.base_channels // 2}
-        narrow = settings.model_copy(update={"network": settings.network.model_copy(update=half)})
+        network, output = settings.network.model_copy(update=half), Path(folder) / "narrow"
+        narrow = settings.model_copy(update={"network": network, "output": output})
         narrow_times = list(step_times(narrow, arguments.steps))
     result = {"threads": torch.get_num_threads(), "torch": torch.__version__, "precision": settings.precision}
     result |= {"clips": settings.batch_size, "frames": settings.frames, "crop": list(settings.crop)}

@@ -27,6 +27,7 @@ def test_not_shared_out(tmp_path):
 
 @pytest.mark.skipif(find_spec("torchao") is not None, reason="torchao is installed")
 def test_without_torchao(tmp_path):
+    make_clips(tmp_path / "clips")
     settings = tiny_settings(tmp_path, adam_bits=8)
     learner = make_learner(settings, start_pipeline(settings))
     with pytest.raises(SettingsError, match=r"adam_bits: 8 needs torchao: run pip install 'venhancer\[eight-bit\]'"):
