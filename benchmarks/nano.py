@@ -1,8 +1,9 @@
 """The embedded model on the demo clip: seconds an output frame and where they go, memory; how soon commands answer.
 
-Run: python benchmarks/nano.py
+Run: python benchmarks/nano.py [--dtype bf16] (other number formats than the usual one have results of their own)
 """
 
+import argparse
 import json
 import resource
 import subprocess
@@ -22,7 +23,7 @@ from venhancer.settings import parse_settings
 from venhancer.weights import load_pipeline
 
 CLIP = Path(__file__).parents[1] / "examples" / "meadow_160x90_8fps.mp4"
-RESULTS = Path(__file__).parent / "results" / "nano.json"
+RESULTS = Path(__file__).parent / "results"
 COMMANDS = {
     "help": ["--help"],
     "plan": ["plan", str(CLIP), "--scale", "4", "--fps", "24"],
@@ -33,8 +34,11 @@ RUNS = 5
 
 def main() -> None:
     """Measure and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dtype", default="auto", help="number format of the networks")
+    dtype = parser.parse_args().dtype
     started = time.perf_counter()
-    pipeline = load_pipeline("nano")
+    pipeline = load_pipeline("nano", dtype=dtype)
     loading = time.perf_counter() - started
     clip = probe(CLIP)
     plan = make_plan(clip, parse_settings(scale=4, fps=24), pipeline.traits, machine=pipeline.machine)
@@ -70,8 +74,8 @@ def main() -> None:
             name: round(median(map(run_command, [words] * RUNS)), 2) for name, words in COMMANDS.items()
         },
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"nano{'' if dtype == 'auto' else '_' + dtype}.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 
 
