@@ -181,6 +181,15 @@ def test_a_cut_between_frames_in_memory_is_found(pipeline):
     assert not np.array_equal(pipeline(frames, source_fps=8, fps=16, scale=1, shots=False)[:16], first)
 
 
+def test_bfloat16_changes_nano_by_less_than_a_level():
+    frames = moving_frames(3, 36, 64)
+    exact, short = (
+        load_pipeline("nano", device="cpu", dtype=dtype)(frames, source_fps=8, fps=24, scale=2).astype(float)
+        for dtype in ("fp32", "bf16")
+    )
+    assert 0 < np.sqrt(np.mean((exact - short) ** 2)) < 1
+
+
 def in_one_segment(plan):
     """Return the plan with the same windows, all in one segment."""
     windows = tuple(window for segment in plan.segments for window in segment.windows)
