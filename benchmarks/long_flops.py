@@ -16,11 +16,11 @@ from pathlib import Path
 from PIL import Image
 
 from venhancer.media.clip import describe_frames
+from venhancer.model_files.traits import ModelTraits, load_traits
 from venhancer.plan import make_plan
 from venhancer.planning.estimate import network_flops
-from venhancer.plots import line_plot
+from venhancer.reports.plots import line_plot
 from venhancer.settings import parse_settings
-from venhancer.traits import ModelTraits, load_traits
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results" / "long_flops.json"

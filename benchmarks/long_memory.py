@@ -24,9 +24,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from venhancer.evaluation.degrade import resize
-from venhancer.media.probe import probe
-from venhancer.media.reader import read_frames
-from venhancer.plots import line_plot
+from venhancer.media.reading.probe import probe
+from venhancer.media.reading.reader import read_frames
+from venhancer.reports.plots import line_plot
 
 FOLDER = Path(__file__).parent
 SOURCE = FOLDER.parent / "examples" / "meadow_160x90_8fps.mp4"

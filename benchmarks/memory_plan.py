@@ -27,13 +27,13 @@ from transformers import ByT5Tokenizer, CLIPTextConfig, CLIPTextModel
 from venhancer.enhance import enhance_as_planned
 from venhancer.errors import SettingsError
 from venhancer.media.clip import describe_frames
-from venhancer.media.probe import probe
+from venhancer.media.reading.probe import probe
+from venhancer.model_files.traits import load_traits
 from venhancer.models import VideoAutoencoder, VideoControlNet, VideoUNet
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.plan import EnhancePlan, make_plan
 from venhancer.planning.memory import Machine
 from venhancer.settings import parse_settings
-from venhancer.traits import load_traits
 from venhancer.weights import load_pipeline
 
 CLIP = Path(__file__).parents[1] / "examples" / "meadow_160x90_8fps.mp4"

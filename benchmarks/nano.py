@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from venhancer.media.probe import probe
-from venhancer.media.reader import FrameReader
+from venhancer.media.reading.probe import probe
+from venhancer.media.reading.reader import FrameReader
 from venhancer.plan import make_plan
 from venhancer.settings import parse_settings
 from venhancer.weights import load_pipeline

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from venhancer.training.cost import run_cost
-from venhancer.training.data import Batches, generator_for
+from venhancer.training.data.batches import Batches, generator_for
 from venhancer.training.learner import Learner, make_learner, make_optimizer
 from venhancer.training.settings import TrainSettings
 from venhancer.training.start import start_pipeline

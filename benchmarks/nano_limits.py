@@ -3,8 +3,8 @@
     python benchmarks/nano_limits.py [--model nano] [--cases ...] [--frames 25]
 
 Rows have the key frames of the model, of SPAN + RIFE or of the truth, and the frames between that came with them or
-those that `venhancer.motion` makes of these key frames, with all its guesses at the motion or with the one of Super
-SloMo alone. Prints means over the clips of `cases.py` and writes `benchmarks/results/nano_limits.json`.
+those that `venhancer.frames.motion` makes of these key frames, with all its guesses at the motion or with the one of
+Super SloMo alone. Prints means over the clips of `cases.py` and writes `benchmarks/results/nano_limits.json`.
 """
 
 import argparse
@@ -19,7 +19,6 @@ from cases import CASES
 from jaxtyping import UInt8
 from quality import FACTOR, SCALE, fixed_clip
 
-from venhancer import motion
 from venhancer.evaluation.contenders import parse_contender
 from venhancer.evaluation.degrade import Degradation
 from venhancer.evaluation.evaluate import EvaluateSettings, evaluate, shown_frames
@@ -27,7 +26,8 @@ from venhancer.evaluation.kept import Kept
 from venhancer.evaluation.metrics.metric import Subject
 from venhancer.evaluation.metrics.psnr import psnr
 from venhancer.evaluation.metrics.registry import score
-from venhancer.levels import to_levels
+from venhancer.frames import motion
+from venhancer.frames.levels import to_levels
 
 Clip = UInt8[np.ndarray, "f h w 3"]
 RESULTS = Path(__file__).parent / "results" / "nano_limits.json"

@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from venhancer.model_files.network_shape import NetworkShape
 from venhancer.models import KeyFrames, VideoControlNet, VideoUNet
-from venhancer.network_shape import NetworkShape
 from venhancer.planning.estimate import network_flops
 
 FRAMES, HEIGHT, WIDTH = 8, 18, 32

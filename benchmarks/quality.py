@@ -23,7 +23,7 @@ import torch
 from cases import CASES, QUICK, load_reference
 from jaxtyping import UInt8
 
-from venhancer.commands.terminal import Terminal
+from venhancer.cli.terminal import Terminal
 from venhancer.evaluation.clips import TestClip
 from venhancer.evaluation.contenders import BASELINES, Contender, parse_contender
 from venhancer.evaluation.degrade import Degradation, Kernel

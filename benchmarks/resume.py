@@ -22,9 +22,9 @@ from tempfile import TemporaryDirectory
 import av
 
 import venhancer.weights
-from venhancer.cli import main as venhancer
+from venhancer.cli.main import main as venhancer
 from venhancer.jobs.work import find_work, work_folder
-from venhancer.media.pictures_out import unit_of
+from venhancer.media.writing.pictures_out import unit_of
 
 CLIP = Path(__file__).parents[1] / "examples" / "meadow_160x90_8fps.mp4"
 KILLS_A_JOB = 4

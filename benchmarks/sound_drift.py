@@ -20,9 +20,9 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from venhancer.enhance import plan_video
-from venhancer.media.assemble import assemble
-from venhancer.media.writer import write_segment
-from venhancer.outcome import writing_of
+from venhancer.jobs.outcome import writing_of
+from venhancer.media.writing.assemble import assemble
+from venhancer.media.writing.writer import write_segment
 from venhancer.settings import EnhanceSettings
 
 RESULTS = Path(__file__).parent / "results" / "sound_drift.json"

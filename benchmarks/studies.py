@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from quality import fixed_clip
 
-from venhancer.commands.terminal import Terminal
+from venhancer.cli.terminal import Terminal
 from venhancer.evaluation.clips import TestClip
 from venhancer.evaluation.kept import Kept
 from venhancer.evaluation.studies.catalogue import choose_studies

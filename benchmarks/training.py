@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from venhancer.training.cost import run_cost
-from venhancer.training.data import generator_for, load_batches
+from venhancer.training.data.batches import generator_for, load_batches
+from venhancer.training.data.manifest import MANIFEST, ClipEntry, write_manifest
 from venhancer.training.learner import make_learner, make_optimizer
-from venhancer.training.log import RunLog
-from venhancer.training.manifest import MANIFEST, ClipEntry, write_manifest
+from venhancer.training.log.log import RunLog
 from venhancer.training.settings import TrainSettings
 from venhancer.training.start import start_pipeline
 from venhancer.training.state import TrainState

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from venhancer.commands.flags import SHORTER
+from venhancer.cli.flags import SHORTER
+from venhancer.model_files.traits import SamplingDefaults, load_traits
 from venhancer.settings import EnhanceSettings, allowed_values
-from venhancer.training.index_settings import IndexSettings
+from venhancer.training.data.index_settings import IndexSettings
 from venhancer.training.settings import TrainSettings
 from venhancer.training.settings_groups import (
     AugmentSettings,
@@ -21,7 +22,6 @@ from venhancer.training.settings_groups import (
     NetworkSettings,
     ObjectiveSettings,
 )
-from venhancer.traits import SamplingDefaults, load_traits
 
 PAGE = Path(__file__).with_name("settings.md")
 MODELS = ("nano", "v1", "v2")

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 import venhancer
-from venhancer.media.probe import probe
-from venhancer.media.reader import read_frames
-from venhancer.pictures import Box, contact_sheet, save_picture
+from venhancer.media.reading.probe import probe
+from venhancer.media.reading.reader import read_frames
+from venhancer.reports.sheets import Box, contact_sheet, save_picture
 from venhancer.settings import parse_settings
 
 HERE = Path(__file__).parent

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 import venhancer
-from venhancer.media.probe import probe
-from venhancer.media.reader import read_frames
+from venhancer.media.reading.probe import probe
+from venhancer.media.reading.reader import read_frames
 
 pipeline = venhancer.load_pipeline("nano")
 frames = np.stack(list(read_frames(probe(Path("in.mp4")))))  # or any uint8 RGB array: frames, height, width, 3

@@ -29,9 +29,9 @@ from jaxtyping import UInt8
 from PIL import Image, ImageSequence
 
 from venhancer.evaluation.packages import fetch_debian, fetch_python, find_file, unpack
-from venhancer.media.shots import find_cuts, measure_changes
-from venhancer.training.camera import move_camera
-from venhancer.training.manifest import MANIFEST, ClipEntry, read_manifest, write_manifest
+from venhancer.media.reading.shots import find_cuts, measure_changes
+from venhancer.training.data.camera import move_camera
+from venhancer.training.data.manifest import MANIFEST, ClipEntry, read_manifest, write_manifest
 
 Frames = UInt8[np.ndarray, "f h w 3"]
 

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from venhancer.models.blocks import ResBlock
 from venhancer.models.text import encode_prompts
 from venhancer.pipeline import VEnhancerPipeline
-from venhancer.training.augment import some_words
-from venhancer.training.data import Batches, generator_for
+from venhancer.training.data.augment import some_words
+from venhancer.training.data.batches import Batches, generator_for
 from venhancer.training.export import write_pipeline
 from venhancer.training.learner import Learner, make_learner
 from venhancer.training.settings import TrainSettings

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from media.clips import make_clip
-from venhancer.cli import main
-from venhancer.media.probe import probe
+from venhancer.cli.main import main
+from venhancer.media.reading.probe import probe
 
 TINY = {"width": 32, "height": 24, "rate": 12, "frames": 6}
 BYTES = os.fsdecode(b"not \xff\xfe utf-8.mp4")
@@ -248,7 +248,7 @@ def test_permissions_are_told_in_one_line(folder, tiny_model):
     (folder / "locked").chmod(0)
     (folder / "fixed").mkdir(mode=0o555)
     become = (
-        "import ctypes, os, resource, sys, venhancer.cli, venhancer.enhance, venhancer.commands.enhance\n"
+        "import ctypes, os, resource, sys, venhancer.cli.main, venhancer.enhance, venhancer.cli.enhance\n"
         "import venhancer.planning.machine\n"
         "'a'.encode('idna')\nif os.getuid() == 0: os.setuid(65534)\n"
     )
@@ -274,13 +274,13 @@ def test_source_that_changes_is_told_and_nothing_is_written(folder, tiny_model, 
     make_clip(folder / "in.mp4", **{**TINY, "frames": 40})
     hook = {
         "after the plan": "import venhancer.weights as place\nname = 'load_pipeline'",
-        "while frames are read": "import venhancer.media.reader as place\nname = 'FrameReader'",
+        "while frames are read": "import venhancer.media.reading.reader as place\nname = 'FrameReader'",
     }[moment]
     code = (
         f"import os, sys\n{hook}\nreal = getattr(place, name)\ndone = []\n"
         f"def change(*given, **named):\n  result = real(*given, **named)\n  if not done:\n"
         f"    done.append(1)\n    exec({CHANGES[change]!r})\n  return result\n"
-        "setattr(place, name, change)\nfrom venhancer.cli import main\nmain(sys.argv[1:])"
+        "setattr(place, name, change)\nfrom venhancer.cli.main import main\nmain(sys.argv[1:])"
     )
     words = ["enhance", "in.mp4", "out.mp4", "--model", str(tiny_model), "--scale", "1", "--quiet"]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)

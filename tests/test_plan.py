@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from venhancer.errors import InputError, SettingsError
 from venhancer.media.clip import ClipInfo
 from venhancer.media.orientation import Orientation
-from venhancer.network_shape import NetworkShape
+from venhancer.model_files.network_shape import NetworkShape
+from venhancer.model_files.traits import ModelTraits, SamplingDefaults, load_traits
 from venhancer.plan import join_prompt, make_plan
 from venhancer.planning.estimate import network_flops
 from venhancer.settings import parse_settings
-from venhancer.traits import ModelTraits, SamplingDefaults, load_traits
 from venhancer.windows import blend_weights
 
 NANO = ModelTraits(

@@ -12,15 +12,15 @@ import pytest
 
 from media.clips import make_clip, number_of
 from venhancer.enhance import enhance_video
-from venhancer.media.assemble import assemble
+from venhancer.jobs.outcome import writing_of
 from venhancer.media.clip import ClipInfo
-from venhancer.media.probe import probe
-from venhancer.media.reader import FrameReader, read_frames
-from venhancer.media.writer import write_segment
-from venhancer.outcome import writing_of
+from venhancer.media.reading.probe import probe
+from venhancer.media.reading.reader import FrameReader, read_frames
+from venhancer.media.writing.assemble import assemble
+from venhancer.media.writing.writer import write_segment
+from venhancer.model_files.traits import load_traits
 from venhancer.plan import EnhancePlan, make_plan
 from venhancer.settings import parse_settings
-from venhancer.traits import load_traits
 from venhancer.weights import load_pipeline
 
 UNEVEN = [0, 1, 2, 4, 5, 9, 10, 11, 12, 13, 15, 17]

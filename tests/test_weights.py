@@ -13,7 +13,7 @@ from transformers.utils import logging as transformers_logging
 from stand_ins import write_inputs
 from venhancer.checkpoints.convert import convert
 from venhancer.errors import SettingsError, WeightsError
-from venhancer.model_description import describe_model
+from venhancer.model_files.description import describe_model
 from venhancer.models import ImageAutoencoder
 from venhancer.weights import load_pipeline
 

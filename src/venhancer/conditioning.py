@@ -16,9 +16,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from venhancer.diffusion.schedule import Schedule
+from venhancer.frames.motion import frames_between
+from venhancer.frames.steadying import steadied
 from venhancer.models.controlnet import KeyFrames
-from venhancer.motion import frames_between
-from venhancer.steadying import steadied
 from venhancer.windows import Tile
 
 Between: TypeAlias = Literal["repeat", "blend", "flow"]

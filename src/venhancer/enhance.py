@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any
 from venhancer.errors import InputError, JobFailed, Stopped
 from venhancer.jobs.job import Job, open_job
 from venhancer.jobs.origin import fingerprint, origin_of
+from venhancer.jobs.outcome import encoding_of, writing_of
 from venhancer.jobs.work import find_work, is_finished, refuse_other_work
-from venhancer.media.assemble import SEGMENT_SUFFIX
-from venhancer.media.isolation import inspect, search_shots
-from venhancer.media.reader import FrameReader
-from venhancer.media.writer import Writing, check_target, put_together, write_segment
-from venhancer.outcome import encoding_of, writing_of
+from venhancer.media.reading.isolation import inspect, search_shots
+from venhancer.media.reading.reader import FrameReader
+from venhancer.media.writing.assemble import SEGMENT_SUFFIX
+from venhancer.media.writing.writer import Writing, check_target, put_together, write_segment
+from venhancer.model_files.traits import load_traits
 from venhancer.plan import UNKNOWN_MACHINE, EnhancePlan, make_plan, next_smaller
 from venhancer.planning.memory import Machine, is_out_of_memory
-from venhancer.planning.rows import describe_change
 from venhancer.progress import SILENT, Progress
 from venhancer.report import EnhanceReport
+from venhancer.reports.plan_rows import describe_change
 from venhancer.settings import EnhanceSettings
-from venhancer.traits import load_traits
 
 if TYPE_CHECKING:
     import venhancer.pipeline  # named, not loaded: planning must not wait for torch

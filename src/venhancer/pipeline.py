@@ -15,7 +15,6 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
-from venhancer.colour_fix import Colours, coarse_size
 from venhancer.conditioning import (
     Between,
     Conditions,
@@ -28,23 +27,24 @@ from venhancer.conditioning import (
 from venhancer.diffusion.denoiser import Continued, Denoiser, Guided, Tiled, Windowed
 from venhancer.diffusion.samplers import SOLVERS
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
-from venhancer.levels import Frame, to_levels, to_pixels
+from venhancer.frames.colour_fix import Colours, coarse_size
+from venhancer.frames.levels import Frame, to_levels, to_pixels
 from venhancer.media.clip import describe_frames
-from venhancer.media.shot_search import find_shots_in
+from venhancer.media.reading.shot_search import find_shots_in
+from venhancer.model_files.traits import ModelTraits, load_traits
 from venhancer.models import ImageAutoencoder, LinearAutoencoder, VideoAutoencoder, VideoControlNet, VideoUNet
+from venhancer.models.offload import arrange, bring
+from venhancer.models.prompts import ProjectedText, join_prompts, project_text
 from venhancer.models.text import encode_prompts
-from venhancer.offload import arrange, bring
 from venhancer.plan import EnhancePlan, make_plan
 from venhancer.planning.footprint import Execution
 from venhancer.planning.layout import Segment
 from venhancer.planning.machine import machine_of
 from venhancer.planning.memory import Machine
 from venhancer.progress import SILENT, Progress
-from venhancer.prompts import ProjectedText, join_prompts, project_text
 from venhancer.runtime import frame_noise, release_memory
 from venhancer.segments import Carry, EnhancedSegment, ReadFrames
 from venhancer.settings import Offload, parse_ratio, parse_settings
-from venhancer.traits import ModelTraits, load_traits
 from venhancer.windows import Tile, blend_weights, tile_weights
 
 # Noises of one output frame, told apart by their number; solver steps follow.

@@ -13,6 +13,7 @@ from typing import Any
 
 from venhancer.errors import InputError, SettingsError
 from venhancer.media.clip import ClipInfo
+from venhancer.model_files.traits import ModelTraits, SamplingDefaults
 from venhancer.planning.estimate import Estimate
 from venhancer.planning.footprint import Execution, Footprint
 from venhancer.planning.layout import (
@@ -28,10 +29,9 @@ from venhancer.planning.layout import (
     pixel_shape,
 )
 from venhancer.planning.memory import Layout, Machine, Task, choose_layout, smaller_layout
-from venhancer.planning.rows import describe_plan
 from venhancer.planning.timeline import Timeline, make_timeline
+from venhancer.reports.plan_rows import describe_plan
 from venhancer.settings import EnhanceSettings
-from venhancer.traits import ModelTraits, SamplingDefaults
 from venhancer.windows import Tile
 
 TABLES = {"source", "is_key", "timestamps"}  # one entry a frame: not for JSON

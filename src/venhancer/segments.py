@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from torch import Tensor
 
-from venhancer.levels import Frame
+from venhancer.frames.levels import Frame
 from venhancer.planning.layout import Segment
 
 ReadFrames: TypeAlias = Callable[[Sequence[int]], Iterable[Frame]]

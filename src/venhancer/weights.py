@@ -21,7 +21,7 @@ from transformers.utils import logging as transformers_logging
 
 from venhancer import models
 from venhancer.errors import WeightsError
-from venhancer.model_folders import EMBEDDED, INDEX_FILE, damaged, find_model, is_component, read_json
+from venhancer.model_files.folders import EMBEDDED, INDEX_FILE, damaged, find_model, is_component, read_json
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.runtime import choose_device, choose_dtype
 

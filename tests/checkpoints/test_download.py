@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from stand_ins import write_inputs
 from venhancer.checkpoints.download import AUTOENCODERS, CHECKPOINTS, TEXT_ENCODER, TOKENIZER, download
 from venhancer.errors import WeightsError
-from venhancer.model_folders import find_model
+from venhancer.model_files.folders import find_model
 
 FILES = [CHECKPOINTS["v1"], AUTOENCODERS["v1"], TEXT_ENCODER, TOKENIZER]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from venhancer.cli import main
+from venhancer.cli.main import main
 
 HELP = Path(__file__).with_name("help.txt")
 COMMANDS = [

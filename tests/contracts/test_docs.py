@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from contracts.written import PAGES, ROOT, commands, named_files
-from venhancer.cli import make_parser
+from venhancer.cli.main import make_parser
 
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 

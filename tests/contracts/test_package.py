@@ -14,8 +14,8 @@ from pydantic import BaseModel
 import venhancer
 from venhancer.models import VideoControlNet, VideoUNet
 from venhancer.settings import EnhanceSettings
-from venhancer.training.index_settings import IndexSettings
-from venhancer.training.manifest import ClipEntry
+from venhancer.training.data.index_settings import IndexSettings
+from venhancer.training.data.manifest import ClipEntry
 from venhancer.training.settings import TrainSettings
 from venhancer.training.settings_groups import AugmentSettings, DataSettings, NetworkSettings, ObjectiveSettings
 
@@ -38,10 +38,10 @@ PUBLIC = [
 ]
 WITHOUT_TORCH = (
     "venhancer",
-    "venhancer.cli",
+    "venhancer.cli.main",
     "venhancer.enhance",
-    "venhancer.media.writer",
-    "venhancer.commands.terminal",
+    "venhancer.media.writing.writer",
+    "venhancer.cli.terminal",
 )
 AT_HOME = {
     "accelerate": "training",

@@ -6,8 +6,8 @@ import pytest
 
 from contracts.written import ROOT, blocks, commands, named_files
 from media.clips import make_clip
-from venhancer.cli import make_parser
-from venhancer.media.probe import probe
+from venhancer.cli.main import make_parser
+from venhancer.media.reading.probe import probe
 
 README = ROOT / "README.md"
 PYTHON = blocks(README, "python")

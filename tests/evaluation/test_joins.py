@@ -9,9 +9,9 @@ from venhancer.errors import InputError
 from venhancer.evaluation.joins import find_joins, measure_joins
 from venhancer.evaluation.seams import measure_profiles
 from venhancer.media.clip import describe_frames
+from venhancer.model_files.traits import load_traits
 from venhancer.plan import EnhancePlan, make_plan
 from venhancer.settings import parse_settings
-from venhancer.traits import load_traits
 
 
 def planned(frames: int = 60, *, cuts: tuple[int, ...] = (), **settings: object) -> EnhancePlan:

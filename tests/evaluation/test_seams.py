@@ -15,8 +15,8 @@ from venhancer.evaluation.seams import (
     measure_profiles,
     measure_seam,
 )
-from venhancer.media.probe import probe
-from venhancer.media.reader import read_frames
+from venhancer.media.reading.probe import probe
+from venhancer.media.reading.reader import read_frames
 
 FILM = Path(__file__).parents[2] / "examples" / "meadow_160x90_8fps.mp4"
 CUTS = (4, 8, 12)

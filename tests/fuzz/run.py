@@ -22,7 +22,7 @@ from typing import Self
 import av
 
 TESTS = Path(__file__).parents[1]
-sys.path[:0] = [str(TESTS), str(TESTS / "media")]
+sys.path.insert(0, str(TESTS))
 
 from fuzz.mutations import MUTATIONS, mutate  # noqa: E402 - the tests are no package
 from fuzz.seeds import make_seeds  # noqa: E402

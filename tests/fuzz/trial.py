@@ -16,11 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from venhancer.cli import main as command_line
+from venhancer.cli.main import main as command_line
 from venhancer.enhance import enhance_video
 from venhancer.errors import VEnhancerError
-from venhancer.media.probe import probe
-from venhancer.media.reader import read_frames
+from venhancer.media.reading.probe import probe
+from venhancer.media.reading.reader import read_frames
 from venhancer.settings import EnhanceSettings
 
 if TYPE_CHECKING:

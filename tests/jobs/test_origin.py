@@ -7,7 +7,7 @@ import pytest
 
 from venhancer.errors import InputError
 from venhancer.jobs.origin import SPOT_BYTES, WHOLE_BYTES, differences, fingerprint, origin_of
-from venhancer.model_folders import find_model
+from venhancer.model_files.folders import find_model
 from venhancer.settings import parse_settings
 
 

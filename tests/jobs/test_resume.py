@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from media.clips import make_clip
-from venhancer.cli import main
+from venhancer.cli.main import main
 from venhancer.enhance import enhance_video
 from venhancer.errors import InputError, Stopped
 from venhancer.jobs.work import find_work
-from venhancer.media.probe import probe
-from venhancer.media.reader import read_frames
+from venhancer.media.reading.probe import probe
+from venhancer.media.reading.reader import read_frames
 from venhancer.settings import parse_settings
 from venhancer.weights import load_pipeline
 
@@ -50,7 +50,7 @@ KINDS = {
 KILLED = """
 import json, os, signal, sys
 import venhancer.enhance, venhancer.weights
-from venhancer.cli import main
+from venhancer.cli.main import main
 real = venhancer.enhance.write_segment
 def until_the_end(frames):
     for number, frame in enumerate(frames):
@@ -113,7 +113,7 @@ def frames_of(path: Path) -> np.ndarray:
 
 def run(code: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run some code and then `venhancer enhance in.mp4 out.mkv`, in a process of its own."""
-    program = f"{code}\nimport sys\nfrom venhancer.cli import main\nmain(sys.argv[1:])"
+    program = f"{code}\nimport sys\nfrom venhancer.cli.main import main\nmain(sys.argv[1:])"
     command = [sys.executable, "-c", program, "enhance", "in.mp4", "out.mkv", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)

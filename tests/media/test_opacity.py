@@ -8,15 +8,15 @@ import av
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
-from clips import picture
 
+from media.clips import picture
 from venhancer.errors import InputError
-from venhancer.media.isolation import inspect, search_shots
 from venhancer.media.opacity import may_show_through, shows_through
-from venhancer.media.probe import probe
-from venhancer.media.reader import FrameReader
-from venhancer.media.shot_search import find_shots
-from venhancer.media.writer import Writing, write_video
+from venhancer.media.reading.isolation import inspect, search_shots
+from venhancer.media.reading.probe import probe
+from venhancer.media.reading.reader import FrameReader
+from venhancer.media.reading.shot_search import find_shots
+from venhancer.media.writing.writer import Writing, write_video
 
 LATE = 7  # the first frame that is transparent, at 0.875 s
 KINDS = {

@@ -5,12 +5,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from clips import make_clip, number_of
 
+from media.clips import make_clip, number_of
 from venhancer.errors import InputError
 from venhancer.media.orientation import Orientation, turn_upright
-from venhancer.media.probe import probe
-from venhancer.media.reader import read_frames
+from venhancer.media.reading.probe import probe
+from venhancer.media.reading.reader import read_frames
 
 
 def write_matrix(path, a: int, b: int, c: int, d: int) -> None:

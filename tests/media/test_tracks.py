@@ -10,15 +10,15 @@ import pytest
 from av.stream import Disposition
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 from av.video.frame import VideoFrame
-from clips import picture
 from PIL import Image
 
-from venhancer.media.assemble import assemble
+from media.clips import picture
 from venhancer.media.containers import CONTAINERS, ILST_TAGS, told_language
-from venhancer.media.probe import probe
-from venhancer.media.span import Span
+from venhancer.media.reading.probe import probe
 from venhancer.media.tracks import Track, describe_losses, describe_plan, describe_tracks, plan_tracks
-from venhancer.media.writer import Writing, write_segment
+from venhancer.media.writing.assemble import assemble
+from venhancer.media.writing.span import Span
+from venhancer.media.writing.writer import Writing, write_segment
 
 RATE = 24
 ASS = (

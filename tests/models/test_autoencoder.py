@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from venhancer.model_files.traits import load_traits
 from venhancer.models import ImageAutoencoder, LinearAutoencoder, VideoAutoencoder
-from venhancer.traits import load_traits
 from venhancer.windows import Tile, split_tiles
 
 SMALL = {"block_out_channels": (8, 8), "layers_per_block": 1, "norm_num_groups": 4, "latent_channels": 4}

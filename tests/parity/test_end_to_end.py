@@ -2,9 +2,9 @@
 
 import torch
 from safetensors.torch import load_file
-from test_network_parity import TINY, converted, key_frames_of
 from torch import Tensor
 
+from parity.test_network_parity import TINY, converted, key_frames_of
 from stand_ins import GOLDEN, filled, network_shapes, reference_input
 from venhancer.diffusion.denoiser import Denoiser, Guided
 from venhancer.diffusion.samplers import sample_dpmpp_2m_sde

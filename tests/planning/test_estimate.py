@@ -1,8 +1,8 @@
 import pytest
 
-from venhancer.network_shape import NetworkShape
+from venhancer.model_files.network_shape import NetworkShape
+from venhancer.model_files.traits import load_traits
 from venhancer.planning.estimate import estimate_cost, network_flops
-from venhancer.traits import load_traits
 
 PUBLISHED = NetworkShape()
 

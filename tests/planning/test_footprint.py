@@ -11,12 +11,12 @@ from torch import nn
 
 from living import LivingTensors
 from tiny_model import TINY
-from venhancer.model_folders import find_model
+from venhancer.model_files.folders import find_model
+from venhancer.model_files.network_shape import NetworkShape
+from venhancer.model_files.traits import load_traits
 from venhancer.models import KeyFrames, VideoAutoencoder, VideoControlNet, VideoUNet
-from venhancer.network_shape import NetworkShape
 from venhancer.planning.estimate import Grid
 from venhancer.planning.footprint import Execution, Work, autoencoder_crests, footprint, network_crests
-from venhancer.traits import load_traits
 
 NANO = json.loads((find_model("nano") / "unet" / "config.json").read_text())
 NETWORKS = {

@@ -6,11 +6,11 @@ import torch
 
 from venhancer.errors import SettingsError
 from venhancer.media.clip import describe_frames
+from venhancer.model_files.traits import load_traits
 from venhancer.plan import make_plan, next_smaller
 from venhancer.planning.footprint import Execution
 from venhancer.planning.memory import SURE_SHARE, Machine, is_out_of_memory
 from venhancer.settings import format_memory, parse_memory, parse_settings
-from venhancer.traits import load_traits
 
 GIGABYTE = 10**9
 HALF = Machine(value_bytes=2)

@@ -19,7 +19,7 @@ import torch
 from venhancer.enhance import enhance_as_planned, plan_video
 from venhancer.errors import VEnhancerError
 from venhancer.jobs.work import find_work, work_folder
-from venhancer.planning.rows import describe_change
+from venhancer.reports.plan_rows import describe_change
 from venhancer.settings import parse_settings
 from venhancer.weights import load_pipeline
 

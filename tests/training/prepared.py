@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from venhancer.training.manifest import MANIFEST, ClipEntry, write_manifest
+from venhancer.training.data.manifest import MANIFEST, ClipEntry, write_manifest
 from venhancer.training.settings import TrainSettings
 
 

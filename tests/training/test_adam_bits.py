@@ -4,9 +4,9 @@ from importlib.util import find_spec
 
 import pytest
 import torch
-from prepared import make_clips, tiny_settings, weights_of
 from torch.distributed.checkpoint.filesystem import FileSystemReader
 
+from training.prepared import make_clips, tiny_settings, weights_of
 from venhancer.errors import SettingsError
 from venhancer.training.checkpoints import list_checkpoints
 from venhancer.training.cost import run_cost

@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 import torch
-from prepared import make_clips, tiny_settings
+from training.prepared import make_clips, tiny_settings
 from torch._dynamo.utils import counters
 
-from venhancer.training.data import Batches, generator_for
+from venhancer.training.data.batches import Batches, generator_for
 from venhancer.training.learner import make_learner
 from venhancer.training.start import start_pipeline
 
@@ -37,7 +37,7 @@ print(counters["stats"]["unique_graphs"], float((compiled - plain).norm() / plai
 @pytest.mark.slow  # minutes of compiling
 @pytest.mark.skipif(which("g++") is None and which("clang++") is None, reason="no C++ compiler to compile with")
 def test_compiled_blocks_change_no_gradient(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     graphs, apart = result.stdout.split() or pytest.fail(result.stderr[-2000:])

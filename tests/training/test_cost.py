@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from prepared import make_clips, tiny_settings
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from training.prepared import make_clips, tiny_settings
 from venhancer.models import KeyFrames
 from venhancer.training.cost import run_cost
 from venhancer.training.learner import make_learner

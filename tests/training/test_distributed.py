@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from prepared import make_clips, tiny_settings
 
+from training.prepared import make_clips, tiny_settings
 from venhancer.errors import SettingsError
 from venhancer.training import checkpoints
 from venhancer.training.learner import make_learner, make_optimizer
-from venhancer.training.log import RunLog
-from venhancer.training.log_file import read_log
+from venhancer.training.log.file import read_log
+from venhancer.training.log.log import RunLog
 from venhancer.training.loop import make_accelerator, train
 from venhancer.training.start import start_pipeline
 from venhancer.training.state import TrainState

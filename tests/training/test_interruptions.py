@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from prepared import make_clips, tiny_settings, weights_of
 
+from training.prepared import make_clips, tiny_settings, weights_of
 from venhancer.errors import InputError, JobFailed
 from venhancer.training.checkpoints import list_checkpoints
-from venhancer.training.log_file import read_log
+from venhancer.training.log.file import read_log
 from venhancer.training.loop import train
 
 STEPS = 14

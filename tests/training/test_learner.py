@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from prepared import make_clips, tiny_settings
 
+from training.prepared import make_clips, tiny_settings
 from venhancer.models.blocks import ResBlock
-from venhancer.training.data import Batches, generator_for
+from venhancer.training.data.batches import Batches, generator_for
 from venhancer.training.learner import make_learner
 from venhancer.training.start import start_pipeline
 

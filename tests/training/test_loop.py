@@ -4,11 +4,11 @@ import json
 
 import pytest
 import torch
-from prepared import make_clips, tiny_settings, weights_of
 
+from training.prepared import make_clips, tiny_settings, weights_of
 from venhancer.errors import JobFailed
 from venhancer.pipeline import VEnhancerPipeline
-from venhancer.training.data import Batches, generator_for
+from venhancer.training.data.batches import Batches, generator_for
 from venhancer.training.learner import make_learner, make_optimizer
 from venhancer.training.loop import learning_rate, train
 from venhancer.training.start import start_pipeline

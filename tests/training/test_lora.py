@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from prepared import make_clips, tiny_settings, weights_of
 from safetensors.torch import load_file
 
-from venhancer.adapters import merge_adapters
+from training.prepared import make_clips, tiny_settings, weights_of
+from venhancer.checkpoints.adapters import merge_adapters
 from venhancer.errors import SettingsError, WeightsError
 from venhancer.training.export import ADAPTERS
 from venhancer.training.learner import make_learner, make_optimizer

@@ -9,7 +9,7 @@ import yaml
 
 from contracts.written import ROOT, blocks
 from venhancer.errors import SettingsError
-from venhancer.training.manifest import ClipEntry
+from venhancer.training.data.manifest import ClipEntry
 from venhancer.training.settings import TrainSettings
 
 CHAPTER = ROOT / "docs" / "training-data.md"

@@ -5,8 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from prepared import make_clips, tiny_settings
-
+from training.prepared import make_clips, tiny_settings
 from venhancer.training.start import start_pipeline
 
 PROGRAM = """
@@ -15,16 +14,16 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import torch
 import torch.distributed as dist
-from prepared import tiny_settings
+from training.prepared import tiny_settings
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
-from venhancer.training.data import Batches, generator_for
+from venhancer.training.data.batches import Batches, generator_for
 from venhancer.training.learner import SHARDED_TOGETHER, make_learner, make_optimizer
-from venhancer.training.log import RunLog
+from venhancer.training.log.log import RunLog
 from venhancer.training.start import start_pipeline
 from venhancer.training.state import TrainState
-from venhancer.training.validation import Validation
+from venhancer.training.log.validation import Validation
 
 dist.init_process_group("gloo")
 torch.set_num_threads(1)
@@ -67,7 +66,7 @@ def test_validation_of_shared_weights_is_that_of_whole_ones(tmp_path):
     start_pipeline(tiny_settings(tmp_path, defaults={"steps": 1, "solver": "ddim", "guidance_scale": 1.0}))
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     (tmp_path / "program.py").write_text(PROGRAM)
-    command = [sys.executable, *launcher, str(tmp_path / "program.py"), str(Path(__file__).parent), str(tmp_path)]
+    command = [sys.executable, *launcher, str(tmp_path / "program.py"), str(Path(__file__).parents[1]), str(tmp_path)]
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )

@@ -24,8 +24,8 @@ from venhancer.checkpoints.text import text_encoder
 from venhancer.checkpoints.tokenizer import clip_tokenizer, find_merges
 from venhancer.checkpoints.writing import stored_bytes
 from venhancer.errors import WeightsError
+from venhancer.model_files.traits import load_traits
 from venhancer.progress import SILENT, Progress, track
-from venhancer.traits import load_traits
 
 Version = Literal["v1", "v2"]
 StoredDtype = Literal["fp16", "fp32"]

@@ -18,7 +18,7 @@ from huggingface_hub.utils import build_hf_headers
 
 from venhancer.checkpoints.convert import StoredDtype, Version, convert, sha256_of
 from venhancer.errors import WeightsError
-from venhancer.model_folders import cache_folder
+from venhancer.model_files.folders import cache_folder
 from venhancer.progress import SILENT, Progress
 
 _MEGABYTE = 2**20
@@ -68,7 +68,7 @@ def download(
 
     Args:
         version: "v1" or "v2".
-        cache: where models are kept; None is `venhancer.model_folders.cache_folder()`.
+        cache: where models are kept; None is `venhancer.model_files.folders.cache_folder()`.
         dtype: number format of the converted weights.
         endpoint: address of the hub or a mirror; None is the hub client's own (`HF_ENDPOINT`).
         progress: is told of every megabyte, and then as `convert` does.

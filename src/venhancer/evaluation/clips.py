@@ -11,8 +11,8 @@ from jaxtyping import UInt8
 
 from venhancer.errors import InputError
 from venhancer.media.clip import ClipInfo
-from venhancer.media.probe import probe
-from venhancer.media.reader import in_eight_bits, read_frames
+from venhancer.media.reading.probe import probe
+from venhancer.media.reading.reader import in_eight_bits, read_frames
 
 SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m4v", ".ts", ".gif"}
 """What is taken for a video in a folder; a file named by itself may end in anything."""

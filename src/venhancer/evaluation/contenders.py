@@ -14,7 +14,7 @@ from venhancer.evaluation.baselines.baseline import Baseline, Clip, Job
 from venhancer.evaluation.baselines.chains import CHAINS
 from venhancer.evaluation.baselines.command import CommandBaseline
 from venhancer.evaluation.baselines.resizing import bicubic_repeat, lanczos_blend, lanczos_minterpolate
-from venhancer.model_folders import EMBEDDED, PUBLISHED, find_model
+from venhancer.model_files.folders import EMBEDDED, PUBLISHED, find_model
 from venhancer.settings import parse_settings
 
 RESIZING: Mapping[str, tuple[Baseline, tuple[str, ...]]] = {
@@ -27,7 +27,7 @@ RESIZING: Mapping[str, tuple[Baseline, tuple[str, ...]]] = {
 BASELINES = (*RESIZING, *CHAINS)
 MODELS = (EMBEDDED, *PUBLISHED)
 
-_NOT_OF_THE_OUTPUT = ("evaluation", "training", "commands", "cli.py", "pictures.py", "plots.py")
+_NOT_OF_THE_OUTPUT = ("evaluation", "training", "cli", "reports")
 """Files of this package that no output frame depends on."""
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
 from venhancer.evaluation.degrade import resize
-from venhancer.motion import frames_between
+from venhancer.frames.motion import frames_between
 from venhancer.plan import EnhancePlan
 
 ReadFrames = Callable[[Sequence[int]], Iterable[Shaped[np.ndarray, "h w 3"]]]

@@ -11,9 +11,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from venhancer.errors import SettingsError
-from venhancer.media.probe import probe
-from venhancer.media.reader import read_frames
-from venhancer.media.writer import Writing, write_video
+from venhancer.media.reading.probe import probe
+from venhancer.media.reading.reader import read_frames
+from venhancer.media.writing.writer import Writing, write_video
 
 Kernel = Literal["area", "bicubic", "bilinear", "lanczos"]
 Resampling = Literal["bicubic", "bilinear", "lanczos"]

@@ -13,8 +13,8 @@ from venhancer.evaluation.evaluate import Evaluation, shown_frames
 from venhancer.evaluation.kept import Kept
 from venhancer.evaluation.metrics.metric import Metric
 from venhancer.evaluation.tables import Table, describe, failures, heading, table_of_means, tables_by_clip
-from venhancer.pictures import as_file, busiest_box, liveliest_row, motion_strips, stills
-from venhancer.plots import bar_plot
+from venhancer.reports.plots import bar_plot
+from venhancer.reports.sheets import as_file, busiest_box, liveliest_row, motion_strips, stills
 
 STILL_WIDTH, STRIP_WIDTH = 300, 900
 """Of every still and every motion strip, in pixels."""

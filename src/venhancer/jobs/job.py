@@ -25,8 +25,8 @@ from venhancer.jobs.work import (
     remove_all_but,
     work_folder,
 )
-from venhancer.media.pictures_out import unit_of
 from venhancer.media.source import failures_as
+from venhancer.media.writing.pictures_out import unit_of
 
 if TYPE_CHECKING:
     from torch import Tensor  # named, not loaded

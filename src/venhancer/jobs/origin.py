@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from venhancer.errors import InputError, WeightsError
-from venhancer.media.numbering import find_numbered, is_pattern
 from venhancer.media.source import failures_as
-from venhancer.model_folders import find_model
+from venhancer.media.stills.numbering import find_numbered, is_pattern
+from venhancer.model_files.folders import find_model
 from venhancer.settings import EnhanceSettings
 
 Origin = Mapping[str, Any]

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from venhancer.errors import InputError
 from venhancer.jobs.origin import Origin, differences
-from venhancer.media.pictures_out import unit_of
 from venhancer.media.source import failures_as
+from venhancer.media.writing.pictures_out import unit_of
 
 MANIFEST, LOCK = "manifest.json", "lock"
 MADE_HERE = ("segment_", "carry_", "unfinished", "result", ".")

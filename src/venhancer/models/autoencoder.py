@@ -19,7 +19,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from venhancer.traits import DECODED_TOGETHER
+from venhancer.model_files.traits import DECODED_TOGETHER
 from venhancer.windows import Tile, tile_weights
 
 

@@ -13,11 +13,11 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from venhancer.model_files.network_shape import NetworkShape
 from venhancer.models.attention import KeysValues
 from venhancer.models.blocks import sinusoid, zeroed
 from venhancer.models.encoder import BlockFactory, VideoEncoder
 from venhancer.models.unet import VideoNetwork, VideoUNet
-from venhancer.network_shape import NetworkShape
 
 
 class KeyFrames(NamedTuple):

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from venhancer.model_files.network_shape import NetworkShape
 from venhancer.models.attention import KeysValues
 from venhancer.models.blocks import (
     BlockContext,
@@ -22,7 +23,6 @@ from venhancer.models.blocks import (
     repeat_rows,
     sinusoid,
 )
-from venhancer.network_shape import NetworkShape
 
 Run = Callable[[nn.Module, Tensor, BlockContext], Tensor]
 

@@ -11,10 +11,10 @@ from einops import rearrange, repeat
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from venhancer.model_files.network_shape import NetworkShape
 from venhancer.models.attention import KeysValues
 from venhancer.models.blocks import BlockContext, SpatialTransformer, Upsample, zeroed
 from venhancer.models.encoder import BlockFactory, VideoEncoder, run_directly
-from venhancer.network_shape import NetworkShape
 
 
 class VideoNetwork(ModelMixin, ConfigMixin):

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import chain, takewhile
 from typing import NamedTuple
 
-from venhancer.network_shape import NetworkShape
-from venhancer.traits import ModelTraits
+from venhancer.model_files.network_shape import NetworkShape
+from venhancer.model_files.traits import ModelTraits
 
 CONTROL, ENCODER, DECODER = "control", "encoder", "decoder"
 FEED_FORWARD_WIDTHS = 8 + 4  # GEGLU: value and gate side by side, then their product

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from itertools import product
 
 from venhancer.errors import SettingsError
+from venhancer.model_files.traits import ModelTraits
 from venhancer.planning.estimate import Estimate
 from venhancer.planning.footprint import Execution
 from venhancer.settings import EnhanceSettings, Offload
-from venhancer.traits import ModelTraits
 
 OFFLOADS: tuple[Offload, ...] = ("none", "components", "groups")
 SLICE_TOKENS = 8192

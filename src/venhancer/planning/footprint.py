@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from venhancer.network_shape import NetworkShape
+from venhancer.model_files.network_shape import NetworkShape
+from venhancer.model_files.traits import ModelTraits
 from venhancer.planning.estimate import Grid, skip_sizes
 from venhancer.settings import Offload, Solver
-from venhancer.traits import ModelTraits
 
 Crest = list[int]
 """Sizes of the tensors alive at one moment, in values."""

@@ -13,8 +13,8 @@ from itertools import pairwise
 
 from venhancer.errors import InputError, SettingsError
 from venhancer.media.clip import ClipInfo
+from venhancer.model_files.traits import ModelTraits
 from venhancer.settings import DEFAULT_SCALE, LARGEST_SIDE, SMALLEST_SIDE, EnhanceSettings
-from venhancer.traits import ModelTraits
 from venhancer.windows import Tile, split_tiles, split_windows
 
 LARGEST_FACTOR = 8  # of size and of rate, as trained (VEnhancer, sec. 3.3)

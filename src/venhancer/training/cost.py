@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import nn
 
+from venhancer.model_files.network_shape import NetworkShape
+from venhancer.model_files.traits import load_traits
 from venhancer.models import VideoControlNet, VideoUNet
-from venhancer.network_shape import NetworkShape
 from venhancer.planning.estimate import CONTROL, DECODER, ENCODER, Grid, network_flops
 from venhancer.training.settings import TrainSettings
 from venhancer.training.start import TEXT_WINDOW, check_crop, new_shape, new_text_encoder
-from venhancer.traits import load_traits
 
 # Bytes a block keeps for each of its output's values: measured, in float32 and in mixed precision.
 _KEPT_BY_RES_BLOCK = {"no": 68, "bf16": 42}

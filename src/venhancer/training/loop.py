@@ -16,15 +16,15 @@ from accelerate.utils import FullyShardedDataParallelPlugin, gather_object
 from venhancer.errors import SettingsError
 from venhancer.runtime import choose_device
 from venhancer.training.checkpoints import Checkpoints, only_run
-from venhancer.training.data import fill_latent_cache, generator_for, load_batches
+from venhancer.training.data.batches import fill_latent_cache, generator_for, load_batches
 from venhancer.training.export import export
 from venhancer.training.learner import SHARDED_TOGETHER, make_learner, make_optimizer, set_learning_rate
-from venhancer.training.log import RunLog
+from venhancer.training.log.log import RunLog
+from venhancer.training.log.validation import Validation
 from venhancer.training.settings import TrainSettings
 from venhancer.training.start import start_pipeline
 from venhancer.training.state import TrainState
 from venhancer.training.stopping import stop_requests
-from venhancer.training.validation import Validation
 
 
 def train(settings: TrainSettings) -> Path | None:

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from venhancer.adapters import SCALE, merge_adapters
+from venhancer.checkpoints.adapters import SCALE, merge_adapters
 from venhancer.errors import SettingsError
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.training.settings_groups import LoraSettings

@@ -28,8 +28,8 @@ from venhancer.diffusion.schedule import Schedule
 from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.autoencoder import ImageAutoencoder, VideoAutoencoder
 from venhancer.models.text import encode_prompts
-from venhancer.training.augment import Example
-from venhancer.training.damage import happens
+from venhancer.training.data.augment import Example
+from venhancer.training.data.damage import happens
 from venhancer.training.perceptual import PerceptualDistance
 from venhancer.training.settings_groups import ObjectiveSettings
 

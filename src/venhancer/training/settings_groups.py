@@ -18,7 +18,7 @@ class Frozen(BaseModel):
 
 
 class NetworkSettings(Frozen):
-    """Widths of a model made from nothing; see `venhancer.network_shape.NetworkShape`."""
+    """Widths of a model made from nothing; see `venhancer.model_files.network_shape.NetworkShape`."""
 
     latent_channels: int = Field(default=24, ge=1, description="Channels of the linear autoencoder.")
     patch: int = Field(default=4, ge=1, description="Pixels per latent, a side.")

@@ -12,14 +12,14 @@ from transformers import ByT5Tokenizer, CLIPTextConfig, CLIPTextModel
 
 from venhancer.conditioning import encode_clip
 from venhancer.errors import JobFailed, SettingsError
-from venhancer.model_folders import find_model
+from venhancer.model_files.folders import find_model
+from venhancer.model_files.traits import load_traits
 from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.blocks import ResBlock, Upsample
 from venhancer.pipeline import VEnhancerPipeline
-from venhancer.training.data import Batches
+from venhancer.training.data.batches import Batches
 from venhancer.training.settings import TrainSettings
 from venhancer.training.settings_groups import NetworkSettings
-from venhancer.traits import load_traits
 from venhancer.weights import load_pipeline
 
 TEXT_WINDOW = 77

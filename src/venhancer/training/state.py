@@ -18,7 +18,7 @@ from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import TensorWithFlatten, is_traceable_wrapper_subclass
 
 from venhancer.training.learner import Learner
-from venhancer.training.log import RunLog
+from venhancer.training.log.log import RunLog
 
 
 @dataclass(slots=True)

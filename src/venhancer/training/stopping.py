@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from accelerate import Accelerator
 
-from venhancer import stopping
+from venhancer.jobs import stopping
 
 logger = logging.getLogger(__name__)
 

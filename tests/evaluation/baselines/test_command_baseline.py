@@ -18,9 +18,9 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 import numpy as np
-from venhancer.media.probe import probe
-from venhancer.media.reader import read_frames
-from venhancer.media.writer import Writing, write_video
+from venhancer.media.reading.probe import probe
+from venhancer.media.reading.reader import read_frames
+from venhancer.media.writing.writer import Writing, write_video
 source, target, fps = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[5]
 scale, factor = int(sys.argv[3]), int(sys.argv[4])
 frames = np.stack(list(read_frames(probe(source))))

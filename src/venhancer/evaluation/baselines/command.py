@@ -20,10 +20,10 @@ from PIL import Image
 
 from venhancer.errors import InputError, JobFailed, SettingsError
 from venhancer.evaluation.baselines.baseline import Clip, Job
-from venhancer.media.probe import probe
-from venhancer.media.reader import in_eight_bits, read_frames
+from venhancer.media.reading.probe import probe
+from venhancer.media.reading.reader import in_eight_bits, read_frames
 from venhancer.media.source import open_picture
-from venhancer.media.writer import Writing, write_video
+from venhancer.media.writing.writer import Writing, write_video
 
 PLACES = ("input", "output", "input_frames", "output_frames", "scale", "factor", "width", "height", "fps", "frames")
 """What may stand in braces: files, folders of pictures, how much more, and what the output must be."""

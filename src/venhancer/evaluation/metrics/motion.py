@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from venhancer.errors import SettingsError
-from venhancer.motion import one_thread
+from venhancer.frames.motion import one_thread
 
 SMALLEST_SIDE = 16
 """Frames smaller than this are too small for the coarsest patches of DIS."""

@@ -16,8 +16,8 @@ from venhancer.evaluation.metrics.metric import Metric
 from venhancer.evaluation.page import STYLE, table_as_html
 from venhancer.evaluation.studies.run import INPUT, TRUTH, Finding, StudySettings
 from venhancer.evaluation.tables import Table, as_markdown, heading
-from venhancer.pictures import as_file, contact_sheet, motion_strips
-from venhancer.plots import bar_plot, line_plot
+from venhancer.reports.plots import bar_plot, line_plot
+from venhancer.reports.sheets import as_file, contact_sheet, motion_strips
 
 Picture = UInt8[np.ndarray, "_ _ 3"]
 

@@ -22,8 +22,8 @@ from venhancer.evaluation.kept import Kept, Output, digest
 from venhancer.evaluation.metrics.metric import Metric, Subject
 from venhancer.evaluation.metrics.registry import lacks, measure, metric_named
 from venhancer.evaluation.studies.study import Ask, Study
-from venhancer.pictures import Box, busiest_box, liveliest_row
 from venhancer.progress import SILENT, Progress
+from venhancer.reports.sheets import Box, busiest_box, liveliest_row
 from venhancer.settings import SMALLEST_SIDE
 
 Clip = UInt8[np.ndarray, "_ _ _ 3"]

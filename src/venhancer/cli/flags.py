@@ -1,0 +1,160 @@
+"""Flags of the command line, made from the fields of `EnhanceSettings`; every mistake in them is one line.
+
+Nothing about a setting is written here twice: its flag is its name, its help is its description, the values it takes
+and its default. `venhancer.cli.main` adds the few flags that are no settings.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from difflib import get_close_matches
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from venhancer.errors import SettingsError
+from venhancer.model_files.traits import SamplingDefaults
+from venhancer.settings import EnhanceSettings, allowed_values, parse_settings
+
+_KINDS: dict[Any, str] = {int: "N", float: "N", Fraction: "N", int | None: "N", Path | None: "FILE"}
+"""What stands for a value in the help, by the field's type."""
+
+SHORTER = {"prompt": "-p", "noise_augmentation": "--noise-aug"}
+"""Second names of settings that are typed often."""
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Help that names the value once: `-p, --prompt TEXT`, the same in every version of Python."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        return f"{', '.join(action.option_strings)} {action.metavar}"
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser whose refusals are errors of one line that say what is allowed, and that guesses no flag."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - argparse makes the parsers of commands, its own way
+        super().__init__(allow_abbrev=False, formatter_class=HelpFormatter, **options)
+
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride] - argparse has overloads for this
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse arguments; where a command has a name of two words, as `train index`, they count as one."""
+        words = list(sys.argv[1:] if args is None else args)
+        choices = [name for action in self._actions if action.nargs == argparse.PARSER for name in action.choices or ()]
+        if " ".join(words[:2]) in choices:
+            words[:2] = [" ".join(words[:2])]
+        return super().parse_known_args(words, namespace or argparse.Namespace())
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse arguments that do not parse.
+
+        Raises:
+            SettingsError: always.
+        """
+        flag = re.match(r"argument \S*?--([a-z-]+)", message)
+        name = flag[1].replace("-", "_") if flag else ""
+        allowed = f"it takes {allowed_values(name)}" if name in EnhanceSettings.model_fields else self._pointer
+        raise SettingsError(f"{message}; {allowed}")
+
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """Refuse arguments that nothing takes, naming the first flag among them and the one it resembles.
+
+        Raises:
+            SettingsError: always.
+        """
+        flag = next((word for word in unknown if word.startswith("-")), None)
+        if flag is None:
+            raise SettingsError(f"unexpected {' '.join(unknown)}; {self._pointer}")
+        name = flag.partition("=")[0]
+        near = get_close_matches(name, self._option_string_actions, n=1)
+        raise SettingsError(f"unknown flag {name}; {f'did you mean {near[0]}?' if near else self._pointer}")
+
+    @property
+    def _pointer(self) -> str:
+        return f"see `{self.prog} --help`"
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add one flag for every setting of an enhancement."""
+    group = parser.add_argument_group("settings")
+    schema = EnhanceSettings.model_json_schema()["properties"]
+    from_model = {field.name for field in fields(SamplingDefaults)}
+    for name, field in EnhanceSettings.model_fields.items():
+        if field.annotation is bool:
+            add_switch(group, name, field)
+            continue
+        names = [*([short] if (short := SHORTER.get(name)) else []), f"--{name.replace('_', '-')}"]
+        default = "the model's" if name in from_model else field.default
+        takes = allowed_values(name) + (f"; default {default}" if default not in (None, "") else "")
+        group.add_argument(
+            *sorted(names, key=len),
+            dest=name,
+            default=argparse.SUPPRESS,
+            metavar=_placeholder(schema[name]),
+            help=f"{field.description} ({takes})",
+        )
+
+
+def add_fields(parser: argparse.ArgumentParser, settings: type[BaseModel]) -> None:
+    """Add one flag for every field of other settings; a field that is yes or no takes no value."""
+    group = parser.add_argument_group("settings")
+    for name, field in settings.model_fields.items():
+        if field.annotation is bool:
+            add_switch(group, name, field)
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        is_pair = isinstance(field.default, tuple)
+        default = "x".join(str(side) for side in field.default) if is_pair else field.default
+        said = f"{field.description} (default {default})" if default not in (None, "") else field.description
+        kind = "WxH" if is_pair else _KINDS.get(field.annotation, "TEXT")
+        group.add_argument(flag, dest=name, default=argparse.SUPPRESS, metavar=kind, help=said)
+
+
+def add_switch(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:
+    """Add the flag of a field that is yes or no, which takes no value: `--name`, or `--no-name` for one that is on."""
+    flag = name.replace("_", "-")
+    help_text = f"Switch off: {field.description}" if field.default else field.description
+    group.add_argument(
+        f"--no-{flag}" if field.default else f"--{flag}",
+        dest=name,
+        action="store_const",
+        const=not field.default,
+        default=argparse.SUPPRESS,
+        help=help_text,
+    )
+
+
+def given_fields(arguments: argparse.Namespace, settings: type[BaseModel]) -> dict[str, object]:
+    """Return the values of the flags that `add_fields` made and that were given."""
+    return {name: value for name, value in vars(arguments).items() if name in settings.model_fields}
+
+
+def read_settings(arguments: argparse.Namespace) -> EnhanceSettings:
+    """Return the settings that the given flags mean.
+
+    Raises:
+        SettingsError: one line naming each value that cannot be.
+    """
+    given = vars(arguments)
+    return parse_settings(**{name: given[name] for name in EnhanceSettings.model_fields if name in given})
+
+
+def _placeholder(schema: dict[str, Any]) -> str:
+    """Return what stands for a value in the help."""
+    kinds = [branch.get("type") for branch in schema.get("anyOf", [schema])]
+    if "array" in kinds:
+        return "WxH"
+    if "number" in kinds or "integer" in kinds:
+        return "N"
+    return "NAME" if any("enum" in branch for branch in schema.get("anyOf", [schema])) else "TEXT"

@@ -1,0 +1,1 @@
+"""Frames in memory: levels, motion, steadiness and colour."""

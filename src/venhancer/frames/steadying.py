@@ -1,0 +1,61 @@
+"""Frames that waver less: each averaged with its neighbours along the motion, where those agree.
+
+What flickers comes and goes from frame to frame, while what the picture shows moves on; a mean along the optical flow
+keeps the one and loses the other. Models that start from their input need it: what a start holds, they keep.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from venhancer.frames.motion import SMALLEST_SIDE, estimate_flows, warp
+
+ASTRAY = 0.5
+"""How far the two flows may disagree, in pixels, before a neighbour's weight has fallen to 1/e."""
+
+UNLIKE = 0.15
+"""How far a neighbour may lie from a frame, in [-1, 1], before its weight has fallen to 1/e."""
+
+
+@dataclass(slots=True)
+class _Mean:
+    """A frame, and the sum of it and of its neighbours so far."""
+
+    frame: Float[Tensor, "1 3 h w"]
+    total: Tensor
+    weights: Tensor
+
+    def add(self, neighbour: Tensor, there: Tensor, back: Tensor, strength: float) -> None:
+        """Add a neighbour that a flow leads to, and that another flow should lead back from."""
+        moved = warp(neighbour, there)
+        astray = (there + warp(back, there)).norm(dim=1, keepdim=True)
+        unlike = (moved - self.frame).abs().mean(dim=1, keepdim=True)
+        weight = strength * torch.exp(-astray / ASTRAY - unlike / UNLIKE)
+        self.total = self.total + weight * moved
+        self.weights = self.weights + weight
+
+
+def steadied(frames: Iterable[Float[Tensor, "3 h w"]], strength: float) -> Iterator[Float[Tensor, "3 h w"]]:
+    """Yield frames of one shot averaged with the ones before and after; one is held back.
+
+    Args:
+        frames: in [-1, 1]; those too small for a flow come back as they are.
+        strength: 0 does nothing; at 1 a neighbour that agrees weighs as much as the frame.
+    """
+    held: _Mean | None = None
+    for frame in frames:
+        if not strength or min(frame.shape[-2:]) < SMALLEST_SIDE:
+            yield frame
+            continue
+        mean = _Mean(frame[None], frame[None], torch.ones_like(frame[None, :1]))
+        if held is not None:
+            there, back = estimate_flows(held.frame, mean.frame)
+            held.add(mean.frame, there, back, strength)
+            mean.add(held.frame, back, there, strength)
+            yield (held.total / held.weights)[0]
+        held = mean
+    if held is not None:
+        yield (held.total / held.weights)[0]

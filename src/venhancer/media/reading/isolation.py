@@ -1,0 +1,234 @@
+"""A file looked at in a process of its own, before this one decodes any of it.
+
+Decoders are large, and a damaged or hostile file can crash them, hang them or fill the memory. `inspect` lets a child
+run the probe, and `search_shots` lets one decode every frame on the way to where shots begin: whatever happens there,
+here it is an answer, or one line that says what is wrong with the file. The child has limits on time, memory and
+processor, can write no file and, where the system allows it, reaches no network; `docs/security.md` says where which
+of these hold.
+
+The answer is plain JSON, read field by field: a child that was taken over can lie about a clip, and do nothing else.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from math import ceil
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
+
+from venhancer.errors import InputError, SettingsError, VEnhancerError
+from venhancer.media.limits import VARIABLE, Limits, read_limits
+from venhancer.media.reading.plain import read_plain, to_plain
+from venhancer.media.reading.probe import ClipInfo, probe
+from venhancer.media.reading.shot_search import find_shots
+from venhancer.media.stills.numbering import bytes_of
+from venhancer.progress import SILENT, Progress
+
+Answer = TypeVar("Answer")
+
+BYTES_A_LIMIT = 32 << 20  # of a file, that add one `probe_seconds` to the time allowed
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # linux/sched.h
+TOLD_EVERY = 0.1  # seconds between what the child tells of its progress
+
+
+def inspect(path: Path) -> ClipInfo:
+    """Return what the clip at `path` is, as `probe` does, whatever the file does to the decoders.
+
+    Raises:
+        InputError: no clip that can be used, or one that crashes, hangs or overloads whoever looks at it.
+    """
+    answer = _ask(path, {"task": "probe"})
+    return _believe(lambda: read_plain(ClipInfo, {**answer["clip"], "path": os.fspath(path)}), path)
+
+
+def search_shots(clip: ClipInfo, frames: range | None = None, *, progress: Progress = SILENT) -> tuple[int, ...]:
+    """Return what `find_shots` does, whatever the frames do to the decoders: each is decoded there first.
+
+    Raises:
+        InputError: the file changed, a frame is damaged or missing, or one crashes, hangs or overloads a decoder.
+    """
+    frames = range(clip.frames) if frames is None else frames
+    progress.start(len(frames), "look for cuts")
+    asked = {"task": "shots", "clip": to_plain(clip), "first": frames.start, "stop": frames.stop}
+    answer = _ask(clip.path, asked, progress)
+    return _believe(lambda: read_plain(tuple[int, ...], answer["shots"]), clip.path)
+
+
+def _ask(path: Path, asked: Mapping[str, object], progress: Progress = SILENT) -> Any:  # noqa: ANN401 - JSON
+    """Return what the child answers, read but not yet believed.
+
+    Args:
+        path: of the file.
+        asked: what to do with it.
+        progress: told of every frame that is done.
+    """
+    seconds = _seconds_for(path, read_limits())
+    command = [sys.executable, "-P", "-m", "venhancer.media.reading.isolation", os.fspath(path), str(seconds)]
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    try:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **threads},
+        )
+    except (OSError, ValueError) as error:  # no process to be had; a name with a zero byte
+        raise InputError(f"{path} cannot be looked at ({error}); check the path and free memory") from error
+    lines: SimpleQueue[bytes] = SimpleQueue()
+    talk = Thread(target=_talk, args=(child, json.dumps(asked).encode(), lines), daemon=True)
+    talk.start()
+    try:
+        last = _listen(lines, seconds, progress)
+        child.wait(seconds)
+    except (Empty, subprocess.TimeoutExpired):
+        raise InputError(_too_long(path, seconds)) from None
+    finally:
+        child.kill()
+        talk.join()
+        with child:  # which waits for its end
+            pass
+    return _understand(last, child.returncode, path, seconds)
+
+
+def _talk(child: "subprocess.Popen[bytes]", asked: bytes, lines: "SimpleQueue[bytes]") -> None:
+    """Ask the child, and hand on each line it says; an empty one when it says no more."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with suppress(OSError):
+        child.stdin.write(asked)
+        child.stdin.close()
+    for line in child.stdout:
+        lines.put(line)
+    lines.put(b"")
+
+
+def _listen(lines: "SimpleQueue[bytes]", seconds: int, progress: Progress) -> bytes:
+    """Return the answer, or the last line if there is none; raise Empty when the child is silent for too long."""
+    last = b""
+    while line := lines.get(timeout=seconds):
+        if line.strip().isdigit():
+            for _ in range(int(line)):
+                progress.advance()
+        elif line.startswith(b"{") or (line.strip() and not last.startswith(b"{")):
+            last = line
+    return last
+
+
+def _seconds_for(path: Path, limits: Limits) -> int:
+    size = 0
+    with suppress(OSError, ValueError, InputError):  # the child says what is wrong with the name
+        size = bytes_of(path)
+    return ceil(limits.probe_seconds * (1 + size / BYTES_A_LIMIT))
+
+
+def _too_long(path: Path, seconds: int) -> str:
+    what = f"{path} cannot be looked at within {seconds} s"
+    return f"{what}; it is damaged or hostile: copy it again, or set {VARIABLE}=probe_seconds=600 if it is sound"
+
+
+def _understand(last: bytes, code: int, path: Path, seconds: int) -> Any:  # noqa: ANN401 - JSON
+    if code == -getattr(signal, "SIGXCPU", 0):
+        raise InputError(_too_long(path, seconds))
+    if code < 0:
+        what = signal.Signals(-code).name
+        raise InputError(f"{path} crashes the decoder ({what}); it is damaged or hostile: copy it again or leave it")
+    try:
+        answer = json.loads(last)
+        if "error" not in answer:
+            return answer
+        known: dict[str, type[VEnhancerError]] = {kind.__name__: kind for kind in (InputError, SettingsError)}
+        failure = known[answer["error"]](str(answer["message"]))
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(_strange(path, last.decode(errors="replace").strip() or str(error))) from error
+    raise failure
+
+
+def _believe(read: Callable[[], Answer], path: Path) -> Answer:
+    try:
+        return read()
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(_strange(path, str(error))) from error
+
+
+def _strange(path: Path, what: str) -> str:
+    return f"{path} cannot be looked at ({what}); it is damaged: copy it again"
+
+
+def _restrict(limits: Limits, seconds: int) -> None:
+    """Take from this process what looking at a file does not need, as far as the system allows it."""
+    if sys.platform == "win32":
+        return  # none of it is there: a process of its own and the time limit remain
+    import resource
+
+    most = {
+        "RLIMIT_AS": limits.probe_memory << 30,
+        "RLIMIT_CPU": seconds * (os.cpu_count() or 1),  # ends it even if nobody waits for it any more
+        "RLIMIT_FSIZE": 0,
+        "RLIMIT_CORE": 0,
+    }
+    for name, most_of_it in most.items():
+        kind = getattr(resource, name)
+        _, hard = resource.getrlimit(kind)
+        allowed = most_of_it if hard == resource.RLIM_INFINITY else min(most_of_it, hard)
+        with suppress(OSError, ValueError):  # macOS knows some of them by name only
+            resource.setrlimit(kind, (allowed, allowed))
+    if sys.platform == "linux":
+        import ctypes
+
+        with suppress(OSError, AttributeError):
+            system = ctypes.CDLL(None)
+            if system.unshare(CLONE_NEWNET):  # allowed to root; others first need a world of their own
+                system.unshare(CLONE_NEWUSER | CLONE_NEWNET)
+
+
+class _Telling:
+    """Progress that the parent hears of, a few times a second."""
+
+    def __init__(self) -> None:
+        self.untold, self.told_at = 0, time.monotonic()
+
+    def start(self, total: int, what: str) -> None:
+        """Begin a stage; the parent has been told."""
+
+    def advance(self) -> None:
+        """Mark one step."""
+        self.untold += 1
+        if time.monotonic() - self.told_at > TOLD_EVERY:
+            sys.stdout.write(f"{self.untold}\n")
+            sys.stdout.flush()
+            self.untold, self.told_at = 0, time.monotonic()
+
+
+def _answer(path: Path, asked: Mapping[str, Any]) -> Mapping[str, object]:
+    try:
+        if asked["task"] == "probe":
+            return {"clip": to_plain(probe(path))}
+        clip = read_plain(ClipInfo, {**asked["clip"], "path": os.fspath(path)})
+        return {"shots": find_shots(clip, range(asked["first"], asked["stop"]), progress=_Telling())}
+    except VEnhancerError as error:
+        return {"error": type(error).__name__, "message": str(error)}
+    except MemoryError:
+        most = f"{read_limits().probe_memory} GiB"
+        message = f"{path} needs more than {most} to look at; it is damaged or hostile: copy it again or leave it"
+        return {"error": InputError.__name__, "message": message}
+
+
+def main() -> None:
+    """Do with the file of the first argument what is asked on the input, and print the answer as JSON."""
+    path, seconds = Path(sys.argv[1]), int(sys.argv[2])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the parent decides what it means
+    asked = json.load(sys.stdin)
+    _restrict(read_limits(), seconds + asked.get("stop", 0))
+    sys.stdout.write(f"{json.dumps(_answer(path, asked))}\n")
+
+
+if __name__ == "__main__":
+    main()

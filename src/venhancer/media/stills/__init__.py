@@ -1,0 +1,1 @@
+"""Pictures, alone or numbered, as clips."""

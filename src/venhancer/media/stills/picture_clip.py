@@ -1,0 +1,176 @@
+"""What a clip of pictures is: one still, numbered ones, or an animation that libav does not read.
+
+Every picture is looked at: all must be of one size, and one that is transparent anywhere makes the clip so. Pictures
+that cannot be transparent are not decoded for that.
+"""
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from venhancer.errors import InputError
+from venhancer.media.clip import ClipInfo, Kind
+from venhancer.media.colour import matrix_of_size
+from venhancer.media.limits import read_limits
+from venhancer.media.source import Identity, identity_of
+from venhancer.media.stills.numbering import Numbered, find_numbered, identities_of, is_pattern
+from venhancer.media.stills.still import (
+    FURTHER,
+    Look,
+    is_transparent,
+    look,
+    may_be_transparent,
+    opened,
+    quiet,
+    read_pixels,
+)
+from venhancer.media.timing import Timing, find_timing
+
+PICTURE_RATE = Fraction(24)
+"""Frames a second of pictures, which tell none."""
+
+TICK = Fraction(1, 1_000_000)  # seconds: WebP counts in milliseconds, animated PNG in fractions
+UNSAID = 100_000  # ticks that a frame is shown whose duration is 0: what browsers do
+JPEG_AFTER_JPEG = b"\xff\xd9\xff\xd8\xff"
+AT_A_TIME = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What looking at all pictures found."""
+
+    first: Look
+    depth: int
+    has_alpha: bool
+    not_kept: tuple[str, ...]
+
+
+def probe_pictures(path: Path) -> ClipInfo:
+    """Return what the clip at `path` is: a picture, an animation, or numbered pictures by their pattern.
+
+    Raises:
+        InputError: they cannot be read, are not of one size, one is missing, or they are more than the limits allow.
+    """
+    if is_pattern(path):
+        pictures = find_numbered(path)
+        identities = identities_of(pictures)
+        seen = _look_at_all(pictures, [identities.of(number) for number in range(pictures.count)])
+        return _describe(path, "numbered", seen, _even(pictures.count), identities.together)
+    identity = identity_of(path)
+    with opened(path, identity) as (picture, file):
+        first = look(picture, file, path)
+        if first.frames > 1:
+            return _describe(path, "animation", *_play(picture, first, path), identity)
+        further = (FURTHER,) if _has_another_after(path, first) else ()
+        has_alpha = is_transparent(read_pixels(picture, file, first, path))
+    seen = _Seen(first, first.depth, has_alpha, (*first.not_kept, *further))
+    return _describe(path, "still", seen, _even(1), identity)
+
+
+def play(picture: Image.Image, number: int) -> Image.Image:
+    """Return an opened animation at one of its frames, decoded; numbers that ascend cost least."""
+    with quiet():
+        picture.seek(number + bool(picture.info.get("default_image")))
+        picture.load()
+    return picture
+
+
+def check_alike(later: Look, first: Look, path: Path, first_path: Path) -> None:
+    """Raise InputError unless two pictures can be frames of one clip."""
+    if later.frames > 1:
+        raise InputError(f"{path} is an animation, which numbered pictures cannot be; give it by itself")
+    if (later.width, later.height) != (first.width, first.height):
+        sizes = f"{later.width}x{later.height}, and {first_path.name} is {first.width}x{first.height}"
+        raise InputError(f"{path} is {sizes}; convert all of them to one size")
+    if later.orientation != first.orientation:
+        raise InputError(f"{path} is to be turned otherwise than {first_path.name}; turn all of them upright first")
+    if (later.color_primaries, later.color_transfer) != (first.color_primaries, first.color_transfer):
+        raise InputError(f"{path} has another kind of colours than {first_path.name}; convert all of them to one")
+
+
+def _look_at_all(pictures: Numbered, identities: list[Identity]) -> _Seen:
+    first, depth, has_alpha, not_kept = None, 8, False, {}
+    for path, identity in zip(pictures.paths(), identities, strict=True):
+        with opened(path, identity) as (picture, file):
+            found = look(picture, file, path)
+            first = first or found
+            check_alike(found, first, path, pictures.path(0))
+            if found.may_be_transparent and not has_alpha:
+                has_alpha = is_transparent(read_pixels(picture, file, found, path))
+        depth = max(depth, found.depth)
+        not_kept |= dict.fromkeys(found.not_kept)
+    assert first is not None
+    return _Seen(first, depth, has_alpha, tuple(not_kept))
+
+
+def _play(picture: Image.Image, first: Look, path: Path) -> tuple[_Seen, Timing]:
+    """Return what all frames of an animation are, and when they are shown."""
+    limits = read_limits()
+    limits.check_length(first.frames, 0, path)
+    times, now, last, has_alpha = array("q"), 0, 0, False
+    for number in range(first.frames):
+        frame = play(picture, number)
+        last = round(frame.info.get("duration", 0) * 1000) or UNSAID
+        times.append(now)
+        now += last
+        limits.check_length(number, float(now * TICK), path)
+        if may_be_transparent(frame) and not has_alpha:
+            has_alpha = is_transparent(np.asarray(frame.convert("RGBA")))
+    timing = find_timing(times, TICK, last, [], path)
+    return _Seen(first, 8, has_alpha, _with_timing(first.not_kept, timing)), timing
+
+
+def _with_timing(not_kept: tuple[str, ...], timing: Timing) -> tuple[str, ...]:
+    return not_kept if timing.timestamps is None else (*not_kept, "variable frame timing")
+
+
+def _even(frames: int) -> Timing:
+    return Timing(frames, PICTURE_RATE, frames / PICTURE_RATE, Fraction(0), None, Fraction(1), Fraction(0))
+
+
+def _describe(path: Path, kind: Kind, seen: _Seen, timing: Timing, identity: Identity) -> ClipInfo:
+    first = seen.first
+    width, height = first.width, first.height
+    if first.orientation.is_transposed:
+        width, height = height, width
+    return ClipInfo(
+        path=path,
+        width=width,
+        height=height,
+        codec=first.codec,
+        pixel_format="rgb48le" if seen.depth > 8 else "rgb24",
+        color_matrix=matrix_of_size(first.height),
+        full_range=True,
+        sample_aspect_ratio=Fraction(1),
+        has_audio=False,
+        not_kept=seen.not_kept,
+        orientation=first.orientation,
+        identity=identity,
+        depth=16 if seen.depth > 8 else 8,
+        color_primaries=first.color_primaries,
+        color_transfer=first.color_transfer,
+        has_alpha=seen.has_alpha,
+        kind=kind,
+        **asdict(timing),
+    )
+
+
+def _has_another_after(path: Path, first: Look) -> bool:
+    """Tell whether a JPEG is followed by another one, as in films that are nothing but JPEGs."""
+    if first.codec != "jpeg" or any(words.startswith(FURTHER) for words in first.not_kept):
+        return False
+    return any(JPEG_AFTER_JPEG in part for part in _overlapping(path))
+
+
+def _overlapping(path: Path) -> Iterator[bytes]:
+    """Yield the bytes of a file in parts that share a few."""
+    kept = b""
+    with path.open("rb") as file:
+        while part := file.read(AT_A_TIME):
+            yield kept + part
+            kept = part[-len(JPEG_AFTER_JPEG) :]

@@ -1,0 +1,262 @@
+"""One picture file as pixels: what it is before it is decoded, and then its colours as sRGB in all their bits.
+
+Pillow reads everything of 8 bits. It cuts 16 bits to 8, so those are decoded by libav, which is given the bytes of the
+file and nothing to open. Pixels come as they are stored; whoever shows them turns them (`Look.orientation`).
+"""
+
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+
+import av
+import numpy as np
+from av.codec.context import CodecContext
+from av.error import FFmpegError
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from jaxtyping import UInt16
+from PIL import Image
+
+from venhancer.errors import InputError
+from venhancer.media.colour import UNSPECIFIED, Pixels
+from venhancer.media.limits import read_limits
+from venhancer.media.orientation import EXIF, UPRIGHT, Orientation, turn_upright
+from venhancer.media.source import Identity, identity_of_open, open_file, open_picture
+from venhancer.media.stills.profiles import describe_profile, has_foreign_colours, name_of, to_srgb
+
+SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM")
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "YCbCr", "I;16", "I;16B", "I;16L", "I;16N")
+DEEP_FORMATS = {"gray16": 1, "ya16": 2, "rgb48": 3, "rgba64": 4}
+CHUNKS = 8  # where those of a PNG begin
+BITS_OF_SAMPLES, PHOTOMETRIC, ORIENTATION, EXTRA_SAMPLES = 258, 262, 274, 338  # tags of TIFF 6.0
+EXIF_IFD = 0x8769
+WHITE_IS_ZERO, PREMULTIPLIED = 0, 1
+FURTHER = "further pictures in the file"
+SPARE = 64 << 20  # bytes that a picture file may have beside those of its pixels
+WRITTEN_TAGS = {270, 271, 272, 305, 306, 315, 33432}  # of TIFF: what it shows, camera, program, day, author, rights
+BROKEN = (struct.error, KeyError, IndexError, TypeError, ZeroDivisionError, OverflowError)
+UNREADABLE = (*BROKEN, OSError, ValueError, SyntaxError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a picture file says of itself.
+
+    Attributes:
+        width: of the stored picture, in pixels; likewise `height`.
+        codec: png, jpeg, tiff, webp or bmp.
+        depth: bits of each colour: 8 or 16.
+        may_be_transparent: whether there is opacity beside the colours.
+        orientation: how stored pixels are turned to be upright.
+        frames: pictures that are shown one after the other.
+        color_primaries: tag of H.273, 2 if there is none; likewise `color_transfer`.
+        not_kept: what is no pixel, in words.
+    """
+
+    width: int
+    height: int
+    codec: str
+    depth: int = 8
+    may_be_transparent: bool = False
+    orientation: Orientation = UPRIGHT
+    frames: int = 1
+    color_primaries: int = UNSPECIFIED
+    color_transfer: int = UNSPECIFIED
+    not_kept: tuple[str, ...] = ()
+
+
+def is_picture(path: Path) -> bool:
+    """Tell by its first bytes whether a file is a picture, or an animation that Pillow reads.
+
+    Raises:
+        InputError: missing, not a regular file, or not readable.
+    """
+    with open_file(path) as file:
+        head = file.read(16) or b""
+    return head.startswith(SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+@contextmanager
+def opened(path: Path, known: Identity | None = None) -> Iterator[tuple[Image.Image, FileIO]]:
+    """Give a picture, none of whose pixels is decoded yet, and the file it is in.
+
+    Raises:
+        InputError: no picture, damaged, too large, or another file than `known`.
+    """
+    changed = f"{path} has changed since it was looked at; start again when nothing writes to it"
+    with open_file(path) as file:
+        if known not in (None, identity_of_open(file)):
+            raise InputError(changed)
+        try:
+            with open_picture(path, file) as picture:
+                yield picture, file
+        except BROKEN as error:  # what Pillow meets in damaged headers
+            raise InputError(f"{path} is damaged ({type(error).__name__}: {error}); copy it again") from error
+        if known not in (None, identity_of_open(file)):
+            raise InputError(changed)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let Pillow say nothing inside the block: it warns of damaged tags, and what matters raises."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def look(picture: Image.Image, file: FileIO, path: Path) -> Look:
+    """Return what an opened picture says of itself.
+
+    Raises:
+        InputError: its pixels are of a kind that is not read, or it holds several pages.
+    """
+    with quiet():
+        return _look(picture, file, path)
+
+
+def _look(picture: Image.Image, file: FileIO, path: Path) -> Look:
+    if picture.mode not in MODES:
+        raise InputError(f"{path} is stored as {picture.mode}; only grey and RGB of 8 or 16 bits are read: convert it")
+    tags = picture.tag_v2 if picture.format == "TIFF" else {}  # pyright: ignore[reportAttributeAccessIssue]
+    frames = getattr(picture, "n_frames", 1) - bool(picture.info.get("default_image"))
+    if picture.format == "TIFF" and frames > 1:
+        raise InputError(f"{path} holds {frames} pages; save the one you want, or each as a picture of its own")
+    chunks = _chunks(file) if picture.format == "PNG" else {}
+    deepest = chunks.get(b"IHDR", bytes(9))[8] if chunks else max(tags.get(BITS_OF_SAMPLES, (8,)))
+    depth = 16 if deepest > 8 else 8
+    if depth == 16 and (tags.get(PHOTOMETRIC) == WHITE_IS_ZERO or PREMULTIPLIED in tags.get(EXTRA_SAMPLES, ())):
+        kind = "with white as 0" if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else "with colours multiplied by opacity"
+        raise InputError(f"{path} is stored {kind}, which is not read in 16 bits; save it the usual way")
+    primaries, transfer = (*chunks.get(b"cICP", b"")[:2], UNSPECIFIED, UNSPECIFIED)[:2]
+    is_film = picture.format in ("PNG", "WEBP") and frames > 1
+    stored = (tags[256], tags[257]) if tags else picture.size  # Pillow tells those of a TIFF as they are shown
+    return Look(
+        width=stored[0],
+        height=stored[1],
+        codec={"MPO": "jpeg"}.get(picture.format or "", (picture.format or "").lower()),
+        depth=8 if is_film else depth,
+        may_be_transparent=may_be_transparent(picture),
+        orientation=EXIF.get(orientation_tag(picture), UPRIGHT),
+        frames=frames if is_film else 1,
+        color_primaries=primaries,
+        color_transfer=transfer,
+        not_kept=tuple(_not_kept(picture, frames, is_cut=is_film and depth > 8)),
+    )
+
+
+def read_pixels(picture: Image.Image, file: FileIO, known: Look, path: Path) -> Pixels:
+    """Return the pixels of an opened picture as they are stored: three channels, or four if some may be transparent.
+
+    Raises:
+        InputError: damaged, or in colours that cannot be converted.
+    """
+    profile = picture.info.get("icc_profile")
+    if known.depth > 8:
+        if profile and has_foreign_colours(profile, picture.mode):
+            raise InputError(
+                f"{path} has colours of {name_of(profile)}, converted in 8 bits only; convert it to sRGB first"
+            )
+        return _read_deep(file, known, path)
+    with quiet():
+        before = orientation_tag(picture)
+        picture.load()
+        pixels = np.asarray(to_srgb(picture, profile, with_alpha=known.may_be_transparent))
+        was_turned = before != orientation_tag(picture)  # by Pillow, as it does with TIFF
+    return turn_upright(pixels, EXIF[before].inverse) if was_turned else pixels
+
+
+def may_be_transparent(picture: Image.Image) -> bool:
+    """Tell whether there is opacity beside the colours."""
+    return picture.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in picture.info
+
+
+def is_transparent(pixels: Pixels) -> bool:
+    """Tell whether some of a picture is not opaque."""
+    return pixels.shape[-1] == 4 and bool(pixels[..., 3].min() < np.iinfo(pixels.dtype).max)
+
+
+def orientation_tag(picture: Image.Image) -> int:
+    """Return how EXIF says a picture is turned, 1 if it does not or cannot be understood."""
+    try:
+        tag = picture.getexif().get(ORIENTATION, 1)
+    except UNREADABLE:
+        return 1
+    return tag if tag in EXIF else 1
+
+
+def _not_kept(picture: Image.Image, frames: int, *, is_cut: bool) -> Iterator[str]:
+    """Yield what else a picture file holds, in words."""
+    tags = _tags(picture)
+    if tags - {ORIENTATION, *WRITTEN_TAGS} if picture.format != "TIFF" else EXIF_IFD in tags:
+        yield "EXIF data"
+    if picture.info.get("xmp"):
+        yield "XMP data"
+    said = [value for name, value in picture.info.items() if isinstance(value, str) or name == "comment"]
+    if tags & WRITTEN_TAGS or (picture.format != "TIFF" and any(said)):
+        yield "text"
+    if profile := picture.info.get("icc_profile"):
+        yield from describe_profile(profile, picture.mode)
+    if picture.format == "MPO" and frames > 1:
+        yield f"{FURTHER} ({frames - 1})"
+    if picture.info.get("default_image"):
+        yield "the picture for programs that know no animation"
+    if is_cut:
+        yield "16-bit depth of an animated PNG, of which 8 bits are read"
+
+
+def _tags(picture: Image.Image) -> set[int]:
+    """Return the tags of EXIF and TIFF that a picture has."""
+    try:
+        return set(picture.getexif())
+    except UNREADABLE:
+        return {EXIF_IFD}
+
+
+def _chunks(file: FileIO) -> dict[bytes, bytes]:
+    """Return the chunks of a PNG before its pixels, the first of each kind; none of more than 64 bytes."""
+    found: dict[bytes, bytes] = {}
+    file.seek(CHUNKS)
+    while len(head := file.read(8) or b"") == 8 and head[4:] != b"IDAT":
+        size = int.from_bytes(head[:4], "big")
+        if size <= 64:
+            found.setdefault(head[4:], file.read(size) or b"")
+            file.seek(4, 1)
+        else:
+            file.seek(size + 4, 1)
+    return found
+
+
+def _read_deep(file: FileIO, known: Look, path: Path) -> UInt16[np.ndarray, "h w c"]:
+    """Return the pixels of a PNG or TIFF of 16 bits."""
+    limits = read_limits()
+    most = 8 * known.width * known.height + SPARE
+    file.seek(0)
+    content = file.read(most + 1) or b""
+    if len(content) > most:
+        raise InputError(f"{path} is larger than its pixels can be; it is damaged: save it again")
+    context = CodecContext.create(known.codec, "r")
+    assert isinstance(context, VideoCodecContext)
+    context.options, context.thread_count = {"max_pixels": str(limits.pixels)}, 1
+    try:
+        frames = [*context.decode(av.Packet(content)), *context.decode(None)]
+    except FFmpegError as failure:
+        raise InputError(f"{path} cannot be decoded ({failure.strerror}); copy it again or save it anew") from failure
+    if not frames or frames[0].is_corrupt or (frames[0].width, frames[0].height) != (known.width, known.height):
+        raise InputError(f"{path} is damaged or cut short; copy it again")
+    return _to_array(frames[0], path)
+
+
+def _to_array(frame: VideoFrame, path: Path) -> UInt16[np.ndarray, "h w c"]:
+    """Return the pixels of one plane of 16 bits a channel: RGB, or RGB and opacity."""
+    name = frame.format.name
+    channels = DEEP_FORMATS.get(name[:-2])
+    if channels is None:
+        raise InputError(f"{path} is stored as {name}; only grey and RGB of 8 or 16 bits are read: convert it")
+    order = ">u2" if name.endswith("be") else "<u2"
+    rows = np.frombuffer(memoryview(frame.planes[0]), order).reshape(frame.height, -1)
+    pixels = rows[:, : frame.width * channels].reshape(frame.height, frame.width, channels).astype(np.uint16)
+    return pixels if channels > 2 else np.concatenate([pixels[..., :1].repeat(3, -1), pixels[..., 1:]], -1)

@@ -1,0 +1,253 @@
+"""Frames into a file.
+
+`write_segment` encodes frames as it is given them into a file of pictures alone; `write_video` makes one such segment
+and has it assembled with the sound: at any moment there is either the whole video or none.
+"""
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.stream import VideoStream
+
+from venhancer.errors import InputError
+from venhancer.media.clip import ClipInfo
+from venhancer.media.colour import MATRIX_TAGS, PRIMARIES, TRANSFERS, UNSPECIFIED, Pixels, to_picture, transfer_of
+from venhancer.media.source import failures_as
+from venhancer.media.stills.numbering import is_called_by
+from venhancer.media.writing.assemble import SEGMENT_SUFFIX, assemble
+from venhancer.media.writing.encoders import CODECS, Encoding, Maker, open_options, pixel_formats, usual_codecs
+from venhancer.media.writing.output import add_video_stream, failing, open_output, written_whole
+from venhancer.media.writing.pictures_out import check_numbering, finish, is_numbered, unit_of
+from venhancer.media.writing.span import Span
+from venhancer.settings import Codec
+
+MOST_AHEAD = 64  # frames by which encoders may reorder; none comes near
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """How a video is written.
+
+    Attributes:
+        rate: frames per second, kept exactly (Matroska rounds times to milliseconds).
+        crf: quality, 0 the best; the codec's usual one if left out, and without meaning where the codec has none.
+        codec: see `encoders.CODECS`.
+        pixel_format: FFmpeg's name; the codec's first, of 8 bits, if left out.
+        maker: who compresses.
+        color_matrix: bt601, bt709 or bt2020: of the conversion, and of all colour tags.
+        full_range: whether Y'CbCr uses all levels, as some cameras' files do.
+        color_primaries: tag of H.273; that which goes with the matrix if unspecified (2).
+        color_transfer: likewise; PQ also makes the frames be taken for its proxy (see `colour`).
+        metadata: tags added to those of the source, or put in their place.
+        span: which stretch of the source is shown; all of it from its first picture on if None.
+        timestamps: when each frame is shown in units of `time_base` from the first, and when the last one ends, so one
+            more than frames; None if all keep to `rate`.
+        time_base: seconds a unit.
+        sample_aspect_ratio: width of a pixel over its height.
+    """
+
+    width: int
+    height: int
+    rate: Fraction
+    crf: int | None = None
+    codec: Codec = "h264"
+    pixel_format: str = ""
+    maker: Maker = "software"
+    color_matrix: str = "bt709"
+    full_range: bool = False
+    color_primaries: int = UNSPECIFIED
+    color_transfer: int = UNSPECIFIED
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    span: Span | None = None
+    timestamps: tuple[int, ...] | None = None
+    time_base: Fraction = Fraction(1)
+    sample_aspect_ratio: Fraction = Fraction(1)
+
+    def __post_init__(self) -> None:
+        if self.width < 2 or self.height < 2 or self.width % 2 or self.height % 2:
+            raise ValueError(f"size {self.width}x{self.height} must be even and at least 2x2")
+        if self.color_matrix not in MATRIX_TAGS:
+            raise ValueError(f"matrix {self.color_matrix} must be one of {[*MATRIX_TAGS]}")
+        allowed = CODECS[self.codec].crf
+        if self.rate <= 0 or (allowed and self.crf is not None and self.crf not in allowed):
+            raise ValueError(f"rate {self.rate} must be above 0 and crf {self.crf} within {allowed}")
+        if self.pixel_format and self.pixel_format not in pixel_formats(self.codec):
+            raise ValueError(f"pixel format {self.pixel_format} must be one of {pixel_formats(self.codec)}")
+
+    @property
+    def encoding(self) -> Encoding:
+        """How frames are compressed."""
+        traits = CODECS[self.codec]
+        return Encoding(
+            codec=self.codec,
+            pixel_format=self.pixel_format or traits.formats[0],
+            crf=traits.usual_crf if self.crf is None or traits.crf is None else self.crf,
+            maker=self.maker,
+        )
+
+
+def check_target(target: Path, source: Path, *, overwrite: bool, codec: Codec | None = None) -> None:
+    """Raise if `target` cannot or must not be written, before any work is done.
+
+    Raises:
+        InputError: extension unknown or not for this codec, no such folder, no permission, the source itself, or there
+            already.
+    """
+    _check_container(target, codec or usual_codecs(target)[0])
+    overwrites_folder = is_numbered(target)
+    if overwrites_folder:
+        check_numbering(target)
+        target, overwrite = unit_of(target), True  # an empty folder is in nobody's way
+    with failures_as(InputError, f"{target} cannot be written; choose another path"):
+        if not target.parent.is_dir():
+            raise InputError(f"{target.parent} is no folder; make it first")
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise InputError(f"{target.parent} may not be written to; choose another folder")
+        if target.exists() and source.exists() and target.samefile(source):
+            raise InputError(f"{target} is the source itself; choose another name")
+        if is_called_by(source, target):
+            raise InputError(f"{target} is called like the pictures of {source.name} beside it; choose another name")
+        if target.exists() and not target.is_file() and not overwrites_folder:
+            raise InputError(f"{target} is not a file; choose another name")
+        if not overwrite and (target.exists() or target.is_symlink()):
+            raise InputError(f"{target} exists; pass --overwrite or choose another name")
+
+
+def write_video(target: Path, frames: Iterable[Pixels], writing: Writing, sound_from: ClipInfo | None) -> Path:
+    """Write `frames` to `target` and return it; after any failure the folder is as it was before.
+
+    Args:
+        target: replaced if it exists; `check_target` is the place to ask.
+        frames: RGB, or RGB and opacity, of the size in `writing`, uint8 or uint16 up to 65535; drawn one by one.
+        writing: size, rate, codec, colour, tags.
+        sound_from: the source clip, whose sound, tags and pixel shape it keeps; see `assemble`.
+
+    Raises:
+        ValueError: no frames, or a frame of another size or type.
+        InputError: the target's extension cannot hold the codec, or the source's sound is damaged.
+        JobFailed: the disk is full, or the file cannot be written for another reason.
+    """
+    _check_container(target, writing.codec)
+    if sound_from is not None:
+        writing = replace(writing, sample_aspect_ratio=sound_from.sample_aspect_ratio)
+    pictures = target.with_name(f".{secrets.token_hex(8)}.part{SEGMENT_SUFFIX}")
+    try:
+        write_segment(pictures, frames, writing, called=target)
+        return put_together(target, target, [pictures], writing, sound_from)
+    finally:
+        pictures.unlink(missing_ok=True)
+
+
+def put_together(
+    result: Path, target: Path, segments: Sequence[Path], writing: Writing, source: ClipInfo | None
+) -> Path:
+    """Make a target of its segments, and return it: a file of packets by `assemble`, and all others by `finish`.
+
+    Args:
+        result: written, whole or not at all.
+        target: what it will be called; its name says what it is.
+        segments: files that `write_segment` made, one after the other.
+        writing: as they were written.
+        source: the clip whose other tracks the result keeps.
+
+    Raises:
+        InputError: the source is damaged or gone.
+        JobFailed: a segment is damaged, or the result cannot be written.
+    """
+    if writing.encoding.traits.stored_as is None:
+        return assemble(result, segments, writing, source)
+    return finish(result, target, segments, writing)
+
+
+def write_segment(path: Path, frames: Iterable[Pixels], writing: Writing, *, called: Path | None = None) -> Path:
+    """Write `frames` and nothing else to `path`, a file for `assemble`, and return it; a failure leaves nothing.
+
+    Args:
+        path: ends in `SEGMENT_SUFFIX`; replaced if it exists.
+        frames: as in `write_video`.
+        writing: size, rate, codec, colour; the same for all segments of a file.
+        called: what errors call the file.
+
+    Raises:
+        ValueError: no frames, or a frame of another size or type.
+        JobFailed: the disk is full, or the file cannot be written for another reason.
+    """
+    called = called or path
+    with written_whole(path, called) as part, open_output(part, called) as output:
+        for packet in _encode(_add_video(output, writing), frames, writing, called):
+            with failing(called):
+                output.mux(packet)
+    return path
+
+
+def _check_container(target: Path, codec: Codec) -> None:
+    suffixes = CODECS[codec].suffixes
+    if target.suffix.lower() not in suffixes:
+        raise InputError(f"{target} cannot hold {codec}; use {', '.join(suffixes)}")
+
+
+def _add_video(output: OutputContainer, writing: Writing) -> VideoStream:
+    encoding = writing.encoding.stored
+    options, threads = open_options(encoding)
+    stream = add_video_stream(output, encoding.encoder, writing.rate, options)
+    context = stream.codec_context
+    context.width, context.height = writing.width, writing.height
+    context.thread_count = threads
+    context.pix_fmt = encoding.pixel_format
+    if encoding.codec == "vp9" and encoding.has_alpha:
+        stream.metadata["alpha_mode"] = "1"  # without which players look at the colours only
+    context.time_base = 1 / writing.rate
+    context.sample_aspect_ratio = writing.sample_aspect_ratio
+    context.colorspace = 0 if encoding.is_rgb else MATRIX_TAGS[writing.color_matrix]
+    context.color_range = ColorRange.JPEG if writing.full_range or encoding.is_rgb else ColorRange.MPEG
+    context.color_primaries = _tag(writing.color_primaries, PRIMARIES[writing.color_matrix])
+    context.color_trc = _tag(writing.color_transfer, TRANSFERS[writing.color_matrix])
+    return stream
+
+
+def _tag(given: int, usual: int) -> int:
+    return usual if given == UNSPECIFIED else given
+
+
+def _encode(stream: VideoStream, frames: Iterable[Pixels], writing: Writing, target: Path) -> Iterator[Packet]:
+    """Yield the packets of all `frames`, converted as the tags say."""
+    reformatter = VideoReformatter()
+    size = (writing.height, writing.width)
+    number = 0
+    for number, frame in enumerate(frames, start=1):
+        if frame.shape[:-1] != size or frame.shape[-1] not in (3, 4) or frame.dtype not in (np.uint8, np.uint16):
+            wanted = f"uint8 or uint16 {size} with 3 or 4 channels"
+            raise ValueError(f"frame {number - 1} is {frame.dtype} {frame.shape}; it must be {wanted}")
+        with failing(target):
+            picture = to_picture(
+                frame,
+                writing.encoding.stored.pixel_format,
+                matrix=writing.color_matrix,
+                full_range=writing.full_range,
+                transfer=transfer_of(writing.color_transfer),
+                reformatter=reformatter,
+            )
+            picture.pts, picture.time_base = number - 1, 1 / writing.rate
+            packets = stream.encode(picture)
+        yield from map(in_order, packets)
+    if number == 0:
+        raise ValueError(f"there are no frames to write to {target}")
+    with failing(target):
+        packets = stream.encode(None)
+    yield from map(in_order, packets)
+
+
+def in_order(packet: Packet) -> Packet:
+    """Return a packet that is decoded before it is shown; of one frame or two, x265 tells a time it never set."""
+    shown, decoded = packet.pts or 0, packet.dts
+    if decoded is None or not shown - MOST_AHEAD <= decoded <= shown:
+        packet.dts = shown
+    return packet

@@ -1,0 +1,237 @@
+"""What a plan must know of a model before any weight is read: its sizes, its parameter counts, its sampling defaults.
+
+The published models' traits are constants, so that a plan for them needs no download; every other model's are read
+from the JSON files and the safetensors headers of its folder. No torch.
+"""
+
+import json
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from venhancer.errors import SettingsError, WeightsError
+from venhancer.model_files.folders import EMBEDDED, INDEX_FILE, PUBLISHED, find_model
+from venhancer.model_files.network_shape import NetworkShape
+from venhancer.settings import ColorFix, Solver, Timetable, parse_settings
+from venhancer.windows import Fade
+
+NETWORKS = ("unet", "controlnet")
+COMPANIONS = ("vae", "text_encoder")
+BLOCK = re.compile(r"(encoder\.stages|encoder\.middle|decoder)\.\d+\.")  # of a network: what is computed at once
+DECODED_TOGETHER = {"VideoAutoencoder": (5, 2)}  # frames in a window of the temporal decoder, and those that two share
+
+POSITIVE_SUFFIX = (
+    "Cinematic, High Contrast, highly detailed, taken using a Canon EOS R camera,   hyper detailed photo - "
+    "realistic maximum detail, 32k, Color Grading, ultra HD, extreme meticulous detailing,  skin pore detailing, "
+    "hyper sharpness, perfect without deformations."
+)
+NEGATIVE_PROMPT = (
+    "painting, oil painting, illustration, drawing, art, sketch, oil painting, cartoon, CG Style, 3D render, "
+    "unreal engine, blurring, dirty, messy, worst quality, low quality, frames, watermark, signature, jpeg artifacts, "
+    "deformed, lowres, over-smooth"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingDefaults:
+    """How a model samples unless told otherwise; each field is the setting of the same name."""
+
+    steps: int = 15
+    solver: Solver = "dpmpp_2m_sde"
+    timetable: Timetable = "trailing"
+    guidance_scale: float = 7.5
+    guidance_rescale: float = 0.2
+    noise_augmentation: int = 200
+    start_timestep: int = 899
+    start_noise: float = 1.0
+    window_frames: int = 32
+    window_overlap: int = 3
+    window_fade: Fade = "published"
+    color_fix: ColorFix = "none"
+    prompt_suffix: str = ""
+    negative_prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelTraits:
+    """What a plan must know of a model.
+
+    Args:
+        name: what was asked for: "nano", "v1", "v2" or a folder.
+        pixels_per_latent: side of the square of pixels behind one latent.
+        latent_channels: channels of the autoencoder's latents.
+        network: shape of the base network and, up to its decoder, of the ControlNet.
+        parameters: of both networks together.
+        companion_parameters: of the autoencoder and the text encoder together.
+        largest_component: parameters of the largest of the four.
+        largest_group: of the largest of what comes to a device by itself: a group of blocks, or one of the companions.
+        text_tokens: length of the text embeddings.
+        autoencoder_width: channels of the autoencoder's widest features at full size; 0 if it is linear.
+        moves_frames: whether frames between key frames start from where the optical flow takes these.
+        steadying: how strongly the most noise augmentation averages key frames along their motion.
+        decode_window: frames that the autoencoder decodes together.
+        decode_overlap: frames that two such windows share.
+        defaults: how it samples unless told otherwise.
+    """
+
+    name: str
+    pixels_per_latent: int = 8
+    latent_channels: int = 4
+    network: NetworkShape = field(default_factory=NetworkShape)
+    parameters: int
+    companion_parameters: int
+    largest_component: int
+    largest_group: int
+    text_tokens: int = 77
+    autoencoder_width: int = 256
+    moves_frames: bool = False
+    steadying: float = 0.0
+    decode_window: int = 1
+    decode_overlap: int = 0
+    defaults: SamplingDefaults
+
+    @property
+    def downsamplings(self) -> int:
+        """How many times the networks halve rows and columns."""
+        return self.network.downsamplings
+
+    def decodable(self, start: int, stop: int) -> int:
+        """Return how far frames from `start` on can be finished while latents from `stop` on are still missing.
+
+        >>> load_traits("v2").decodable(0, 9)
+        6
+        """
+        stride = self.decode_window - self.decode_overlap
+        return start + max(0, (stop - start - self.decode_overlap) // stride) * stride
+
+
+_OPEN_CLIP_TEXT = 340_387_840
+_UNET = 1_411_233_860
+_PUBLISHED = {
+    "v1": ModelTraits(
+        name="v1",
+        parameters=2_044_809_796,
+        companion_parameters=83_653_863 + _OPEN_CLIP_TEXT,
+        largest_component=_UNET,
+        largest_group=_OPEN_CLIP_TEXT,
+        defaults=SamplingDefaults(
+            steps=50, color_fix="wavelet", prompt_suffix=POSITIVE_SUFFIX, negative_prompt=NEGATIVE_PROMPT
+        ),
+    ),
+    "v2": ModelTraits(
+        name="v2",
+        parameters=2_044_809_796,
+        companion_parameters=97_742_847 + _OPEN_CLIP_TEXT,
+        largest_component=_UNET,
+        largest_group=_OPEN_CLIP_TEXT,
+        decode_window=DECODED_TOGETHER["VideoAutoencoder"][0],
+        decode_overlap=DECODED_TOGETHER["VideoAutoencoder"][1],
+        defaults=SamplingDefaults(
+            steps=15, color_fix="wavelet", prompt_suffix=POSITIVE_SUFFIX, negative_prompt=NEGATIVE_PROMPT
+        ),
+    ),
+}
+
+
+def load_traits(model: str) -> ModelTraits:
+    """Return the traits of "nano", "v1", "v2" or the model in a pipeline folder.
+
+    Raises:
+        SettingsError: there is no such model.
+        WeightsError: the folder is incomplete or says what no model of ours can mean.
+    """
+    if model in PUBLISHED:
+        return _PUBLISHED[model]
+    if model != EMBEDDED and not (Path(model) / INDEX_FILE).is_file():
+        known = ", ".join((EMBEDDED, *PUBLISHED))
+        raise SettingsError(f"model {model!r} is unknown; pass --model {known} or a folder with a {INDEX_FILE}")
+    folder = find_model(model)
+    index, network, autoencoder = (
+        _read_json(folder / name) for name in (INDEX_FILE, "unet/config.json", "vae/config.json")
+    )
+    text = folder / "text_encoder" / "config.json"
+    is_linear = "patch" in autoencoder
+    decode_window, decode_overlap = DECODED_TOGETHER.get(autoencoder.get("_class_name", ""), (1, 0))
+    try:
+        latent_channels = autoencoder["latent_channels"]
+        networks, companions = (_count_parameters(folder, names) for names in (NETWORKS, COMPANIONS))
+        return ModelTraits(
+            name=model,
+            pixels_per_latent=autoencoder["patch"] if is_linear else 2 ** (len(autoencoder["block_out_channels"]) - 1),
+            latent_channels=latent_channels,
+            network=NetworkShape(**_known_fields(NetworkShape, network)),
+            parameters=networks.total(),
+            companion_parameters=companions.total(),
+            largest_component=_largest(networks | companions),
+            largest_group=max(*networks.values(), _largest(companions)),
+            text_tokens=_read_json(text)["max_position_embeddings"] if text.is_file() else 77,
+            autoencoder_width=0 if is_linear else autoencoder["block_out_channels"][1],
+            moves_frames=index.get("between") == "flow",
+            steadying=index.get("steadying", 0.0),
+            decode_window=decode_window,
+            decode_overlap=decode_overlap,
+            defaults=_read_defaults(folder, index),
+        )
+    except (KeyError, IndexError) as error:
+        raise WeightsError(f"model folder {folder} does not say {error}; copy or convert the model again") from error
+    except ValueError as error:
+        raise WeightsError(f"{folder / 'unet' / 'config.json'}: {error}; copy or convert the model again") from error
+
+
+def _known_fields(kind: type, config: dict[str, Any]) -> dict[str, Any]:
+    """Return the entries of a config that are fields of `kind`, lists as tuples."""
+    names = {field.name for field in fields(kind)}
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in config.items() if key in names}
+
+
+def _read_defaults(folder: Path, index: dict[str, Any]) -> SamplingDefaults:
+    """Return the folder's own sampling defaults, each checked like a setting."""
+    given = {name: value for name, value in (index.get("defaults") or {}).items() if value is not None}
+    try:
+        checked = parse_settings(**given)
+    except SettingsError as error:
+        raise WeightsError(f"{folder / INDEX_FILE} has wrong defaults: {error}") from error
+    if unknown := given.keys() - {field.name for field in fields(SamplingDefaults)}:
+        raise WeightsError(f"{folder / INDEX_FILE} has defaults for {', '.join(sorted(unknown))}, which no model sets")
+    return SamplingDefaults(**{name: getattr(checked, name) for name in given})
+
+
+def _count_parameters(folder: Path, components: tuple[str, ...]) -> Counter[tuple[str, str]]:
+    """Return how many values the weight files of some components hold, by component and block, from their headers."""
+    sizes = Counter[tuple[str, str]]()
+    for path in (path for name in components for path in sorted((folder / name).glob("*.safetensors"))):
+        name = path.parent.name
+        try:
+            with safe_open(path, framework="numpy") as tensors:
+                for key in tensors.keys():  # noqa: SIM118 - it is no mapping
+                    block = BLOCK.match(key) if name in NETWORKS else None
+                    sizes[name, block[0] if block else ""] += math.prod(tensors.get_slice(key).get_shape())
+        except SafetensorError as error:
+            raise WeightsError(f"{path} is damaged ({error}); copy or convert the model again") from error
+    if sizes.total() == 0:
+        raise WeightsError(f"model folder {folder} has no weights in {' or '.join(components)}; convert it again")
+    return sizes
+
+
+def _largest(sizes: Counter[tuple[str, str]]) -> int:
+    """Return how many values the largest component holds."""
+    totals = Counter[str]()
+    for (name, _), size in sizes.items():
+        totals[name] += size
+    return max(totals.values())
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"{path} cannot be read ({reason}); copy or convert the model again") from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} is no JSON object; copy or convert the model again")
+    return content

@@ -1,0 +1,1 @@
+"""Folders of files, one after the other."""

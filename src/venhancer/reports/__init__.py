@@ -1,0 +1,1 @@
+"""What people read: sheets, plots and rows."""

@@ -1,0 +1,305 @@
+"""A folder of films, arrays, pictures and tar shards to a manifest: `venhancer train index FOLDER`.
+
+Every file is looked at once: probed, cut at shots, and rid of what is not worth training on. A file that is damaged is
+named, counted and left out, never fatal; the report says what became of everything.
+"""
+
+import json
+import logging
+import tempfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+
+from venhancer.errors import InputError, JobFailed
+from venhancer.media.source import failures_as
+from venhancer.progress import SILENT, Progress, track
+from venhancer.training.data.index_settings import IndexSettings
+from venhancer.training.data.manifest import MANIFEST, ClipEntry, read_captions, write_manifest
+from venhancer.training.data.shards import SIDECARS, pack, read_members
+from venhancer.training.data.stretches import ARRAY, VIDEOS, Stretches, find_stretches
+
+logger = logging.getLogger(__name__)
+
+PICTURES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
+SHARD = ".tar"
+MOVES, PACKED = "moves", "packed"
+"""Folders beside the manifest, for camera moves and for shards."""
+
+
+class Found(NamedTuple):
+    """What one file gave."""
+
+    clips: list[ClipEntry]
+    left_out: list[str]
+    damage: str
+
+
+Look = Callable[[Path], Found]
+
+
+class Place(NamedTuple):
+    """The folder that is indexed, where camera moves go, and the pictures there are."""
+
+    folder: Path
+    moves: Path
+    pictures: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexReport:
+    """What became of a folder.
+
+    Args:
+        manifest: the file written.
+        clips: its entries.
+        files: how many files were looked at.
+        left_out: how many shots or files are no clips, by reason.
+        damaged: files that cannot be used, with what is wrong.
+    """
+
+    manifest: Path
+    clips: Sequence[ClipEntry]
+    files: int
+    left_out: dict[str, int]
+    damaged: dict[str, str]
+
+    def describe(self) -> Iterator[tuple[str, str]]:
+        """Yield labels and values."""
+        frames = sum(clip.frames for clip in self.clips)
+        hours = float(sum(clip.frames / clip.rate for clip in self.clips)) / 3600
+        yield "files", f"{self.files:,}"
+        yield "clips", f"{len(self.clips):,} of {frames:,} frames, {hours:.2f} hours"
+        yield "captioned", f"{sum(bool(clip.caption) for clip in self.clips):,}"
+        yield "rates", _counted(str(clip.rate) for clip in self.clips)
+        yield "sizes", _counted(f"{clip.width}x{clip.height}" for clip in self.clips)
+        yield "left out", ", ".join(f"{count:,} {reason}" for reason, count in self.left_out.items()) or "nothing"
+        yield "damaged", f"{len(self.damaged):,} files" + (f": {', '.join(self.damaged)}" if self.damaged else "")
+
+
+def index_folder(
+    folder: Path,
+    settings: IndexSettings,
+    *,
+    output: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress = SILENT,
+) -> IndexReport:
+    """Write the manifest of a folder and return what became of it.
+
+    Args:
+        folder: searched with everything below it, in order of name.
+        settings: what is cut and left out.
+        output: the manifest; `manifest.jsonl` in the folder if left out.
+        overwrite: replace a manifest that is there.
+        progress: told of every file.
+
+    Raises:
+        InputError: nothing there can be used, captions do not fit, or the manifest is there or cannot be written.
+    """
+    manifest = output or folder / MANIFEST
+    _check(folder, manifest, overwrite=overwrite)
+    files = find_files(folder, manifest.parent, settings)
+    captions = _captions_by_file(files, settings)
+    pictures = tuple(file for file in files if file.suffix.lower() in PICTURES)
+    look = partial(_look_at, place=Place(folder, manifest.parent / MOVES, pictures), settings=settings)
+    with _mapper(settings.workers) as spread:
+        found = list(track(spread(look, files), len(files), "index", progress))
+    damaged = {str(file): result.damage for file, result in zip(files, found, strict=True) if result.damage}
+    for damage in damaged.values():
+        logger.warning("left out: %s", damage)
+    left_out = dict(Counter(reason for result in found for reason in result.left_out).most_common())
+    clips = [
+        _placed(clip, manifest.parent, captions.get(file), settings)
+        for file, result in zip(files, found, strict=True)
+        for clip in result.clips
+    ]
+    if not clips:
+        raise InputError(_nothing(folder, files, left_out, damaged))
+    if settings.shard_size is not None:
+        clips = _packed(clips, manifest.parent, settings.shard_size)
+    write_manifest(manifest, clips)
+    return IndexReport(manifest=manifest, clips=clips, files=len(files), left_out=left_out, damaged=damaged)
+
+
+def find_files(folder: Path, made_in: Path, settings: IndexSettings) -> list[Path]:
+    """Return the files of a folder that may hold clips, in order of name; what was made of them earlier is left out."""
+    made = (made_in / MOVES, made_in / PACKED)
+    kinds = {*VIDEOS, ARRAY, SHARD, *(PICTURES if settings.moves else ())}
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in kinds
+        and path.is_file()
+        and not any(path.is_relative_to(earlier) for earlier in made)
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def _check(folder: Path, manifest: Path, *, overwrite: bool) -> None:
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; give one with video files, pictures, arrays or tar shards")
+    if manifest.is_dir():
+        raise InputError(f"--output {manifest} is a folder; name a file such as {manifest / MANIFEST}")
+    if manifest.exists() and not overwrite:
+        raise InputError(f"{manifest} exists; pass --overwrite or choose another --output")
+
+
+def _look_at(file: Path, *, place: Place, settings: IndexSettings) -> Found:
+    """Return what one file gives; its clips carry absolute paths."""
+    suffix = file.suffix.lower()
+    try:
+        if suffix == SHARD:
+            return _in_shard(file, settings)
+        beside = {kind: file.with_suffix(kind) for kind in SIDECARS}
+        with failures_as(InputError, f"the caption file of {file} cannot be read"):
+            sidecars = {kind: path.read_bytes() for kind, path in beside.items() if path.is_file()}
+        told = _read_sidecars(sidecars, str(file))
+        if suffix in PICTURES:
+            found = _from_picture(file, place, settings)
+        else:
+            found = find_stretches(file, settings)
+            told["path"] = str(file.resolve())
+        return Found([clip.model_copy(update=told) for clip in found.clips], found.left_out, "")
+    except InputError as error:
+        return Found([], [], str(error))
+
+
+def _in_shard(shard: Path, settings: IndexSettings) -> Found:
+    """Return the clips of the members of a shard, each written out for a moment to be probed."""
+    clips: list[ClipEntry] = []
+    left_out: list[str] = []
+    damage: list[str] = []
+    members = read_members(shard, (*VIDEOS, ARRAY))
+    with shard.open("rb") as file, tempfile.TemporaryDirectory() as folder:
+        for member in members:
+            alone = Path(folder) / f"member{PurePosixPath(member.name).suffix.lower()}"
+            file.seek(member.offset)
+            with failures_as(JobFailed, f"{member.name} of {shard} cannot be unpacked; make room in {folder}"):
+                alone.write_bytes(file.read(member.size))
+            try:
+                told = _read_sidecars(member.sidecars, f"{shard}/{member.name}")
+                found = find_stretches(alone, settings)
+            except InputError as error:
+                damage.append(str(error).replace(str(alone), f"{shard}/{member.name}"))
+                continue
+            place = {"shard": str(shard.resolve()), "path": member.name, "offset": member.offset, "bytes": member.size}
+            clips.extend(clip.model_copy(update=told | place) for clip in found.clips)
+            left_out.extend(found.left_out)
+    return Found(clips, left_out, "; ".join(damage))
+
+
+def _from_picture(file: Path, place: Place, settings: IndexSettings) -> Stretches:
+    """Return the camera moves over a picture, written as arrays into the folder for them."""
+    from venhancer.training.data.stills import render_moves  # Pillow, which only this needs
+
+    name = str(file.relative_to(place.folder))
+    key = zlib.crc32(name.encode())
+    others = [picture for picture in place.pictures if picture != file]
+    width, height = settings.move_size
+    clips = []
+    for number, frames in enumerate(render_moves(file, settings, key, others)):
+        target = place.moves / f"{file.stem}_{key:08x}_{number:03d}{ARRAY}"
+        with failures_as(JobFailed, f"camera move {target} cannot be written; make room"):
+            _save_whole(target, frames)
+        clips.append(
+            ClipEntry(
+                path=str(target.resolve()),
+                frames=len(frames),
+                rate=settings.rate,
+                width=width,
+                height=height,
+                source=f"camera move over {name}",
+            )
+        )
+    return Stretches(clips, [] if clips else ["tiny"])
+
+
+def _save_whole(target: Path, frames: np.ndarray) -> None:
+    """Write an array beside its place, then move it there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.part")
+    try:
+        with partial.open("wb") as file:
+            np.save(file, frames)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _read_sidecars(sidecars: dict[str, bytes], clip: str) -> dict[str, str]:
+    """Return what `clip.json` or `clip.txt` beside a clip say of it; other keys than ours are others' business.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    try:
+        told = json.loads(sidecars.get(".json", b"{}"))
+        text = " ".join(sidecars.get(".txt", b"").decode("utf-8").split())
+    except ValueError as error:
+        raise InputError(f"the caption file of {clip} cannot be read ({error}); write UTF-8 text or JSON") from error
+    if not isinstance(told, dict):
+        raise InputError(f'the .json of {clip} is no object; write {{"caption": "..."}}')
+    known = {name: told[name] for name in ("caption", "licence", "source") if name in told}
+    if wrong := [name for name, value in known.items() if not isinstance(value, str)]:
+        raise InputError(f"{wrong[0]} in the .json of {clip} is no text; put it in quotes")
+    return ({"caption": text} if text else {}) | known
+
+
+def _captions_by_file(files: Sequence[Path], settings: IndexSettings) -> dict[Path, str]:
+    if settings.captions is None:
+        return {}
+    return dict(zip(files, read_captions(settings.captions, len(files), "files"), strict=True))
+
+
+def _placed(clip: ClipEntry, folder: Path, caption: str | None, settings: IndexSettings) -> ClipEntry:
+    """Return a clip with its path as the manifest has it, and with what the settings say of all clips."""
+    name = "shard" if clip.shard else "path"
+    place = Path(getattr(clip, name))
+    inside = place.is_relative_to(folder.resolve())
+    update: dict[str, object] = {name: str(place.relative_to(folder.resolve()) if inside else place)}
+    update |= {"split": settings.split, "licence": clip.licence or settings.licence}
+    return clip.model_copy(update=update if caption is None else update | {"caption": caption})
+
+
+def _packed(clips: list[ClipEntry], folder: Path, megabytes: int) -> list[ClipEntry]:
+    """Return the clips with those that are plain files packed into shards."""
+    plain = [clip for clip in clips if clip.shard is None]
+    return [*(clip for clip in clips if clip.shard is not None), *pack(plain, folder, PACKED, megabytes)]
+
+
+@contextmanager
+def _mapper(workers: int) -> Iterator[Callable[[Look, Sequence[Path]], Iterator[Found]]]:
+    """Provide `map`, or the same over processes."""
+    if workers == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        yield pool.map
+
+
+def _nothing(folder: Path, files: Sequence[Path], left_out: dict[str, int], damaged: dict[str, str]) -> str:
+    """Say why a folder gives no clip."""
+    if not files:
+        return f"{folder} holds no video file, picture, array or tar shard; give another folder"
+    if damaged and not left_out:
+        first = next(iter(damaged.values()))
+        return f"all {len(files)} files in {folder} are damaged; the first: {first}"
+    counts = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+    counts += f", {len(damaged)} damaged" if damaged else ""
+    return f"no clip in {folder} is left ({counts}); see the limits in `venhancer train index --help`"
+
+
+def _counted(names: Iterable[str]) -> str:
+    """Return the most frequent names with how often each comes."""
+    common = Counter(names).most_common()
+    shown = ", ".join(f"{name} ({count:,})" for name, count in common[:5])
+    return f"{shown} and {len(common) - 5} others" if len(common) > 5 else shown

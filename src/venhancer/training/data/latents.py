@@ -1,0 +1,164 @@
+"""A cache of the high-quality side: every clip encoded once and kept, where encoding costs more than disk.
+
+Only what does not change from draw to draw can be kept: crops from the centre, never mirrored, targets never degraded.
+Encoders see one frame at a time, so a clip's frames are kept together and any stretch of them, skipped or backwards, is
+taken from there. The low-quality side depends on what is drawn and is encoded on the fly.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from venhancer.errors import InputError, JobFailed, SettingsError
+from venhancer.media.source import failures_as
+from venhancer.models import LinearAutoencoder
+from venhancer.models.autoencoder import ImageAutoencoder, VideoAutoencoder
+from venhancer.progress import SILENT, Progress, track
+from venhancer.training.data.clips import read_draw
+from venhancer.training.data.draws import ClipDraws, Draw
+from venhancer.training.data.manifest import ClipEntry
+
+logger = logging.getLogger(__name__)
+
+Autoencoder = LinearAutoencoder | ImageAutoencoder | VideoAutoencoder
+
+MADE_BY = "autoencoder.json"
+AT_ONCE = 32
+"""Frames read and encoded together."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatentCache:
+    """Latents by clip and crop, one file each, in 16 bits.
+
+    Args:
+        folder: that holds them.
+    """
+
+    folder: Path
+
+    def read(self, draw: Draw) -> Float[Tensor, "c f h w"] | None:
+        """Return the latents of a draw; None if its clip is not kept.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        file = self.file(draw)
+        if not file.exists():
+            return None
+        first, last = draw.numbers[0], draw.numbers[-1]
+        try:
+            with safe_open(file, "pt") as kept:
+                stretch = kept.get_slice("latents")[first : last + 1]
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{file} is damaged ({error}); remove it, and it is made again") from error
+        chosen = stretch[[number - first for number in draw.numbers]].float()
+        return (chosen.flip(0) if draw.reversed else chosen).transpose(0, 1)
+
+    def file(self, draw: Draw) -> Path:
+        """Return where the latents of a draw's clip at its crop are kept."""
+        entry = draw.entry
+        clip = [entry.shard, entry.path, entry.offset, entry.start, entry.frames]
+        crop = [draw.size, draw.top, draw.left, draw.height, draw.width]
+        key = hashlib.blake2b(json.dumps([clip, crop]).encode(), digest_size=16).hexdigest()
+        return self.folder / key[:2] / f"{key}.safetensors"
+
+    def belongs_to(self, vae: torch.nn.Module) -> None:
+        """Note which autoencoder the latents are of.
+
+        Raises:
+            SettingsError: they are of another one.
+            JobFailed: the folder cannot be written.
+        """
+        digest = hashlib.blake2b(type(vae).__name__.encode(), digest_size=16)
+        for name, value in sorted(vae.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().float().contiguous().numpy().tobytes())
+        made_by = json.dumps({"autoencoder": type(vae).__name__, "weights": digest.hexdigest()})
+        note = self.folder / MADE_BY
+        with failures_as(JobFailed, f"latent cache {self.folder} cannot be written; choose another folder"):
+            if not note.exists():
+                _write_whole(note, made_by.encode())
+            if note.read_text(encoding="utf-8") != made_by:
+                raise SettingsError(f"{self.folder} holds latents of another autoencoder; name another latent_cache")
+
+
+@torch.no_grad()
+def fill_cache(
+    cache: LatentCache,
+    draws: ClipDraws,
+    folder: Path,
+    vae: Autoencoder,
+    *,
+    rank: int = 0,
+    ranks: int = 1,
+    progress: Progress = SILENT,
+) -> int:
+    """Encode the clips that are not kept yet and return how many that were; those that cannot be read are left out.
+
+    Args:
+        cache: to fill.
+        draws: of the run.
+        folder: of the manifest.
+        vae: the autoencoder; it runs where it is.
+        rank: number of this process; it takes every `ranks`-th clip.
+        ranks: how many processes share the work.
+        progress: told of every clip.
+
+    Raises:
+        SettingsError: the cache is of another autoencoder.
+        JobFailed: the disk is full, or may not be written.
+    """
+    cache.belongs_to(vae)
+    mine = draws.entries[rank::ranks]
+    made = 0
+    for entry in track(mine, len(mine), "encode clips once", progress):
+        whole = whole_clip(entry, draws)
+        file = cache.file(whole)
+        if file.exists():
+            continue
+        try:
+            latents = _encode(whole, folder, vae)
+        except InputError as error:
+            logger.warning("clip %s is not encoded: %s", entry.name, error)
+            continue
+        with failures_as(JobFailed, f"latents {file} cannot be written; make room or name another latent_cache"):
+            _write_whole(file, save({"latents": latents}))
+        made += 1
+    return made
+
+
+def whole_clip(entry: ClipEntry, draws: ClipDraws) -> Draw:
+    """Return every frame of a clip at the crop that training uses."""
+    drawn = draws.draw_from(entry, 1, torch.Generator())
+    return replace(drawn, numbers=range(entry.frames), mirrored=False, reversed=False)
+
+
+def _encode(whole: Draw, folder: Path, vae: Autoencoder) -> Float[Tensor, "f c h w"]:
+    """Return the latents of a clip, in 16 bits; a few frames are held at a time."""
+    parts = []
+    for first in range(0, len(whole.numbers), AT_ONCE):
+        frames = read_draw(replace(whole, numbers=whole.numbers[first : first + AT_ONCE]), folder)
+        pixels = torch.from_numpy(frames).movedim(-1, 0)[None].float().to(vae.device) / 127.5 - 1
+        parts.append(vae.encode_frames(pixels)[0].transpose(0, 1).half().cpu())
+    return torch.cat(parts).contiguous()
+
+
+def _write_whole(file: Path, content: bytes) -> None:
+    """Write a file beside its place, then move it there."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        partial.write_bytes(content)
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)

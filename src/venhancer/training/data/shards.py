@@ -1,0 +1,122 @@
+"""Tar shards: many clips in few large files, which network disks and object stores like better.
+
+A shard is laid out as WebDataset's programs expect, files of one clip side by side under one name (`000012.mp4`,
+`000012.txt`), so that both can read the other's. The manifest knows where each clip's bytes lie, so that any clip is
+reached at once and the order of a training run does not depend on how clips were packed.
+"""
+
+import io
+import tarfile
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from venhancer.errors import InputError
+from venhancer.training.data.manifest import ClipEntry
+
+SIDECARS = (".json", ".txt")
+MEGABYTE = 10**6
+
+
+class Member(NamedTuple):
+    """One file of a shard that holds pictures, with the sidecars of its name by their extension."""
+
+    name: str
+    offset: int
+    size: int
+    sidecars: dict[str, bytes]
+
+
+def read_members(shard: Path, suffixes: Sequence[str]) -> list[Member]:
+    """Return the members of a shard with one of these extensions, in its order.
+
+    Raises:
+        InputError: no tar file, or a damaged or compressed one.
+    """
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            infos = [info for info in tar if info.isfile()]
+            texts = [info for info in infos if PurePosixPath(info.name).suffix.lower() in SIDECARS]
+            sidecars: dict[str, dict[str, bytes]] = {}
+            for info in texts:
+                content = tar.extractfile(info)
+                if content is not None:
+                    sidecars.setdefault(_key(info.name), {})[PurePosixPath(info.name).suffix.lower()] = content.read()
+    except (tarfile.TarError, OSError) as error:
+        raise InputError(f"{shard} is damaged or no uncompressed tar file ({error}); pack it again") from error
+    return [
+        Member(info.name, info.offset_data, info.size, sidecars.get(_key(info.name), {}))
+        for info in infos
+        if PurePosixPath(info.name).suffix.lower() in suffixes
+    ]
+
+
+def pack(entries: Sequence[ClipEntry], folder: Path, place: str, megabytes: int) -> Iterator[ClipEntry]:
+    """Write the files of plain entries into shards and yield the entries as they are found there.
+
+    Args:
+        entries: clips of one file side by side; such a file is packed once.
+        folder: of the manifest, which paths are relative to.
+        place: folder in it for `shard_000000.tar` and so on.
+        megabytes: a shard is closed when it is this large.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    files = [list(clips) for _, clips in groupby(entries, key=lambda entry: entry.path)]
+    number, packed = 0, 0
+    while packed < len(files):
+        shard = folder / place / f"shard_{number:06d}.tar"
+        partial = shard.with_name(f".{shard.name}.part")
+        try:
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            with tarfile.open(partial, "w") as tar:
+                begun = packed
+                while packed < len(files) and (packed == begun or tar.offset < megabytes * MEGABYTE):
+                    _add(tar, packed, files[packed], folder)
+                    packed += 1
+            partial.replace(shard)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise InputError(f"shard {shard} cannot be written ({error.strerror}); make room") from error
+        members = {_key(member.name): member for member in read_members(shard, _suffixes(files[begun:packed]))}
+        for file in range(begun, packed):
+            member = members[f"{file:09d}"]
+            name = f"{place}/{shard.name}"
+            at = {"shard": name, "path": member.name, "offset": member.offset, "bytes": member.size}
+            yield from (entry.model_copy(update=at) for entry in files[file])
+        number += 1
+
+
+def _add(tar: tarfile.TarFile, number: int, clips: list[ClipEntry], folder: Path) -> None:
+    """Add a file and its sidecars under its number."""
+    path = folder / clips[0].path
+    tar.add(path, f"{number:09d}{path.suffix.lower()}", filter=_without_owner)
+    captions = list(dict.fromkeys(clip.caption for clip in clips if clip.caption))
+    lines = "[" + ", ".join(clip.to_line() for clip in clips) + "]"
+    texts = {".txt": "\n".join(captions), ".json": '{"clips": ' + lines + "}"}
+    for suffix, text in texts.items():
+        if text:
+            content = text.encode()
+            info = tarfile.TarInfo(f"{number:09d}{suffix}")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+
+def _without_owner(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Return a member's head without whose file it was and when, so that the same clips give the same bytes."""
+    info.uid = info.gid = info.mtime = 0
+    info.uname = info.gname = ""
+    info.mode = 0o644
+    return info
+
+
+def _key(name: str) -> str:
+    """Return what the files of one clip have in common: everything up to the first dot of the last part."""
+    path = PurePosixPath(name)
+    return str(path.with_name(path.name.partition(".")[0]))
+
+
+def _suffixes(files: list[list[ClipEntry]]) -> list[str]:
+    return sorted({Path(clips[0].path).suffix.lower() for clips in files})

@@ -1,0 +1,254 @@
+"""The table of codecs holds what it says: each one encodes, keeps what it should, and gives the same bytes twice."""
+
+import ctypes
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import get_args
+
+import av
+import numpy as np
+import pytest
+
+from media.clips import number_of, packets_of, picture
+from venhancer.errors import InputError, SettingsError
+from venhancer.media.reading.probe import probe
+from venhancer.media.reading.reader import read_frames
+from venhancer.media.writing.encoders import (
+    CODECS,
+    PREFERRED,
+    Encoding,
+    choose_encoding,
+    depth_of,
+    holds_alpha,
+    open_options,
+    pixel_formats,
+    why_not,
+)
+from venhancer.media.writing.writer import Writing, write_segment, write_video
+from venhancer.settings import Codec, Encoder
+
+M_PERTURB = -6  # malloc.h
+STREAMS = [codec for codec in CODECS if CODECS[codec].stored_as is None]
+
+
+def deep(number: int, width: int = 64, height: int = 48) -> np.ndarray:
+    """Return a picture of 16 bits whose finest steps no 8 bits hold."""
+    fine = np.arange(width * height, dtype=np.uint16).reshape(height, width, 1) % 257
+    return picture(number, width, height).astype(np.uint16) * 256 + fine
+
+
+def test_table_and_settings_name_the_same_codecs():
+    assert list(CODECS) == list(get_args(Codec))
+    makers = {maker for codec in CODECS.values() for maker in codec.hardware}
+    assert {"software", "hardware", *makers} == set(get_args(Encoder))
+    for suffix, codecs in PREFERRED.items():
+        assert all(suffix in CODECS[codec].suffixes for codec in codecs)
+    assert all(suffix in PREFERRED for codec in CODECS.values() for suffix in codec.suffixes)
+
+
+@pytest.mark.parametrize("codec", STREAMS)
+def test_every_pixel_format_encodes_and_comes_back(tmp_path, codec):
+    for pixel_format in pixel_formats(codec):
+        for suffix in CODECS[codec].suffixes:
+            target = tmp_path / f"{pixel_format}{suffix}"
+            plan = Writing(width=64, height=48, rate=Fraction(24), codec=codec, pixel_format=pixel_format)
+            is_deep = depth_of(pixel_format) > 8
+            write_video(target, ((deep if is_deep else picture)(number) for number in range(5)), plan, None)
+            clip = probe(target)
+            assert (clip.codec, clip.frames, clip.rate) == (codec, 5, 24)
+            assert clip.depth == depth_of(pixel_format) or codec == "prores"  # read as 12 bits where it has alpha
+            frames = [(frame / np.iinfo(frame.dtype).max * 255).astype(np.uint8) for frame in read_frames(clip)]
+            assert [number_of(frame) for frame in frames] == [0, 1, 2, 3, 4]
+            assert np.abs(frames[2].astype(int) - picture(2)).mean() < 4
+
+
+@pytest.mark.parametrize("codec", STREAMS)
+def test_equal_frames_give_equal_bytes(tmp_path, codec):
+    """At a size at which threads divide the work; the encoder of H.264 otherwise differs from run to run."""
+    size = {"width": 352, "height": 288}
+    formats = CODECS[codec].formats
+    for pixel_format in {formats[0], formats[-1]} & set(pixel_formats(codec)):
+        plan = Writing(**size, rate=Fraction(24), codec=codec, pixel_format=pixel_format)
+        packets = []
+        for attempt in range(2):
+            file = tmp_path / f"{pixel_format}{attempt}.mkv"
+            write_segment(file, (picture(number, **size) for number in range(20)), plan)
+            packets.append(packets_of(file, "video"))
+        assert packets[0] == packets[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "chosen"),
+    [
+        ("a.mp4", {}, ("h264", "yuv420p", 17)),
+        ("a.mp4", {"depth": 10}, ("hevc", "yuv420p10le", 18)),
+        ("a.MOV", {"depth": 12}, ("hevc", "yuv420p12le", 18)),
+        ("a.mkv", {"depth": 10, "codec": "av1"}, ("av1", "yuv420p10le", 22)),
+        ("a.mp4", {"depth": 10, "codec": "h264"}, ("h264", "yuv420p", 17)),
+        ("a.mp4", {"codec": "h264", "pixel_format": "yuv420p10le"}, ("h264", "yuv420p10le", 17)),
+        ("a.mkv", {"pixel_format": "yuv420p12le", "crf": 3}, ("hevc", "yuv420p12le", 3)),
+        ("a.webm", {}, ("vp9", "yuv420p", 20)),
+        ("a.webm", {"has_alpha": True}, ("vp9", "yuva420p", 20)),
+        ("a.mov", {"has_alpha": True}, ("prores", "yuva444p10le", None)),
+        ("a.mov", {"codec": "prores"}, ("prores", "yuv422p10le", None)),
+        ("a.mkv", {"codec": "ffv1", "depth": 10}, ("ffv1", "gbrp16le", None)),
+        ("a.mkv", {"codec": "ffv1", "has_alpha": True}, ("ffv1", "bgra", None)),
+        ("f/%05d.png", {"depth": 16}, ("png", "rgb48be", None)),
+        ("f/%05d.tif", {"has_alpha": True}, ("tiff", "rgba", None)),
+        ("a.gif", {"depth": 10}, ("gif", "pal8", None)),
+        ("a.webp", {"has_alpha": True}, ("webp", "yuva420p", None)),
+    ],
+)
+def test_choice_follows_the_target_and_keeps_what_it_can(name, asked, chosen):
+    encoding = choose_encoding(Path(name), **asked)
+    assert (encoding.codec, encoding.pixel_format, encoding.crf) == chosen
+
+
+def test_ten_bits_in_webm_are_kept_by_whichever_codec_has_them_here():
+    encoding = choose_encoding(Path("a.webm"), depth=10)
+    assert encoding.depth == 10
+    assert encoding.codec == ("vp9" if "yuv420p10le" in pixel_formats("vp9") else "av1")
+
+
+def test_what_is_no_stream_of_packets_is_stored_without_loss():
+    for name, depth, has_alpha in (("a.png", 8, False), ("a.png", 16, True), ("a.webp", 8, True), ("a.gif", 8, False)):
+        stored = choose_encoding(Path(name), depth=depth, has_alpha=has_alpha).stored
+        assert stored.codec == "ffv1"
+        assert holds_alpha(stored.pixel_format) == has_alpha
+        assert depth_of(stored.pixel_format) >= depth
+
+
+REFUSED = [
+    ("a.mp4", {"codec": "ffv1"}, "a.mp4 cannot hold ffv1; name a file .mkv"),
+    ("a.png", {"codec": "h264"}, "a.png cannot hold h264; name a file .mp4 or .mov or .mkv"),
+    ("a.mp4", {"crf": 52}, "crf 52 is not for h264, which takes crf 0 to 51"),
+    ("a.mov", {"codec": "prores", "crf": 5}, "crf 5 is not for prores, which takes no crf; leave it out"),
+    (
+        "a.mkv",
+        {"codec": "av1", "pixel_format": "yuv444p"},
+        "pix_fmt yuv444p is not for av1; pass yuv420p or yuv420p10le",
+    ),
+    ("a.mp4", {"pixel_format": "mine"}, "pix_fmt mine is not for h264; pass yuv420p or yuv422p"),
+    ("a.mkv", {"codec": "ffv1", "encoder": "nvenc"}, "encoder nvenc is not for ffv1; pass --encoder software"),
+]
+
+
+@pytest.mark.parametrize(("name", "asked", "message"), REFUSED)
+def test_what_does_not_go_together_is_refused_in_one_line(name, asked, message):
+    with pytest.raises(SettingsError) as refusal:
+        choose_encoding(Path(name), **asked)
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_unknown_name_is_refused():
+    with pytest.raises(InputError, match=r"a\.avi must end in \.mp4, "):
+        choose_encoding(Path("a.avi"))
+
+
+def test_hardware_is_tried_before_it_is_promised():
+    """Whatever this machine has: what is offered has encoded frames, what is not says why."""
+    for maker in CODECS["h264"].hardware:
+        reason = why_not(Encoding(maker=maker))
+        if reason is None:
+            assert choose_encoding(Path("a.mp4"), encoder=maker).encoder == f"h264_{maker}"
+            continue
+        with pytest.raises(SettingsError) as refusal:
+            choose_encoding(Path("a.mp4"), encoder=maker)
+        assert str(refusal.value) == f"no such encoder works here (h264_{maker}: {reason}); pass --encoder software"
+
+
+def test_trial_is_a_real_one():
+    assert why_not(choose_encoding(Path("a.mp4"))) is None
+
+
+def test_segment_begins_with_a_key_frame_and_carries_the_colours(tmp_path):
+    for codec, tags in (
+        ("hevc", (9, 9, 16, 1)),
+        ("av1", (9, 9, 16, 1)),
+        ("prores", (9, 9, 16, 1)),
+        ("vp9", (9, 9, 16, 1)),
+    ):
+        plan = Writing(
+            width=64,
+            height=48,
+            rate=Fraction(30000, 1001),
+            codec=codec,
+            pixel_format=pixel_formats(codec)[0 if codec in ("vp9", "prores") else 1],
+            color_matrix="bt2020",
+            color_primaries=9,
+            color_transfer=16,
+        )
+        for target in (write_segment(tmp_path / "s.mkv", map(deep, range(9)), plan),):
+            with av.open(str(target)) as container:
+                stream = container.streams.video[0]
+                first = next(packet for packet in container.demux(stream) if packet.size)
+                context = stream.codec_context
+                found = (context.colorspace, context.color_primaries, context.color_trc, context.color_range)
+            assert first.is_keyframe
+            assert found == tags
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_tags_of_any_colour_reach_the_file(tmp_path, suffix):
+    """Primaries and curve are never converted, so the input's go along: here P3 (12) and gamma 2.8 (5), full range."""
+    plan = Writing(width=64, height=48, rate=Fraction(24), full_range=True, color_primaries=12, color_transfer=5, crf=4)
+    target = write_video(tmp_path / f"a{suffix}", map(picture, range(4)), plan, None)
+    clip = probe(target)
+    assert (clip.color_primaries, clip.color_transfer, clip.full_range) == (12, 5, True)
+    assert all(np.abs(frame.astype(int) - picture(0)).mean() < 4 for frame in read_frames(clip, 0, 1))
+
+
+def test_hevc_has_the_name_that_players_of_apple_know(tmp_path):
+    plan = Writing(width=64, height=48, rate=Fraction(24), codec="hevc")
+    for suffix in (".mp4", ".mov"):
+        data = write_video(tmp_path / f"a{suffix}", map(picture, range(3)), plan, None).read_bytes()
+        assert b"hvc1" in data
+        assert b"hev1" not in data
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format"),
+    [("a.webm", "vp9", "yuva420p"), ("a.mov", "prores", "yuva444p10le"), ("a.mkv", "ffv1", "bgra")],
+)
+def test_transparency_is_seen_and_laid_over_a_background(tmp_path, name, codec, pixel_format):
+    """In VP9 it is a second picture that most decoders do not look at."""
+    plan = Writing(width=64, height=48, rate=Fraction(24), codec=codec, pixel_format=pixel_format)
+    half = np.zeros((48, 64, 4), np.uint8)
+    half[:, :32] = (255, 0, 0, 255)
+    clip = probe(write_video(tmp_path / name, [half] * 4, plan, None))
+    assert clip.has_alpha
+    for frame in read_frames(replace(clip, background=(0, 255, 0))):
+        shown = frame / np.iinfo(frame.dtype).max
+        assert np.abs(shown[24, 8] - (1, 0, 0)).max() < 0.05
+        assert np.abs(shown[24, 56] - (0, 1, 0)).max() < 0.05
+
+
+@pytest.mark.parametrize("codec", STREAMS)
+def test_the_same_frames_become_the_same_bytes_whatever_memory_held_before(codec):
+    """With memory filled with one value after another: x264 once read some that it had never set."""
+    fill = getattr(ctypes.CDLL(None), "mallopt", None)
+    if fill is None:
+        pytest.skip("this C library does not fill memory")
+    noise = np.random.default_rng(0).integers(0, 256, (80, 96, 3))
+    smooth = (sum(np.roll(noise, shift, axis) for shift in range(4) for axis in (0, 1)) // 8).astype(np.uint8)
+    encoding = Encoding(codec=codec, pixel_format=CODECS[codec].formats[0], crf=CODECS[codec].usual_crf)
+    made = set()
+    try:
+        for value in (0, 1, 85, 128, 170, 255):
+            fill(M_PERTURB, value)
+            context = av.CodecContext.create(encoding.encoder, "w")
+            context.width, context.height, context.pix_fmt = 64, 48, encoding.pixel_format
+            context.time_base, context.framerate = Fraction(1, 24), Fraction(24)
+            context.options, context.thread_count = open_options(encoding)
+            packets = []
+            for number in range(16):
+                pixels = np.ascontiguousarray(smooth[number : number + 48, 2 * number : 2 * number + 64])
+                frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format=encoding.pixel_format)
+                frame.pts, frame.time_base = number, Fraction(1, 24)
+                packets += context.encode(frame)
+            made.add(b"".join(map(bytes, (*packets, *context.encode(None)))))
+    finally:
+        fill(M_PERTURB, 0)
+    assert len(made) == 1
