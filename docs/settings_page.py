@@ -40,12 +40,12 @@ HEAD = """# Settings
 """
 ENHANCE = """## Of an enhancement
 
-Fields of `venhancer.EnhanceSettings`; on the command line each is a flag of the same name. Where the default is *the
-model's*, the next table has it. Nothing is corrected silently: a value that cannot be is refused in one line.
+Fields of `venhancer.EnhanceSettings`, and flags of the same name with dashes: `noise_augmentation` is
+`--noise-augmentation`. Where the default is *the model's*, see the next table.
 """
 DEFAULTS = """## What the models bring
 
-Values taken where a setting is left out. A model folder of your own has them in `model_index.json`, under `defaults`.
+A model folder of your own has its defaults in `model_index.json`.
 """
 INDEX = """## Of `venhancer train index`
 
@@ -65,7 +65,7 @@ def main() -> None:
 def render() -> str:
     """Return the page as Markdown."""
     tables = [
-        (ENHANCE, table(("setting", "flag", "takes", "default", "what it does"), enhance_rows())),
+        (ENHANCE, table(("setting", "takes", "default", "what it does"), enhance_rows())),
         (DEFAULTS, table(("setting", *MODELS), default_rows())),
     ]
     sections = [part for head, rows in tables for part in (head, rows)]
@@ -81,9 +81,9 @@ def enhance_rows() -> Iterator[tuple[str, ...]]:
     """Yield one row a setting of an enhancement."""
     from_model = {field.name for field in fields(SamplingDefaults)}
     for name, field in EnhanceSettings.model_fields.items():
-        flags = [f"`--{name.replace('_', '-')}`", *([f"`{SHORTER[name]}`"] if name in SHORTER else [])]
+        shorter = f", `{SHORTER[name]}`" if name in SHORTER else ""
         default = "the model's" if name in from_model else shown(field.default)
-        yield f"`{name}`", ", ".join(flags), allowed_values(name), default, field.description or ""
+        yield f"`{name}`{shorter}", allowed_values(name), default, field.description or ""
 
 
 def index_rows() -> Iterator[tuple[str, ...]]:
@@ -120,8 +120,8 @@ def shown(value: object) -> str:
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     """Return a Markdown table."""
-    lines = [head, ("---",) * len(head), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
+    first, *others = (f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in (head, *rows))
+    return "".join([first, f"|{'---|' * len(head)}\n", *others])
 
 
 if __name__ == "__main__":
