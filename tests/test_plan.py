@@ -17,6 +17,7 @@ from venhancer.model_files.network_shape import NetworkShape
 from venhancer.model_files.traits import ModelTraits, SamplingDefaults, load_traits
 from venhancer.plan import join_prompt, make_plan
 from venhancer.planning.estimate import network_flops
+from venhancer.reports.plan_rows import describe_plan
 from venhancer.settings import parse_settings
 from venhancer.windows import blend_weights
 
@@ -378,7 +379,7 @@ def test_a_long_clip_costs_little_more_than_its_frames_in_one_window_each(model,
 def test_a_plan_is_told_in_rows_and_survives_json():
     clip = replace(make_clip(rate=FILM), not_kept=("subtitles (2 streams)",))
     plan = make_plan(clip, parse_settings(fps="59.94", size="960x720"), MODELS["v2"])
-    rows = dict(plan.describe())
+    rows = dict(describe_plan(plan))
     assert rows["input"] == "clip.mp4: 320x180, 23.976 fps, 48 frames, 2.002 s, h264"
     assert rows["output"] == "960x720, 59.94 fps, 120 frames, 2.002 s, the target's usual codec"
     assert rows["frames"] == "48 key frames and 72 made between and after them"
@@ -396,7 +397,7 @@ def test_a_plan_is_told_in_rows_and_survives_json():
 def test_a_plan_says_what_is_done_to_time():
     turned = Orientation(is_transposed=True, rows_reversed=True)
     clip = replace(make_clip(rate=24), is_interlaced=True, jitter=Fraction(2, 1000), orientation=turned)
-    rows = dict(make_plan(clip, parse_settings(fps=12, start=1), NANO).describe())
+    rows = dict(describe_plan(make_plan(clip, parse_settings(fps=12, start=1), NANO)))
     assert rows["part"] == "1 s to 2 s: frames 24 to 47 of 48"
     assert rows["timing"] == "made even: frames are up to 2 ms off 24 fps"
     assert rows["interlacing"] == "every frame is made whole of its two fields and those around them"
@@ -408,7 +409,7 @@ def test_a_plan_says_whether_varying_times_are_kept():
     varying = replace(
         make_clip(frames=4), timestamps=(0, 1, 2, 30), time_base=Fraction(1, 24), duration=Fraction(31, 24)
     )
-    kept, even = (dict(make_plan(varying, parse_settings(**asked), NANO).describe()) for asked in ({}, {"fps": 24}))
+    kept, even = (dict(describe_plan(make_plan(varying, parse_settings(**asked), NANO))) for asked in ({}, {"fps": 24}))
     assert kept["timing"] == "every frame keeps its own time; pass --fps for an even rate"
     assert kept["output"].startswith("1280x720, 3.0968 fps on average, 4 frames, 1.2917 s")
     assert even["timing"] == "made even: 24 fps"
@@ -431,7 +432,7 @@ def test_transparency_is_refused_unless_something_is_behind_it():
         make_plan(clear, parse_settings(), NANO)
     plan = make_plan(clear, parse_settings(background="orange"), NANO)
     assert plan.clip.background == (255, 165, 0)
-    assert dict(plan.describe())["background"] == "transparent pixels are laid over #ffa500"
+    assert dict(describe_plan(plan))["background"] == "transparent pixels are laid over #ffa500"
 
 
 @pytest.mark.parametrize(
@@ -448,7 +449,7 @@ def test_transparency_is_refused_unless_something_is_behind_it():
 def test_pixels_keep_their_shape_or_become_square(aspect, asked, pixels, said):
     clip = replace(make_clip(720, 576), sample_aspect_ratio=Fraction(aspect))
     plan = make_plan(replace(clip, width=320, height=180) if aspect == "1" else clip, parse_settings(**asked), NANO)
-    rows = dict(plan.describe())
+    rows = dict(describe_plan(plan))
     assert plan.sample_aspect_ratio == Fraction(pixels)
     assert rows.get("pixel shape") == said
     is_stretched = asked.get("size") in ((640, 720), (1440, 1440))

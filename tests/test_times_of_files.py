@@ -20,6 +20,7 @@ from venhancer.media.writing.assemble import assemble
 from venhancer.media.writing.writer import write_segment
 from venhancer.model_files.traits import load_traits
 from venhancer.plan import EnhancePlan, make_plan
+from venhancer.reports.plan_rows import describe_plan
 from venhancer.settings import parse_settings
 from venhancer.weights import load_pipeline
 
@@ -157,4 +158,4 @@ def test_enhancement_keeps_varying_times(tmp_path, tiny_model):
     pipeline = load_pipeline(str(tiny_model))
     report = enhance_video(source, tmp_path / "out.mp4", pipeline, parse_settings(scale=2, model=str(tiny_model)))
     assert times(probe(tmp_path / "out.mp4")) == [time * FILM for time in UNEVEN]
-    assert dict(report.plan.describe())["timing"].startswith("every frame keeps its own time")
+    assert dict(describe_plan(report.plan))["timing"].startswith("every frame keeps its own time")

@@ -20,7 +20,8 @@ from venhancer.jobs.work import find_work, is_finished, refuse_other_work
 from venhancer.media.reading.isolation import inspect, search_shots
 from venhancer.media.reading.reader import FrameReader
 from venhancer.media.writing.assemble import SEGMENT_SUFFIX
-from venhancer.media.writing.writer import Writing, check_target, put_together, write_segment
+from venhancer.media.writing.writer import check_target, put_together, write_segment
+from venhancer.media.writing.writing import Writing
 from venhancer.model_files.traits import load_traits
 from venhancer.plan import UNKNOWN_MACHINE, EnhancePlan, make_plan, next_smaller
 from venhancer.planning.memory import Machine, is_out_of_memory

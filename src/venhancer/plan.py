@@ -30,7 +30,6 @@ from venhancer.planning.layout import (
 )
 from venhancer.planning.memory import Layout, Machine, Task, choose_layout, smaller_layout
 from venhancer.planning.timeline import Timeline, make_timeline
-from venhancer.reports.plan_rows import describe_plan
 from venhancer.settings import EnhanceSettings
 from venhancer.windows import Tile
 
@@ -171,10 +170,6 @@ class EnhancePlan:
     def frame_time(self, index: int) -> Fraction:
         """Return when an output frame is shown, in seconds from the first."""
         return self.timeline.frame_time(index)
-
-    def describe(self) -> list[tuple[str, str]]:
-        """Return the plan as rows of a label and a value, for printing."""
-        return list(describe_plan(self))
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values: fractions as "24000/1001", ranges as [start, stop].

@@ -11,6 +11,7 @@ from venhancer.frames.steadying import steadied
 from venhancer.media.clip import describe_frames
 from venhancer.model_files.traits import load_traits
 from venhancer.plan import make_plan
+from venhancer.reports.plan_rows import describe_plan
 from venhancer.settings import parse_settings
 from venhancer.training.data.damage import destabilise
 from venhancer.weights import load_pipeline
@@ -69,7 +70,7 @@ def test_the_plan_says_so():
 
     def row(model: str, level: int) -> str:
         plan = make_plan(clip, parse_settings(model=model, noise_augmentation=level), load_traits(model))
-        return dict(plan.describe())["noise augmentation"]
+        return dict(describe_plan(plan))["noise augmentation"]
 
     assert [row("nano", 100), row("nano", 0), row("v2", 100)] == [
         "100 of 300, and key frames averaged along their motion",

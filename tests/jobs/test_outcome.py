@@ -14,7 +14,8 @@ from venhancer.errors import InputError, SettingsError
 from venhancer.jobs.outcome import losses, track_rows, writing_of
 from venhancer.jobs.work import find_work
 from venhancer.media.reading.probe import probe
-from venhancer.media.writing.writer import Writing, write_video
+from venhancer.media.writing.writer import write_video
+from venhancer.media.writing.writing import Writing
 from venhancer.settings import EnhanceSettings
 from venhancer.weights import load_pipeline
 

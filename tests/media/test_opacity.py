@@ -16,7 +16,8 @@ from venhancer.media.reading.isolation import inspect, search_shots
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import FrameReader
 from venhancer.media.reading.shot_search import find_shots
-from venhancer.media.writing.writer import Writing, write_video
+from venhancer.media.writing.writer import write_video
+from venhancer.media.writing.writing import Writing
 
 LATE = 7  # the first frame that is transparent, at 0.875 s
 KINDS = {

@@ -15,10 +15,10 @@ from PIL import Image
 from media.clips import picture
 from venhancer.media.containers import CONTAINERS, ILST_TAGS, told_language
 from venhancer.media.reading.probe import probe
-from venhancer.media.tracks import Track, describe_losses, describe_plan, describe_tracks, plan_tracks
+from venhancer.media.tracks import Track, describe_losses, describe_track_plans, describe_tracks, plan_tracks
 from venhancer.media.writing.assemble import assemble
-from venhancer.media.writing.span import Span
-from venhancer.media.writing.writer import Writing, write_segment
+from venhancer.media.writing.writer import write_segment
+from venhancer.media.writing.writing import Span, Writing
 
 RATE = 24
 ASS = (
@@ -249,7 +249,7 @@ def test_slow_motion_leaves_sound_out_and_moves_the_rest(rich, tmp_path):
 def test_dozens_of_tracks_fare_alike_in_one_phrase(tmp_path):
     path = make_rich(tmp_path / "a.mkv", sound=("libopus",) * 30, subtitles=("subrip",) * 20, seconds=1)
     plans = plan_tracks(probe(path).tracks, ".mov")
-    assert [phrase for phrase in describe_plan(plans) if "sound" in phrase and "eng" in phrase] == [
+    assert [phrase for phrase in describe_track_plans(plans) if "sound" in phrase and "eng" in phrase] == [
         "15 x sound (opus, eng) encoded to aac: .mov holds no such codec"
     ]
     after = tracks_of(enhanced(path, tmp_path / "out.mkv"))

@@ -10,6 +10,7 @@ from venhancer.model_files.traits import load_traits
 from venhancer.plan import make_plan, next_smaller
 from venhancer.planning.footprint import Execution
 from venhancer.planning.memory import SURE_SHARE, Machine, is_out_of_memory
+from venhancer.reports.plan_rows import describe_plan
 from venhancer.settings import format_memory, parse_memory, parse_settings
 
 GIGABYTE = 10**9
@@ -103,7 +104,7 @@ def test_weights_wait_only_where_nothing_faster_fits():
     assert waiting.execution.offload != "none"
     assert waiting.estimate.moved_bytes > 0
     assert waiting.footprint.total <= 6 * GIGABYTE * SURE_SHARE
-    assert "weights wait in main memory and come by" in dict(waiting.describe())["execution"]
+    assert "weights wait in main memory and come by" in dict(describe_plan(waiting))["execution"]
 
 
 def test_weights_wait_where_it_is_asked_for_and_only_there():

@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
     from venhancer.media.writing.writer import check_target
     from venhancer.planning.layout import format_number
     from venhancer.planning.machine import find_machine
+    from venhancer.reports.plan_rows import describe_plan
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it waits for seconds, not for a segment
     source, target, restart = arguments.source, arguments.target, arguments.restart
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
         plan = plan_video(source, settings, target, restart=restart, machine=machine, progress=progress)
 
     if terminal.is_watched or arguments.dry_run:
-        rows = [row for row in plan.describe() if row[0] != "not kept"]
+        rows = [row for row in describe_plan(plan) if row[0] != "not kept"]
         terminal.show_rows([*rows, *track_rows(plan, target)])
     if lost := losses(plan, target):
         terminal.warn(f"the output will not keep: {', '.join(lost)}")

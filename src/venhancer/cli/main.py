@@ -163,6 +163,7 @@ def _plan(arguments: argparse.Namespace) -> None:
     from venhancer.enhance import plan_video
     from venhancer.jobs.outcome import losses, track_rows
     from venhancer.planning.machine import find_machine
+    from venhancer.reports.plan_rows import describe_plan
 
     target = arguments.target
     machine = find_machine(arguments.device, arguments.dtype)
@@ -171,7 +172,7 @@ def _plan(arguments: argparse.Namespace) -> None:
     if arguments.json:
         Terminal().show_json(plan.to_json())
         return
-    rows = dict(plan.describe()) | dict(track_rows(plan, target))
+    rows = dict(describe_plan(plan)) | dict(track_rows(plan, target))
     if target is not None:
         rows |= {"not kept": ", ".join(losses(plan, target))} if losses(plan, target) else {}
         rows |= {"unfinished work": unfinished(target) or "none"}

@@ -13,7 +13,8 @@ from PIL import Image
 from venhancer.errors import SettingsError
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import read_frames
-from venhancer.media.writing.writer import Writing, write_video
+from venhancer.media.writing.writer import write_video
+from venhancer.media.writing.writing import Writing
 
 Kernel = Literal["area", "bicubic", "bilinear", "lanczos"]
 Resampling = Literal["bicubic", "bilinear", "lanczos"]

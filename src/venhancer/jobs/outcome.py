@@ -7,12 +7,11 @@ from pathlib import Path
 
 from venhancer.errors import SettingsError
 from venhancer.media.containers import CONTAINERS
-from venhancer.media.tracks import TrackPlan, describe_losses, describe_plan, plan_tracks
+from venhancer.media.tracks import TrackPlan, describe_losses, describe_track_plans, plan_tracks
 from venhancer.media.writing.assemble import MADE_BY
 from venhancer.media.writing.encoders import Encoding, choose_encoding
 from venhancer.media.writing.pictures_out import FASTEST_GIF, is_one_picture
-from venhancer.media.writing.span import Span
-from venhancer.media.writing.writer import Writing
+from venhancer.media.writing.writing import Span, Writing
 from venhancer.plan import EnhancePlan
 
 
@@ -96,7 +95,7 @@ def track_rows(plan: EnhancePlan, target: Path | None = None) -> list[tuple[str,
     """
     rows = []
     for suffix in CONTAINERS if target is None else (target.suffix,):
-        if told := describe_plan(_tracks(plan, suffix)):
+        if told := describe_track_plans(_tracks(plan, suffix)):
             rows.append((f"tracks in {suffix}", "; ".join(told)))
     return rows
 

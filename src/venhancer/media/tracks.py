@@ -118,7 +118,7 @@ def plan_tracks(tracks: Sequence[Track], suffix: str, *, slow: Fraction | int = 
     return tuple(_plan(track, suffix, container, is_slowed=slow != 1, has_cover=has_cover) for track in tracks)
 
 
-def describe_plan(plans: Sequence[TrackPlan]) -> list[str]:
+def describe_track_plans(plans: Sequence[TrackPlan]) -> list[str]:
     """Return, in words, what becomes of all tracks; tracks that fare alike are counted together."""
     return _counted(f"{plan.track.name} {plan.outcome}" for plan in plans)
 

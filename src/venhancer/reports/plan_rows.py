@@ -3,15 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from venhancer.media.clip import ClipInfo
+from venhancer.plan import EnhancePlan
 from venhancer.planning.layout import SAME_SHAPE, format_number
 from venhancer.planning.timeline import format_moment
 from venhancer.settings import EnhanceSettings, format_memory
-
-if TYPE_CHECKING:
-    from venhancer.plan import EnhancePlan
 
 COLOR_FIXES = {
     "wavelet": "the input's low frequencies are given back (wavelet)",
@@ -20,7 +17,7 @@ COLOR_FIXES = {
 }
 
 
-def describe_plan(plan: "EnhancePlan") -> Iterator[tuple[str, str]]:
+def describe_plan(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     """Yield rows of a label and a value."""
     clip, settings, sampling = plan.clip, plan.settings, plan.sampling
     across, down = Fraction(plan.width, clip.width), Fraction(plan.height, clip.height)
@@ -72,7 +69,7 @@ def _compression(settings: EnhanceSettings) -> str:
     return " ".join(asked) + (f" by {settings.encoder}" if settings.encoder != "software" else "")
 
 
-def _describe_shape(plan: "EnhancePlan") -> Iterator[tuple[str, str]]:
+def _describe_shape(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     """Yield what becomes of pixels that are not square, and of a shape that changes."""
     clip, shape = plan.clip, plan.sample_aspect_ratio
     across, down = Fraction(plan.width, clip.width), Fraction(plan.height, clip.height)
@@ -85,7 +82,7 @@ def _describe_shape(plan: "EnhancePlan") -> Iterator[tuple[str, str]]:
         yield "warning", f"the picture is stretched: {times}"
 
 
-def _describe_time(plan: "EnhancePlan") -> Iterator[tuple[str, str]]:
+def _describe_time(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     """Yield what is done to frames and their times before any network sees them."""
     clip, timeline = plan.clip, plan.timeline
     if clip.kind == "numbered":
@@ -112,7 +109,7 @@ def _describe_time(plan: "EnhancePlan") -> Iterator[tuple[str, str]]:
     yield "frames", f"{', '.join(told)} and {made} made between and after them{left_out}"
 
 
-def describe_execution(plan: "EnhancePlan") -> str:
+def describe_execution(plan: EnhancePlan) -> str:
     """Return in words how the work is carried out."""
     execution = plan.execution
     said = [
@@ -126,13 +123,13 @@ def describe_execution(plan: "EnhancePlan") -> str:
     return ", ".join(said)
 
 
-def describe_change(plan: "EnhancePlan") -> str:
+def describe_change(plan: EnhancePlan) -> str:
     """Return in words what may have changed of a plan that `next_smaller` gave."""
     tiles = f"{len(plan.tiles)} tiles, " if len(plan.tiles) > 1 else ""
     return f"{tiles}{describe_execution(plan)}: about {plan.footprint.total / 1e9:,.1f} GB"
 
 
-def _memory_row(plan: "EnhancePlan") -> str:
+def _memory_row(plan: EnhancePlan) -> str:
     """Return the most memory the plan takes, of what there is, and what holds it."""
     parts = ", ".join(f"{name} {size / 1e9:.2f}" for name, size in asdict(plan.footprint).items())
     given = "" if plan.machine.memory is None else f" of {format_memory(plan.machine.memory)}"
@@ -141,7 +138,7 @@ def _memory_row(plan: "EnhancePlan") -> str:
     return f"about {plan.footprint.total / 1e9:,.1f} GB{given}, in {bits} bits (an estimate: {parts})"
 
 
-def _extent(video: "ClipInfo | EnhancePlan") -> str:
+def _extent(video: ClipInfo | EnhancePlan) -> str:
     times = video.timestamps if isinstance(video, ClipInfo) else video.timeline.timestamps
     if isinstance(video, ClipInfo) and video.kind == "still":
         return f"{video.width}x{video.height}, one picture"

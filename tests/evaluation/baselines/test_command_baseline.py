@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import read_frames
-from venhancer.media.writing.writer import Writing, write_video
+from venhancer.media.writing.writer import write_video
+from venhancer.media.writing.writing import Writing
 source, target, fps = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[5]
 scale, factor = int(sys.argv[3]), int(sys.argv[4])
 frames = np.stack(list(read_frames(probe(source))))

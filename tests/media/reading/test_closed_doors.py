@@ -285,9 +285,9 @@ def test_nothing_else_in_the_package_opens_files_of_users():
 
 
 WRITTEN_BY_ITSELF = {
-    "training/damage.py": ["Image.open"],
-    "media/assemble.py": ["av.open"],
-    "media/pictures_out.py": ["av.open"],
+    "training/data/damage.py": ["Image.open"],
+    "media/writing/assemble.py": ["av.open"],
+    "media/writing/pictures_out.py": ["av.open"],
 }
 OPENERS = {
     "av.open", "av.container.open", "Image.open", "open_image", "cv2.imread", "cv2.imreadmulti", "cv2.imdecode",

@@ -13,7 +13,8 @@ from media.clips import QUIET, make_clip, picture
 from venhancer.errors import JobFailed
 from venhancer.media.reading.probe import probe
 from venhancer.media.writing.assemble import assemble
-from venhancer.media.writing.writer import Writing, write_segment
+from venhancer.media.writing.writer import write_segment
+from venhancer.media.writing.writing import Writing
 
 RATE = Fraction(30000, 1001)
 LENGTHS = (20, 1, 2, 1, 13)  # frames of each segment; some shorter than an encoder's reordering
@@ -124,7 +125,7 @@ def test_memory_does_not_grow_with_the_footage(tmp_path):
     """Many times the packets cost no more than the container's own tables."""
     code = (
         "import resource, sys\nfrom pathlib import Path\nfrom fractions import Fraction\n"
-        "from venhancer.media.writing.assemble import assemble\nfrom venhancer.media.writing.writer import Writing\n"
+        "from venhancer.media.writing.assemble import assemble\nfrom venhancer.media.writing.writing import Writing\n"
         "target, segment, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])\n"
         "writing = Writing(width=160, height=120, rate=Fraction(24), codec='ffv1')\n"
         "assemble(target, [segment] * count, writing, None)\n"

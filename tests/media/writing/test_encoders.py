@@ -25,7 +25,8 @@ from venhancer.media.writing.encoders import (
     pixel_formats,
     why_not,
 )
-from venhancer.media.writing.writer import Writing, write_segment, write_video
+from venhancer.media.writing.writer import write_segment, write_video
+from venhancer.media.writing.writing import Writing
 from venhancer.settings import Codec, Encoder
 
 M_PERTURB = -6  # malloc.h

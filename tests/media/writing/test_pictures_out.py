@@ -11,7 +11,8 @@ from media.clips import number_of, picture
 from venhancer.errors import InputError, JobFailed
 from venhancer.media.writing.encoders import pixel_formats
 from venhancer.media.writing.pictures_out import check_numbering
-from venhancer.media.writing.writer import Writing, put_together, write_segment, write_video
+from venhancer.media.writing.writer import put_together, write_segment, write_video
+from venhancer.media.writing.writing import Writing
 
 COUNT = 7
 

@@ -10,7 +10,8 @@ from venhancer.errors import InputError
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import read_frames
 from venhancer.media.tracks import plan_tracks
-from venhancer.media.writing.writer import Writing, write_video
+from venhancer.media.writing.writer import write_video
+from venhancer.media.writing.writing import Writing
 
 SOURCES = {
     "aac.mp4": {"sound": "aac"},

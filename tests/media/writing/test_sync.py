@@ -15,8 +15,8 @@ from media.clips import make_clip, picture
 from venhancer.media.reading.probe import probe
 from venhancer.media.tracks import plan_tracks
 from venhancer.media.writing.assemble import assemble
-from venhancer.media.writing.span import Span
-from venhancer.media.writing.writer import Writing, write_segment
+from venhancer.media.writing.writer import write_segment
+from venhancer.media.writing.writing import Span, Writing
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "sound_drift.py"
 

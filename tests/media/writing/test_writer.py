@@ -17,8 +17,8 @@ from venhancer.media.orientation import Orientation
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import read_frames
 from venhancer.media.writing.assemble import assemble
-from venhancer.media.writing.span import Span
-from venhancer.media.writing.writer import Writing, check_target, in_order, write_segment, write_video
+from venhancer.media.writing.writer import check_target, in_order, write_segment, write_video
+from venhancer.media.writing.writing import Span, Writing
 
 TESTS = Path(__file__).parents[2]
 TAGS = {"bt601": (6, 6, 6), "bt709": (1, 1, 1), "bt2020": (9, 9, 14)}  # matrix, primaries, transfer in ITU-T H.273

@@ -23,7 +23,8 @@ from venhancer.evaluation.baselines.baseline import Clip, Job
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import in_eight_bits, read_frames
 from venhancer.media.source import open_picture
-from venhancer.media.writing.writer import Writing, write_video
+from venhancer.media.writing.writer import write_video
+from venhancer.media.writing.writing import Writing
 
 PLACES = ("input", "output", "input_frames", "output_frames", "scale", "factor", "width", "height", "fps", "frames")
 """What may stand in braces: files, folders of pictures, how much more, and what the output must be."""

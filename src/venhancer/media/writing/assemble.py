@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from fractions import Fraction
 from heapq import merge
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -23,10 +23,7 @@ from venhancer.media.source import failures_as, open_source
 from venhancer.media.tracks import plan_tracks
 from venhancer.media.writing.carry import carry_tracks, output_options, sound_starts
 from venhancer.media.writing.output import failing, open_output, written_whole
-from venhancer.media.writing.span import Span
-
-if TYPE_CHECKING:
-    import venhancer.media.writing.writer  # named, not loaded: the writer assembles too
+from venhancer.media.writing.writing import Span, Writing
 
 SEGMENT_SUFFIX = ".mkv"  # holds every codec with its parameters, colours and order of frames
 EARLY = Fraction(1, 20)  # seconds: sound from longer before the first picture is more than an encoder's delay
@@ -66,7 +63,7 @@ class _Clock(NamedTuple):
 def assemble(
     target: Path,
     segments: Sequence[Path],
-    writing: "venhancer.media.writing.writer.Writing",
+    writing: Writing,
     source: ClipInfo | None,
 ) -> Path:
     """Join `segments` and the other tracks of `source` to `target`, and return it; a failure leaves nothing.
@@ -125,7 +122,7 @@ def _add_tags(output: OutputContainer, tags: Mapping[str, str]) -> None:
         output.metadata[name] = f"{said.partition(COMMENT_END + MADE_BY)[0]}{COMMENT_END}{value}" if keeps else value
 
 
-def _make_clock(writing: "venhancer.media.writing.writer.Writing", lead: Fraction) -> _Clock:
+def _make_clock(writing: Writing, lead: Fraction) -> _Clock:
     """Return the clock of frames of which the first is shown after `lead` seconds."""
     if writing.timestamps is not None:
         base, times = writing.time_base, list(writing.timestamps)
@@ -140,7 +137,7 @@ def _make_clock(writing: "venhancer.media.writing.writer.Writing", lead: Fractio
 def _add_video(
     output: OutputContainer,
     segment: Path,
-    writing: "venhancer.media.writing.writer.Writing",
+    writing: Writing,
     time_base: Fraction,
 ) -> VideoStream:
     with _open_segment(segment) as container:

@@ -21,8 +21,8 @@ from venhancer.media.containers import CONTAINERS, ILST_TAGS, Container, told_la
 from venhancer.media.source import failures_as, open_source
 from venhancer.media.tracks import FILE_TAGS, TrackPlan
 from venhancer.media.writing.sound import EncodedSound
-from venhancer.media.writing.span import Span
 from venhancer.media.writing.subtitles import ConvertedText
+from venhancer.media.writing.writing import Span
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import av
 from av.filter import Graph
@@ -21,9 +20,7 @@ from venhancer.media.source import failures_as
 from venhancer.media.stills.numbering import has_one_place, label
 from venhancer.media.writing.encoders import Encoding, open_options
 from venhancer.media.writing.output import add_video_stream, failing, written_whole
-
-if TYPE_CHECKING:
-    import venhancer.media.writing.writer
+from venhancer.media.writing.writing import Writing
 
 STILL = (".png", ".tif", ".tiff")
 ANIMATED = (".gif", ".webp")
@@ -62,9 +59,7 @@ def check_numbering(target: Path) -> None:
         raise InputError(f"{folder} is there and not empty; numbered pictures need a new folder: name another one")
 
 
-def finish(
-    result: Path, target: Path, segments: Sequence[Path], writing: "venhancer.media.writing.writer.Writing"
-) -> Path:
+def finish(result: Path, target: Path, segments: Sequence[Path], writing: Writing) -> Path:
     """Make a target of its segments, and return it; a failure leaves nothing at `result`.
 
     Args:
@@ -107,7 +102,7 @@ def _picture(frame: VideoFrame, encoding: Encoding, reformatter: VideoReformatte
     return b"".join(bytes(packet) for packet in chain(context.encode(picture), context.encode(None)))
 
 
-def _write_webp(part: Path, frames: Iterable[VideoFrame], writing: "venhancer.media.writing.writer.Writing") -> None:
+def _write_webp(part: Path, frames: Iterable[VideoFrame], writing: Writing) -> None:
     encoding, reformatter = writing.encoding, VideoReformatter()
     with av.open(f"file:{part.absolute()}", "w", format="webp", container_options={"loop": "0"}) as output:
         options, _ = open_options(encoding)
@@ -137,7 +132,7 @@ def _set_last_duration(path: Path, begin: int, end: int) -> None:
             file.write((end - begin).to_bytes(3, "little"))
 
 
-def _write_gif(part: Path, frames: Iterator[VideoFrame], writing: "venhancer.media.writing.writer.Writing") -> None:
+def _write_gif(part: Path, frames: Iterator[VideoFrame], writing: Writing) -> None:
     """Write frames with the 256 colours that suit each best."""
     first = next(frames)
     graph = _palettes(first)
@@ -159,7 +154,7 @@ def _write_gif(part: Path, frames: Iterator[VideoFrame], writing: "venhancer.med
         output.mux(stream.encode(None))
 
 
-def _time(number: int, writing: "venhancer.media.writing.writer.Writing") -> Fraction:
+def _time(number: int, writing: Writing) -> Fraction:
     """Return when a frame is shown, in seconds from the first; of the number after the last, when that ends."""
     return number / writing.rate if writing.timestamps is None else writing.timestamps[number] * writing.time_base
 

@@ -19,7 +19,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 
 from venhancer.media.containers import CHANNELS
-from venhancer.media.writing.span import Span
+from venhancer.media.writing.writing import Span
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
-from venhancer.media.writing.span import Span
+from venhancer.media.writing.writing import Span
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,8 @@ and has it assembled with the sound: at any moment there is either the whole vid
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,75 +22,13 @@ from venhancer.media.colour import MATRIX_TAGS, PRIMARIES, TRANSFERS, UNSPECIFIE
 from venhancer.media.source import failures_as
 from venhancer.media.stills.numbering import is_called_by
 from venhancer.media.writing.assemble import SEGMENT_SUFFIX, assemble
-from venhancer.media.writing.encoders import CODECS, Encoding, Maker, open_options, pixel_formats, usual_codecs
+from venhancer.media.writing.encoders import CODECS, open_options, usual_codecs
 from venhancer.media.writing.output import add_video_stream, failing, open_output, written_whole
 from venhancer.media.writing.pictures_out import check_numbering, finish, is_numbered, unit_of
-from venhancer.media.writing.span import Span
+from venhancer.media.writing.writing import Writing
 from venhancer.settings import Codec
 
 MOST_AHEAD = 64  # frames by which encoders may reorder; none comes near
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Writing:
-    """How a video is written.
-
-    Attributes:
-        rate: frames per second, kept exactly (Matroska rounds times to milliseconds).
-        crf: quality, 0 the best; the codec's usual one if left out, and without meaning where the codec has none.
-        codec: see `encoders.CODECS`.
-        pixel_format: FFmpeg's name; the codec's first, of 8 bits, if left out.
-        maker: who compresses.
-        color_matrix: bt601, bt709 or bt2020: of the conversion, and of all colour tags.
-        full_range: whether Y'CbCr uses all levels, as some cameras' files do.
-        color_primaries: tag of H.273; that which goes with the matrix if unspecified (2).
-        color_transfer: likewise; PQ also makes the frames be taken for its proxy (see `colour`).
-        metadata: tags added to those of the source, or put in their place.
-        span: which stretch of the source is shown; all of it from its first picture on if None.
-        timestamps: when each frame is shown in units of `time_base` from the first, and when the last one ends, so one
-            more than frames; None if all keep to `rate`.
-        time_base: seconds a unit.
-        sample_aspect_ratio: width of a pixel over its height.
-    """
-
-    width: int
-    height: int
-    rate: Fraction
-    crf: int | None = None
-    codec: Codec = "h264"
-    pixel_format: str = ""
-    maker: Maker = "software"
-    color_matrix: str = "bt709"
-    full_range: bool = False
-    color_primaries: int = UNSPECIFIED
-    color_transfer: int = UNSPECIFIED
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    span: Span | None = None
-    timestamps: tuple[int, ...] | None = None
-    time_base: Fraction = Fraction(1)
-    sample_aspect_ratio: Fraction = Fraction(1)
-
-    def __post_init__(self) -> None:
-        if self.width < 2 or self.height < 2 or self.width % 2 or self.height % 2:
-            raise ValueError(f"size {self.width}x{self.height} must be even and at least 2x2")
-        if self.color_matrix not in MATRIX_TAGS:
-            raise ValueError(f"matrix {self.color_matrix} must be one of {[*MATRIX_TAGS]}")
-        allowed = CODECS[self.codec].crf
-        if self.rate <= 0 or (allowed and self.crf is not None and self.crf not in allowed):
-            raise ValueError(f"rate {self.rate} must be above 0 and crf {self.crf} within {allowed}")
-        if self.pixel_format and self.pixel_format not in pixel_formats(self.codec):
-            raise ValueError(f"pixel format {self.pixel_format} must be one of {pixel_formats(self.codec)}")
-
-    @property
-    def encoding(self) -> Encoding:
-        """How frames are compressed."""
-        traits = CODECS[self.codec]
-        return Encoding(
-            codec=self.codec,
-            pixel_format=self.pixel_format or traits.formats[0],
-            crf=traits.usual_crf if self.crf is None or traits.crf is None else self.crf,
-            maker=self.maker,
-        )
 
 
 def check_target(target: Path, source: Path, *, overwrite: bool, codec: Codec | None = None) -> None:
