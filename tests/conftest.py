@@ -1,6 +1,13 @@
 """Shared by all tests: annotated shapes are checked at run time, and tiny real networks are at hand."""
 
+import errno
+import fcntl
+import os
+import resource
+import shutil
 import signal
+import sys
+from contextlib import contextmanager
 
 from jaxtyping import install_import_hook
 
@@ -31,6 +38,57 @@ def tiny_controlnet() -> VideoControlNet:
 def tiny_model(tmp_path_factory) -> Path:
     """The folder of a real model that enhances a clip in seconds."""
     return make_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture
+def small_files():
+    """A block in which no file can grow beyond 100 bytes; ask for `capsys` too, or its files are hit as well."""
+
+    @contextmanager
+    def limited():
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    """A file system with the rules of Windows: no folder is opened, and no open file is removed or renamed."""
+    system_open, system_fsync, unlink, rename = os.open, os.fsync, os.unlink, os.replace
+
+    def is_open(path) -> bool:
+        descriptors = Path("/proc/self/fd").iterdir()
+        return any(os.path.realpath(link) == os.path.realpath(path) for link in descriptors)
+
+    def open_file(path, *arguments, **options) -> int:
+        if Path(path).is_dir():
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return system_open(path, *arguments, **options)
+
+    def flush(descriptor) -> None:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        system_fsync(descriptor)
+
+    def closed_only(do):
+        def checked(path, *arguments, **options):
+            if is_open(path):
+                raise PermissionError(errno.EACCES, "The file is used by another process", str(path))
+            return do(path, *arguments, **options)
+
+        return checked
+
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(shutil, "_use_fd_functions", False)  # chosen when Python starts: there, folders stay closed
+    monkeypatch.setattr(os, "open", open_file)
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(os, "unlink", closed_only(unlink))
+    monkeypatch.setattr(os, "replace", closed_only(rename))
 
 
 @pytest.fixture

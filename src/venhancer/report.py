@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from venhancer.durable import write_whole
 from venhancer.jobs.origin import PACKAGES
 from venhancer.plan import EnhancePlan
 
@@ -47,5 +48,5 @@ class EnhanceReport:
 
     def save(self, path: Path) -> Path:
         """Write the report as JSON."""
-        path.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
+        write_whole(path, json.dumps(self.to_json(), indent=2) + "\n")
         return path

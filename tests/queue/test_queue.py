@@ -252,6 +252,15 @@ def test_the_second_of_two_queues_is_refused(folder, words, capsys):
     assert (code, err) == (2, "venhancer: another run works on out; wait for it, or choose another folder\n")
 
 
+@pytest.mark.usefixtures("windows")
+def test_a_queue_ends_where_open_files_cannot_be_removed(folder, settings):
+    for name in ("a.mp4", "deep/b.avi"):
+        (folder / name).unlink()
+    record = enhance_folder(folder, Path("out"), settings, lambda: load_pipeline(settings.model), Watcher())
+    assert record.count("failed") == 1
+    assert names(Path("out")) == [RECORD]
+
+
 def test_a_record_that_is_none_is_refused(folder, words, capsys):
     Path("out").mkdir()
     (Path("out") / RECORD).write_text(json.dumps({"program": "another"}))

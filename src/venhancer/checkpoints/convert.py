@@ -8,7 +8,6 @@ tensors pass through memory one by one, and the folder appears under its name wh
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -23,6 +22,7 @@ from venhancer.checkpoints.reading import TensorFile, open_tensors
 from venhancer.checkpoints.text import text_encoder
 from venhancer.checkpoints.tokenizer import clip_tokenizer, find_merges
 from venhancer.checkpoints.writing import stored_bytes
+from venhancer.durable import written_whole
 from venhancer.errors import WeightsError
 from venhancer.model_files.traits import load_traits
 from venhancer.progress import SILENT, Progress, track
@@ -137,11 +137,9 @@ def _complete_or_nothing(target: Path) -> Iterator[Path]:
     """Give a hidden folder beside `target` that takes its name at the end, or is removed when anything fails."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-            folder = Path(scratch) / target.name
+        with written_whole(target) as folder:
             folder.mkdir()
             yield folder
-            folder.rename(target)
     except OSError as error:
         raise WeightsError(f"{target} cannot be written ({error.strerror}); choose another target") from error
 

@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from venhancer.durable import written_whole
 from venhancer.errors import JobFailed
 from venhancer.evaluation.contenders import fingerprint
 
@@ -95,16 +94,12 @@ def scores_key(output: str, reference: np.ndarray | None) -> str:
 
 def _write(path: Path, content: Any) -> None:  # noqa: ANN401 - an array or JSON values
     """Write a file whole or not at all."""
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, np.ndarray):
-            with part.open("wb") as file:
-                np.save(file, content)
-        else:
-            part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
+        with written_whole(path) as part:
+            if isinstance(content, np.ndarray):
+                np.save(part, content)
+            else:
+                part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
         raise JobFailed(f"{path} could not be kept ({error.strerror}); make room or name another --cache") from error

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
 
+from venhancer.durable import write_whole
 from venhancer.errors import InputError, JobFailed
 from venhancer.evaluation.clips import TestClip
 from venhancer.evaluation.evaluate import Evaluation
@@ -45,9 +46,7 @@ def write_report(folder: Path, evaluation: Evaluation, clips: Sequence[TestClip]
     files = [folder / name for name in NAMES]
     try:
         for file, content in zip(files, contents, strict=True):
-            part = file.with_name(f".{file.name}.part")
-            part.write_text(content, encoding="utf-8")
-            part.replace(file)
+            write_whole(file, content)
     except OSError as error:
         raise JobFailed(f"the report could not be written to {folder} ({error.strerror}); make room") from error
     return files

@@ -5,13 +5,13 @@
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from venhancer.durable import flush_to_disk, write_durably
+from venhancer.durable import flush_to_disk, locked, write_whole
 from venhancer.errors import InputError, JobFailed, Stopped
 from venhancer.jobs.origin import Origin, differences
 from venhancer.jobs.work import (
@@ -164,22 +164,20 @@ class Job:
         remove_all_but(self.folder, kept)
 
     def discard(self) -> None:
-        """Remove the work, the manifest and the lock last; a folder that holds anything else stays."""
+        """Remove the work, the manifest last; `open_job` removes the folder if nothing else is in it."""
         with suppress(OSError):
             remove_all_but(self.folder, {MANIFEST, LOCK})
             remove_all_but(self.folder, {LOCK})
-            (self.folder / LOCK).unlink(missing_ok=True)
-            self.folder.rmdir()
 
     def _save_carry(self, name: str, carry: "Mapping[str, Tensor]") -> str:
         from safetensors.torch import save
 
-        write_durably(self.folder / name, save({key: tensor.cpu().contiguous() for key, tensor in carry.items()}))
+        write_whole(self.folder / name, save({key: tensor.cpu().contiguous() for key, tensor in carry.items()}))
         return name
 
     def _note(self, **changes: object) -> None:
         manifest = self.manifest.model_copy(update=changes)
-        write_durably(self.folder / MANIFEST, manifest.model_dump_json(indent=1).encode())
+        write_whole(self.folder / MANIFEST, manifest.model_dump_json(indent=1))
         self.manifest = manifest
 
     @contextmanager
@@ -250,16 +248,19 @@ def _choose(target: Path, fresh: Manifest, *, restart: bool) -> tuple[Job, bool]
 
 @contextmanager
 def _locked(target: Path) -> Iterator[None]:
-    """Hold the lock of a target's work; the system frees it when the process ends, however it ends."""
+    """Hold the lock of a target's work, and remove the folder if it is empty in the end."""
     folder = work_folder(target)
-    lock = FileLock(folder / LOCK, timeout=0)
-    with failures_as(InputError, f"{folder} cannot be made; choose a folder that may be written to"):
-        try:
-            folder.mkdir(exist_ok=True)
-            lock.acquire()
-        except (Timeout, FileNotFoundError) as error:  # the second: the other run has just finished
-            raise InputError(f"another run is making {target}; wait for it, or choose another target") from error
-    try:
+    with ExitStack() as stack:
+        with failures_as(InputError, f"{folder} cannot be made; choose a folder that may be written to"):
+            try:
+                folder.mkdir(exist_ok=True)
+                stack.callback(_remove_if_empty, folder)
+                stack.enter_context(locked(folder / LOCK))
+            except (Timeout, FileNotFoundError) as error:  # the second: the other run has just finished
+                raise InputError(f"another run is making {target}; wait for it, or choose another target") from error
         yield
-    finally:
-        lock.release()
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()

@@ -7,12 +7,13 @@ they stopped, failed ones are tried again. `venhancer.queue.record` keeps what b
 import os
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from venhancer.durable import locked
 from venhancer.enhance import enhance_video
 from venhancer.errors import InputError, Stopped, VEnhancerError
 from venhancer.jobs.origin import origin_of
@@ -272,14 +273,10 @@ def _make_item(path: Path, folder: Path, out: Path, settings: EnhanceSettings) -
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    lock = FileLock(out / LOCK, timeout=0)
-    with failures_as(InputError, f"{out} cannot be written to; choose another folder"):
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise InputError(f"another run works on {out}; wait for it, or choose another folder") from error
-    try:
+    with ExitStack() as stack:
+        with failures_as(InputError, f"{out} cannot be written to; choose another folder"):
+            try:
+                stack.enter_context(locked(out / LOCK))
+            except Timeout as error:
+                raise InputError(f"another run works on {out}; wait for it, or choose another folder") from error
         yield
-    finally:
-        (out / LOCK).unlink(missing_ok=True)
-        lock.release()

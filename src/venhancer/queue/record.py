@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from venhancer.durable import write_durably
+from venhancer.durable import write_whole
 from venhancer.errors import InputError, JobFailed
 from venhancer.jobs.origin import Origin, differences
 from venhancer.jobs.work import Mark, work_folder
@@ -82,7 +82,7 @@ class Record(BaseModel):
                 "format": self.format,
                 **self.model_dump(mode="json", exclude_defaults=True),
             }
-            write_durably(out / RECORD, json.dumps(said, indent=1).encode())
+            write_whole(out / RECORD, json.dumps(said, indent=1))
 
 
 def read_record(out: Path) -> Record:

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from venhancer.durable import write_whole
 from venhancer.errors import JobFailed
 
 Picture = UInt8[np.ndarray, "_ _ 3"]
@@ -167,10 +168,8 @@ def save_picture(picture: Picture, path: Path, *, quality: int = 88) -> Path:
         JobFailed: the file cannot be written.
     """
     content = as_file(picture, path.suffix.lower(), quality=quality)
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(content)
-        part.replace(path)
+        write_whole(path, content)
     except OSError as error:
         raise JobFailed(f"{path} could not be written ({error.strerror}); make room or name another folder") from error
     return path

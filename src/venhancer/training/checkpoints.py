@@ -7,18 +7,19 @@ other number reads it. It is written beside its place and renamed when the last 
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import torch.distributed as dist
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import AsyncSaveResponse, async_save
 
+from venhancer.durable import locked, remove_partials
 from venhancer.errors import InputError, JobFailed
 from venhancer.media.source import failures_as
 from venhancer.training.state import TrainState
@@ -138,17 +139,15 @@ def only_run(folder: Path) -> Iterator[None]:
     Raises:
         InputError: another run is at work there, or it cannot be made.
     """
-    lock = FileLock(folder / LOCK, timeout=0)
-    with failures_as(InputError, f"{folder} cannot be made; choose a folder that may be written to"):
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise InputError(f"another run is training in {folder}; wait for it, or give another output") from error
-    try:
+    with ExitStack() as stack:
+        with failures_as(InputError, f"{folder} cannot be made; choose a folder that may be written to"):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(locked(folder / LOCK))
+            except Timeout as error:
+                raise InputError(f"another run is training in {folder}; wait for it, or give another output") from error
+        remove_partials(folder)
         yield
-    finally:
-        lock.release()
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

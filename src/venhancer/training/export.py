@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from venhancer.durable import written_whole
 from venhancer.errors import JobFailed
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.training.lora import save_adapters
@@ -51,12 +52,10 @@ def write_pipeline(pipeline: VEnhancerPipeline, folder: Path) -> None:
     """Write a pipeline's folder, half precision and free of where it was made."""
     for network in (pipeline.vae, pipeline.unet, pipeline.controlnet, pipeline.text_encoder):
         network.half()
-    partial = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
-    pipeline.save_pretrained(partial)
-    for file in partial.rglob("*.json"):
-        content = json.loads(file.read_text())
-        content.pop("_name_or_path", None)
-        file.write_text(json.dumps(content, indent=2) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    with written_whole(folder) as partial:
+        pipeline.save_pretrained(partial)
+        for file in partial.rglob("*.json"):
+            content = json.loads(file.read_text())
+            content.pop("_name_or_path", None)
+            file.write_text(json.dumps(content, indent=2) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)

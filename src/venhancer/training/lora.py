@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from venhancer.checkpoints.adapters import SCALE, merge_adapters
+from venhancer.durable import written_whole
 from venhancer.errors import SettingsError
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.training.settings_groups import LoraSettings
@@ -42,7 +43,6 @@ def adapter_weights(trained: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def save_adapters(trained: dict[str, Tensor], settings: LoraSettings, pipeline: VEnhancerPipeline, file: Path) -> None:
     """Write adapters as a file of their own and merge them into a pipeline without any."""
-    partial = file.with_name(f".{file.name}.part")
-    save_file(adapter_weights(trained), partial, metadata={SCALE: repr(settings.alpha / settings.rank)})
-    partial.replace(file)
+    with written_whole(file) as partial:
+        save_file(adapter_weights(trained), partial, metadata={SCALE: repr(settings.alpha / settings.rank)})
     merge_adapters(pipeline, file)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import nn
 from transformers import ByT5Tokenizer, CLIPTextConfig, CLIPTextModel
 
 from venhancer.conditioning import encode_clip
+from venhancer.durable import written_whole
 from venhancer.errors import JobFailed, SettingsError
 from venhancer.model_files.folders import find_model
 from venhancer.model_files.traits import load_traits
@@ -96,15 +96,14 @@ def check_crop(settings: TrainSettings) -> None:
 
 def _begin(settings: TrainSettings, kept: Path, begun_with: dict[str, Any]) -> None:
     """Write what a run starts from; the folder appears whole or not at all."""
-    partial = kept.with_name(".start.part")
-    shutil.rmtree(partial, ignore_errors=True)
     pipeline = make_pipeline(settings) if settings.start_from is None else None
     try:
-        partial.mkdir(parents=True)
-        if pipeline is not None:
-            pipeline.save_pretrained(partial)
-        (partial / SETTLED_FILE).write_text(json.dumps(begun_with))
-        partial.rename(kept)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(kept) as partial:
+            partial.mkdir()
+            if pipeline is not None:
+                pipeline.save_pretrained(partial)
+            (partial / SETTLED_FILE).write_text(json.dumps(begun_with))
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise JobFailed(f"{kept} could not be written ({reason}); make room, or give another output") from error

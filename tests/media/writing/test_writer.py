@@ -37,6 +37,13 @@ def pictures(count: int, width: int = 64, height: int = 48):
     return (picture(number, width, height) for number in range(count))
 
 
+@pytest.mark.usefixtures("windows")
+def test_segments_and_files_are_written_where_folders_cannot_be_opened(tmp_path):
+    segment = write_segment(tmp_path / "a.mkv", pictures(3), writing())
+    target = write_video(tmp_path / "out.mp4", pictures(3), writing(), None)
+    assert names(tmp_path) == [segment.name, target.name]
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 @pytest.mark.parametrize("rate", [Fraction(24), Fraction(30000, 1001), Fraction(25, 2), Fraction(1000, 7)])
 def test_frames_rate_and_times_come_back(tmp_path, suffix, rate):

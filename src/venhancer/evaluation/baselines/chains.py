@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from venhancer.durable import written_whole
 from venhancer.evaluation.baselines.baseline import Baseline
 from venhancer.evaluation.baselines.networks import (
     Between,
@@ -72,6 +73,8 @@ CHAINS: Mapping[str, Chain] = {
 def _folder(package: str, packages: Path) -> Path:
     place = packages / "unpacked" / package
     if not place.is_dir():
-        part = place.with_name(f"{package}.part")
-        unpack(fetch_python(package, packages), part).rename(place)
+        wheel = fetch_python(package, packages)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(place) as part:
+            unpack(wheel, part)
     return place

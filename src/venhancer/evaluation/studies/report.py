@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from venhancer.durable import write_whole
 from venhancer.errors import JobFailed
 from venhancer.evaluation.metrics.metric import Metric
 from venhancer.evaluation.page import STYLE, table_as_html
@@ -49,9 +50,7 @@ def write_studies(folder: Path, model: str, settings: StudySettings, findings: S
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
-            part = folder / f".{name}.part"
-            part.write_bytes(content)
-            part.replace(folder / name)
+            write_whole(folder / name, content)
     except OSError as error:
         raise JobFailed(f"studies could not be written to {folder} ({error.strerror}); make room") from error
     return [folder / name for name in (NAMES[-1], *(name for name in contents if name != NAMES[-1]))]

@@ -17,12 +17,13 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from venhancer.durable import written_whole
 from venhancer.errors import JobFailed
 from venhancer.media.clip import ClipInfo
 from venhancer.media.source import failures_as, open_source
 from venhancer.media.tracks import plan_tracks
 from venhancer.media.writing.carry import carry_tracks, output_options, sound_starts
-from venhancer.media.writing.output import failing, open_output, written_whole
+from venhancer.media.writing.output import failing, open_output
 from venhancer.media.writing.writing import Span, Writing
 
 SEGMENT_SUFFIX = ".mkv"  # holds every codec with its parameters, colours and order of frames
@@ -85,7 +86,7 @@ def assemble(
     frames, delay = 0, 0
     for order in map(_order, segments):
         frames, delay = frames + order.frames, max(delay, order.delay)
-    with written_whole(target) as part, ExitStack() as opened:
+    with written_whole(target, failing(target)) as part, ExitStack() as opened:
         span = writing.span or Span(Fraction(0) if source is None else source.start)
         plans = () if source is None else plan_tracks(source.tracks, suffix, slow=span.slow)
         container, starts = None, []

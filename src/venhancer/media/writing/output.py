@@ -1,11 +1,5 @@
-"""Files that are there whole or not at all.
+"""Outputs opened for writing: how, and what their failures say, for the writer and the assembler alike."""
 
-The writer and the assembler come through here, so that how an output is opened, what its failures say and how it gets
-its name are each decided once.
-"""
-
-import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -19,30 +13,6 @@ from av.video.stream import VideoStream
 from venhancer.errors import JobFailed
 from venhancer.media.containers import CONTAINERS
 from venhancer.media.source import failures_as
-
-
-@contextmanager
-def written_whole(target: Path, called: Path | None = None) -> Iterator[Path]:
-    """Give a path to write to; it becomes `target` if the block succeeds and is gone if it does not.
-
-    Args:
-        target: replaced if it exists.
-        called: what errors call it.
-
-    Raises:
-        JobFailed: the disk is full, or the file cannot be moved into place for another reason.
-    """
-    part = target.with_name(f".{secrets.token_hex(8)}.part{target.suffix.lower()}")
-    try:
-        yield part
-        with failing(called or target):
-            _flush_to_disk(part)
-            part.replace(target)
-            _flush_to_disk(target.parent)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
@@ -79,14 +49,6 @@ def failing(target: Path) -> Iterator[None]:
     """Turn what the libraries and the system raise inside the block into one line about `target`."""
     with failures_as(JobFailed, f"{target} could not be written; check free space and permissions there"):
         yield
-
-
-def _flush_to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def add_video_stream(output: OutputContainer, encoder: str, rate: Fraction, options: dict[str, str]) -> VideoStream:

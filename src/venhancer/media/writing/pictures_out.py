@@ -14,12 +14,13 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
+from venhancer.durable import written_whole
 from venhancer.errors import InputError, JobFailed
 from venhancer.media.colour import EXACT
 from venhancer.media.source import failures_as
 from venhancer.media.stills.numbering import has_one_place, label
 from venhancer.media.writing.encoders import Encoding, open_options
-from venhancer.media.writing.output import add_video_stream, failing, written_whole
+from venhancer.media.writing.output import add_video_stream, failing
 from venhancer.media.writing.writing import Writing
 
 STILL = (".png", ".tif", ".tiff")
@@ -74,7 +75,7 @@ def finish(result: Path, target: Path, segments: Sequence[Path], writing: Writin
     """
     if is_numbered(target):
         return _write_numbered(result, target.name, segments, writing.encoding)
-    with written_whole(result, target) as part, failing(target):
+    with failing(target), written_whole(result) as part:
         frames = _frames(segments)
         if is_one_picture(target):
             (frame,) = frames  # whoever gives more has not looked at `is_one_picture`

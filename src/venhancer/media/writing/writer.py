@@ -16,6 +16,7 @@ from av.packet import Packet
 from av.video.reformatter import ColorRange, VideoReformatter
 from av.video.stream import VideoStream
 
+from venhancer.durable import written_whole
 from venhancer.errors import InputError
 from venhancer.media.clip import ClipInfo
 from venhancer.media.colour import MATRIX_TAGS, PRIMARIES, TRANSFERS, UNSPECIFIED, Pixels, to_picture, transfer_of
@@ -23,7 +24,7 @@ from venhancer.media.source import failures_as
 from venhancer.media.stills.numbering import is_called_by
 from venhancer.media.writing.assemble import SEGMENT_SUFFIX, assemble
 from venhancer.media.writing.encoders import CODECS, open_options, usual_codecs
-from venhancer.media.writing.output import add_video_stream, failing, open_output, written_whole
+from venhancer.media.writing.output import add_video_stream, failing, open_output
 from venhancer.media.writing.pictures_out import check_numbering, finish, is_numbered, unit_of
 from venhancer.media.writing.writing import Writing
 from venhancer.settings import Codec
@@ -118,7 +119,7 @@ def write_segment(path: Path, frames: Iterable[Pixels], writing: Writing, *, cal
         JobFailed: the disk is full, or the file cannot be written for another reason.
     """
     called = called or path
-    with written_whole(path, called) as part, open_output(part, called) as output:
+    with written_whole(path, failing(called)) as part, open_output(part, called) as output:
         for packet in _encode(_add_video(output, writing), frames, writing, called):
             with failing(called):
                 output.mux(packet)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from venhancer.durable import written_whole
 from venhancer.errors import InputError, JobFailed
 from venhancer.media.source import failures_as
 from venhancer.progress import SILENT, Progress, track
@@ -209,7 +210,9 @@ def _from_picture(file: Path, place: Place, settings: IndexSettings) -> Stretche
     for number, frames in enumerate(render_moves(file, settings, key, others)):
         target = place.moves / f"{file.stem}_{key:08x}_{number:03d}{ARRAY}"
         with failures_as(JobFailed, f"camera move {target} cannot be written; make room"):
-            _save_whole(target, frames)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with written_whole(target) as partial, partial.open("wb") as content:
+                np.save(content, frames)
         clips.append(
             ClipEntry(
                 path=str(target.resolve()),
@@ -221,18 +224,6 @@ def _from_picture(file: Path, place: Place, settings: IndexSettings) -> Stretche
             )
         )
     return Stretches(clips, [] if clips else ["tiny"])
-
-
-def _save_whole(target: Path, frames: np.ndarray) -> None:
-    """Write an array beside its place, then move it there."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.part")
-    try:
-        with partial.open("wb") as file:
-            np.save(file, frames)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _read_sidecars(sidecars: dict[str, bytes], clip: str) -> dict[str, str]:

@@ -8,7 +8,6 @@ taken from there. The low-quality side depends on what is drawn and is encoded o
 import hashlib
 import json
 import logging
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from venhancer.durable import write_whole
 from venhancer.errors import InputError, JobFailed, SettingsError
 from venhancer.media.source import failures_as
 from venhancer.models import LinearAutoencoder
@@ -87,7 +87,8 @@ class LatentCache:
         note = self.folder / MADE_BY
         with failures_as(JobFailed, f"latent cache {self.folder} cannot be written; choose another folder"):
             if not note.exists():
-                _write_whole(note, made_by.encode())
+                note.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(note, made_by)
             if note.read_text(encoding="utf-8") != made_by:
                 raise SettingsError(f"{self.folder} holds latents of another autoencoder; name another latent_cache")
 
@@ -132,7 +133,8 @@ def fill_cache(
             logger.warning("clip %s is not encoded: %s", entry.name, error)
             continue
         with failures_as(JobFailed, f"latents {file} cannot be written; make room or name another latent_cache"):
-            _write_whole(file, save({"latents": latents}))
+            file.parent.mkdir(exist_ok=True)
+            write_whole(file, save({"latents": latents}))
         made += 1
     return made
 
@@ -151,14 +153,3 @@ def _encode(whole: Draw, folder: Path, vae: Autoencoder) -> Float[Tensor, "f c h
         pixels = torch.from_numpy(frames).movedim(-1, 0)[None].float().to(vae.device) / 127.5 - 1
         parts.append(vae.encode_frames(pixels)[0].transpose(0, 1).half().cpu())
     return torch.cat(parts).contiguous()
-
-
-def _write_whole(file: Path, content: bytes) -> None:
-    """Write a file beside its place, then move it there."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        partial.write_bytes(content)
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
+from venhancer.durable import write_whole
 from venhancer.errors import InputError
 from venhancer.media.colour import COLORSPACES
 from venhancer.settings import LARGEST_RATE, parse_ratio
@@ -110,18 +111,15 @@ def read_manifest(manifest: Path, split: str | None = None) -> list[ClipEntry]:
 
 
 def write_manifest(manifest: Path, entries: Iterable[ClipEntry]) -> None:
-    """Write a manifest whole: beside, then renamed.
+    """Write a manifest, whole or not at all.
 
     Raises:
         InputError: it cannot be written there.
     """
-    partial = manifest.with_name(f".{manifest.name}.part")
     try:
         manifest.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text("".join(f"{entry.to_line()}\n" for entry in entries), encoding="utf-8")
-        partial.replace(manifest)
+        write_whole(manifest, "".join(f"{entry.to_line()}\n" for entry in entries))
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise InputError(
             f"manifest {manifest} cannot be written ({error.strerror}); choose another --output"
         ) from error

@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from venhancer.durable import written_whole
 from venhancer.errors import InputError
 from venhancer.training.data.manifest import ClipEntry
 
@@ -68,17 +69,14 @@ def pack(entries: Sequence[ClipEntry], folder: Path, place: str, megabytes: int)
     number, packed = 0, 0
     while packed < len(files):
         shard = folder / place / f"shard_{number:06d}.tar"
-        partial = shard.with_name(f".{shard.name}.part")
         try:
-            partial.parent.mkdir(parents=True, exist_ok=True)
-            with tarfile.open(partial, "w") as tar:
+            shard.parent.mkdir(parents=True, exist_ok=True)
+            with written_whole(shard) as partial, tarfile.open(partial, "w") as tar:
                 begun = packed
                 while packed < len(files) and (packed == begun or tar.offset < megabytes * MEGABYTE):
                     _add(tar, packed, files[packed], folder)
                     packed += 1
-            partial.replace(shard)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise InputError(f"shard {shard} cannot be written ({error.strerror}); make room") from error
         members = {_key(member.name): member for member in read_members(shard, _suffixes(files[begun:packed]))}
         for file in range(begun, packed):

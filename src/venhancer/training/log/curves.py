@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from venhancer.errors import InputError, SettingsError
-from venhancer.training.log.file import Line, read_log, write_whole
+from venhancer.training.log.file import Line, read_log, write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +57,7 @@ def draw_curves(runs: Sequence[Path], target: Path) -> None:
     loss.legend(fontsize="small")
     content = BytesIO()
     figure.savefig(content, format="png", dpi=100)
-    write_whole(target, content.getvalue())
+    write_file(target, content.getvalue())
 
 
 def smoothed(values: Sequence[float]) -> Float[np.ndarray, " n"]:

@@ -6,9 +6,11 @@ lines with `validation` of the fixed validation clips, and a line with `stopped`
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from venhancer.durable import write_whole
 from venhancer.errors import InputError, JobFailed
 
 LOG_FILE = "log.jsonl"
@@ -40,7 +42,7 @@ def cut_log(run: Path, last_step: int) -> None:
     if not (run / LOG_FILE).exists():
         return
     kept = [line for line in read_log(run) if line["step"] <= last_step]
-    write_whole(run / LOG_FILE, "".join(json.dumps(line) + "\n" for line in kept).encode())
+    write_file(run / LOG_FILE, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 def append_line(run: Path, line: Mapping[str, object]) -> None:
@@ -49,26 +51,19 @@ def append_line(run: Path, line: Mapping[str, object]) -> None:
     Raises:
         JobFailed: it cannot be written.
     """
-    try:
-        with (run / LOG_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-    except OSError as error:
-        raise JobFailed(_not_written(run / LOG_FILE, error)) from error
+    with _writing(run / LOG_FILE), (run / LOG_FILE).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
 
 
-def write_whole(file: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all.
+def write_file(file: Path, content: bytes | str) -> None:
+    """Write a file of a run whole or not at all; its folder is made.
 
     Raises:
         JobFailed: it cannot be written.
     """
-    partial = file.with_name(f".{file.name}.part")
-    try:
+    with _writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(file)
-    except OSError as error:
-        raise JobFailed(_not_written(file, error)) from error
+        write_whole(file, content)
 
 
 def rounded(value: Any) -> Any:  # noqa: ANN401 - any JSON value
@@ -89,5 +84,10 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, flo
             yield f"{prefix}{name}", value
 
 
-def _not_written(file: Path, error: OSError) -> str:
-    return f"{file} cannot be written ({error.strerror}); make room, and the same command goes on"
+@contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror
+        raise JobFailed(f"{file} cannot be written ({reason}); make room, and the same command goes on") from error

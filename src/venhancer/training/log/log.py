@@ -31,7 +31,7 @@ from venhancer.training.log.buckets import (
     timestep_label,
 )
 from venhancer.training.log.divergence import GroupLoss, Watch
-from venhancer.training.log.file import append_line, cut_log, flat, rounded, write_whole
+from venhancer.training.log.file import append_line, cut_log, flat, rounded, write_file
 from venhancer.training.log.report import peak_memory, write_report
 from venhancer.training.objective import Losses
 from venhancer.training.settings import TrainSettings
@@ -181,7 +181,7 @@ class RunLog:
         """Keep a picture of a step as a PNG file and on the board."""
         if not self.is_main:
             return
-        write_whole(self.settings.output / PICTURES / f"step_{step:08d}_{name}.png", as_file(picture))
+        write_file(self.settings.output / PICTURES / f"step_{step:08d}_{name}.png", as_file(picture))
         if self._board is not None:
             self._board.add_image(name, picture, step, dataformats="HWC")
 

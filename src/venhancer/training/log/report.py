@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from venhancer.training.log.buckets import BucketRow
-from venhancer.training.log.file import rounded, write_whole
+from venhancer.training.log.file import rounded, write_file
 from venhancer.training.settings import TrainSettings
 
 REPORT_FILE = "report.json"
@@ -34,7 +34,7 @@ def write_report(settings: TrainSettings, totals: Mapping[str, Any], losses: Map
     }
     versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
     report = rounded(report) | {"versions": versions, "settings": settings.model_dump(mode="json")}
-    write_whole(settings.output / REPORT_FILE, (json.dumps(report, indent=2) + "\n").encode())
+    write_file(settings.output / REPORT_FILE, json.dumps(report, indent=2) + "\n")
 
 
 def peak_memory() -> int:
