@@ -29,7 +29,7 @@ Timetable = Literal["trailing", "fast"]
 ColorFix = Literal["wavelet", "adain", "none"]
 Codec = Literal["h264", "hevc", "av1", "vp9", "prores", "ffv1", "png", "tiff", "gif", "webp"]
 Offload = Literal["none", "components", "groups"]
-Encoder = Literal["software", "hardware", "nvenc", "videotoolbox", "qsv", "amf", "vaapi"]
+Encoder = Literal["software", "hardware", "nvenc", "qsv", "amf"]
 
 NTSC_RATES = {
     "23.976": Fraction(24000, 1001),

@@ -1,6 +1,7 @@
 """The table of codecs holds what it says: each one encodes, keeps what it should, and gives the same bytes twice."""
 
 import ctypes
+import subprocess
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -9,14 +10,19 @@ from typing import get_args
 import av
 import numpy as np
 import pytest
+from av.codec.context import CodecContext
+from imageio_ffmpeg import get_ffmpeg_exe
 
 from media.clips import number_of, packets_of, picture
 from venhancer.errors import InputError, SettingsError
+from venhancer.media.colour import to_picture
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import read_frames
 from venhancer.media.writing.encoders import (
     CODECS,
+    HARDWARE_OPTIONS,
     PREFERRED,
+    SEMIPLANAR,
     Encoding,
     choose_encoding,
     depth_of,
@@ -148,16 +154,55 @@ def test_unknown_name_is_refused():
         choose_encoding(Path("a.avi"))
 
 
-def test_hardware_is_tried_before_it_is_promised():
-    """Whatever this machine has: what is offered has encoded frames, what is not says why."""
-    for maker in CODECS["h264"].hardware:
-        reason = why_not(Encoding(maker=maker))
-        if reason is None:
-            assert choose_encoding(Path("a.mp4"), encoder=maker).encoder == f"h264_{maker}"
-            continue
-        with pytest.raises(SettingsError) as refusal:
-            choose_encoding(Path("a.mp4"), encoder=maker)
-        assert str(refusal.value) == f"no such encoder works here (h264_{maker}: {reason}); pass --encoder software"
+HARDWARE = [(codec, maker) for codec in CODECS for maker in CODECS[codec].hardware]
+
+
+@pytest.mark.parametrize(("codec", "maker"), HARDWARE)
+def test_hardware_is_given_the_formats_and_options_it_has(codec, maker):
+    encoder = f"{codec}_{maker}"
+    if encoder not in av.codecs_available:
+        pytest.skip(f"no {encoder} was built in")
+    there = {built.name for built in av.Codec(encoder, "w").video_formats or ()}
+    offered = CodecContext.create(encoder, "w").supported_options
+    options = {option.name: option for option in (*offered.generic, *offered.private)}
+    for pixel_format in ("yuv420p", "yuv420p10le"):
+        encoding = Encoding(codec=codec, pixel_format=pixel_format, crf=CODECS[codec].usual_crf, maker=maker)
+        if "p010le" in there or pixel_format == "yuv420p":
+            assert encoding.frame_format in there
+        assert open_options(encoding)[0].keys() <= options.keys()
+    qualities, _ = HARDWARE_OPTIONS[maker]
+    worst = CODECS[codec].crf[-1]
+    assert all(options[name].max == worst for name in qualities if options[name] in offered.private)
+
+
+@pytest.mark.parametrize(("codec", "maker"), HARDWARE)
+def test_hardware_is_refused_for_the_machine_alone(codec, maker):
+    """Another FFmpeg works or fails likewise, and where it fails, no argument of ours is the reason."""
+    encoding = Encoding(codec=codec, crf=CODECS[codec].usual_crf, maker=maker)
+    reason = why_not(encoding)
+    if encoding.encoder in av.codecs_available:
+        assert reason is None or "argument" not in reason.lower()
+    source = ["-f", "lavfi", "-i", "color=size=320x320:duration=0.1", "-pix_fmt", encoding.frame_format or "nv12"]
+    command = [get_ffmpeg_exe(), *source, "-c:v", encoding.encoder, "-f", "null", "-"]
+    assert (subprocess.run(command, capture_output=True, check=False).returncode == 0) == (reason is None)
+    if reason is not None:
+        with pytest.raises(
+            SettingsError, match=f"no such encoder works here .{encoding.encoder}: .*--encoder software"
+        ):
+            choose_encoding(Path("a.mp4"), codec=codec, encoder=maker)
+
+
+def test_hardware_takes_no_quality_of_its_own_choice():
+    with pytest.raises(SettingsError, match="crf 0 is not for hardware; pass --crf 1 or more"):
+        choose_encoding(Path("a.mp4"), crf=0, encoder="hardware")
+
+
+@pytest.mark.parametrize(("planar", "other"), SEMIPLANAR.items())
+def test_the_formats_of_hardware_hold_the_same_samples(planar, other):
+    rgb = deep(3)
+    straight = to_picture(rgb, planar, matrix="bt709", full_range=False)
+    turned = to_picture(rgb, other, matrix="bt709", full_range=False).reformat(format=planar)
+    np.testing.assert_array_equal(turned.to_ndarray(), straight.to_ndarray())
 
 
 def test_trial_is_a_real_one():

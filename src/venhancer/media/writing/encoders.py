@@ -24,13 +24,12 @@ from av.video.frame import VideoFrame
 from venhancer.errors import InputError, SettingsError
 from venhancer.settings import Codec
 
-IMAGES = (".png", ".tif", ".tiff")
 AVX512F = 13  # OpenCV's number of it, for which Python has no name
 BELOW_AVX512 = "AVX2,BMI2,LZCNT,FMA3"
 """What x264 is held to where there is more: with AVX-512 it weighs blocks by memory that was never set, and the same
 frames become other bytes each time; it is no slower so."""
 TRIAL_SIZE = 320  # pixels a side; some hardware refuses less
-Maker = Literal["software", "nvenc", "videotoolbox", "qsv", "amf", "vaapi"]
+Maker = Literal["software", "nvenc", "qsv", "amf"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +67,7 @@ CODECS: Mapping[Codec, CodecTraits] = {
         more_formats=("yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"),
         crf=range(52),
         usual_crf=17,
-        hardware=("nvenc", "videotoolbox", "qsv", "amf", "vaapi"),
+        hardware=("nvenc", "qsv", "amf"),
     ),
     "hevc": CodecTraits(
         encoder="libx265",
@@ -77,7 +76,7 @@ CODECS: Mapping[Codec, CodecTraits] = {
         more_formats=("yuv422p", "yuv444p", "yuv422p10le", "yuv444p10le", "yuv422p12le", "yuv444p12le"),
         crf=range(52),
         usual_crf=18,
-        hardware=("nvenc", "videotoolbox", "qsv", "amf", "vaapi"),
+        hardware=("nvenc", "qsv", "amf"),
     ),
     "av1": CodecTraits(
         encoder="libsvtav1",
@@ -86,7 +85,7 @@ CODECS: Mapping[Codec, CodecTraits] = {
         crf=range(64),
         usual_crf=22,
         options={"preset": "6", "svtav1-params": "lp=1"},
-        hardware=("nvenc", "qsv", "amf", "vaapi"),
+        hardware=("nvenc",),  # the others count quality on a scale of their own
     ),
     "vp9": CodecTraits(
         encoder="libvpx-vp9",
@@ -148,14 +147,19 @@ PREFERRED: Mapping[str, tuple[Codec, ...]] = {
 }
 """What files of a name hold; the first that keeps depth and transparency is taken when no codec is asked for."""
 
-HARDWARE_OPTIONS: Mapping[Maker, tuple[str, Mapping[str, str]]] = {
-    "nvenc": ("cq", {"rc": "vbr", "b": "0", "preset": "p6"}),
-    "videotoolbox": ("q:v", {"allow_sw": "0"}),
-    "qsv": ("global_quality", {"preset": "slow"}),
-    "amf": ("qp_i", {"rc": "cqp", "quality": "quality"}),
-    "vaapi": ("qp", {"rc_mode": "CQP"}),
+HARDWARE_OPTIONS: Mapping[Maker, tuple[tuple[str, ...], Mapping[str, str]]] = {
+    "nvenc": (("cq",), {"rc": "vbr", "b": "0", "preset": "p6"}),
+    "qsv": (("global_quality",), {"preset": "slow"}),
+    "amf": (("qp_i", "qp_p"), {"rc": "cqp", "bf": "0", "quality": "quality"}),
 }
-"""The option of each make that takes a quality like crf, and the others it is run with."""
+"""The options of each make that take crf as it is, from 1 up (0 leaves it to them), and the others it is run with.
+
+VideoToolbox and VAAPI are missing: libav reaches the quality of the one and the frames of the other by flags and
+devices that no option names.
+"""
+
+SEMIPLANAR = {"yuv420p": "nv12", "yuv420p10le": "p010le"}
+"""Pixel formats and those of the same samples in the other order, which hardware asks for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +187,12 @@ class Encoding:
     def encoder(self) -> str:
         """FFmpeg's name of the encoder."""
         return self.traits.encoder if self.maker == "software" else f"{self.codec}_{self.maker}"
+
+    @property
+    def frame_format(self) -> str | None:
+        """Pixel format that the encoder takes frames in, with the samples of `pixel_format`; None if it takes none."""
+        there = _formats(self.encoder)
+        return next((name for name in (self.pixel_format, SEMIPLANAR.get(self.pixel_format)) if name in there), None)
 
     @property
     def depth(self) -> int:
@@ -287,20 +297,24 @@ def usual_codecs(target: Path) -> tuple[Codec, ...]:
 def pixel_formats(codec: Codec) -> tuple[str, ...]:
     """Return the pixel formats of a codec that the encoder here was built with, those chosen among first."""
     traits = CODECS[codec]
-    there = {built.name for built in av.Codec(traits.encoder, "w").video_formats or ()}
+    there = _formats(traits.encoder)
     return tuple(name for name in (*traits.formats, *traits.more_formats) if name in there)
 
 
-def codec_tag(encoding: Encoding, suffix: str) -> str | None:
-    """Return the four letters by which players of a container know the codec, where FFmpeg's own would not do."""
-    return "hvc1" if encoding.codec == "hevc" and suffix in (".mp4", ".mov") else None
+@cache
+def _formats(encoder: str) -> frozenset[str]:
+    """Return the pixel formats that an encoder takes, none if it was not built in."""
+    try:
+        return frozenset(built.name for built in av.Codec(encoder, "w").video_formats or ())
+    except ValueError:
+        return frozenset()
 
 
 def open_options(encoding: Encoding) -> tuple[dict[str, str], int]:
     """Return options and number of threads of the encoder; see `CodecTraits.options`."""
     if encoding.maker != "software":
-        quality, others = HARDWARE_OPTIONS[encoding.maker]
-        return {**others, quality: str(encoding.crf)}, 1
+        qualities, others = HARDWARE_OPTIONS[encoding.maker]
+        return {**others, **dict.fromkeys(qualities, str(encoding.crf))}, 1
     options = dict(encoding.traits.options)
     if encoding.crf is not None:
         options["crf"] = str(encoding.crf)
@@ -349,6 +363,8 @@ def _in_hardware(chosen: Encoding, asked: str) -> Encoding:
         known = " or ".join(("software", *(("hardware", *makers) if makers else ())))
         wrong = "unknown" if asked not in get_args(Maker) else f"not for {chosen.codec}"
         raise SettingsError(f"encoder {asked} is {wrong}; pass --encoder {known}")
+    if chosen.crf == 0:
+        raise SettingsError("crf 0 is not for hardware; pass --crf 1 or more, or --encoder software")
     reasons = []
     for maker in makers:
         if asked not in ("hardware", maker):
@@ -364,16 +380,19 @@ def _in_hardware(chosen: Encoding, asked: str) -> Encoding:
 @cache
 def why_not(encoding: Encoding) -> str | None:
     """Return why an encoder does not work on this machine, or None after two frames were really encoded."""
+    pixel_format = encoding.frame_format
+    if pixel_format is None:
+        return f"takes no {encoding.pixel_format}" if _formats(encoding.encoder) else "is not built in"
     try:
         context = CodecContext.create(encoding.encoder, "w")
         assert isinstance(context, VideoCodecContext)
         context.width = context.height = TRIAL_SIZE
-        context.pix_fmt, context.time_base, context.framerate = encoding.pixel_format, Fraction(1, 24), Fraction(24)
+        context.pix_fmt, context.time_base, context.framerate = pixel_format, Fraction(1, 24), Fraction(24)
         context.options, context.thread_count = open_options(encoding)
         packets = []
         for number in range(2):
             frame = VideoFrame.from_ndarray(np.zeros((TRIAL_SIZE, TRIAL_SIZE, 3), np.uint8), "rgb24")
-            frame = frame.reformat(format=encoding.pixel_format)
+            frame = frame.reformat(format=pixel_format)
             frame.pts = number
             packets += context.encode(frame)
         packets += context.encode(None)

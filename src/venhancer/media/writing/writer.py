@@ -139,7 +139,7 @@ def _add_video(output: OutputContainer, writing: Writing) -> VideoStream:
     context = stream.codec_context
     context.width, context.height = writing.width, writing.height
     context.thread_count = threads
-    context.pix_fmt = encoding.pixel_format
+    context.pix_fmt = encoding.frame_format
     if encoding.codec == "vp9" and encoding.has_alpha:
         stream.metadata["alpha_mode"] = "1"  # without which players look at the colours only
     context.time_base = 1 / writing.rate
@@ -167,7 +167,7 @@ def _encode(stream: VideoStream, frames: Iterable[Pixels], writing: Writing, tar
         with failing(target):
             picture = to_picture(
                 frame,
-                writing.encoding.stored.pixel_format,
+                writing.encoding.stored.frame_format or "",
                 matrix=writing.color_matrix,
                 full_range=writing.full_range,
                 transfer=transfer_of(writing.color_transfer),
