@@ -197,7 +197,7 @@ def plans(draw):
 @settings(deadline=None, max_examples=60)
 @given(plans())
 def test_sizes_are_even_and_padding_is_less_than_a_step(plan):
-    unit, halvings = plan.traits.pixels_per_latent, 2**plan.traits.downsamplings
+    unit, halvings = plan.traits.pixels_per_latent, plan.traits.network.period
     assert plan.width % 2 == plan.height % 2 == 0
     assert plan.padded_width == plan.latent_width * unit
     assert plan.padded_height == plan.latent_height * unit

@@ -45,14 +45,14 @@ def rewrite(path, **changes):
 def test_published_models_need_no_files(name, steps):
     traits = load_traits(name)
     assert (traits.name, traits.defaults.steps, traits.defaults.timetable) == (name, steps, "trailing")
-    assert (traits.pixels_per_latent, traits.downsamplings, traits.latent_channels) == (8, 3, 4)
+    assert (traits.pixels_per_latent, traits.network.downsamplings, traits.latent_channels) == (8, 3, 4)
     assert traits.parameters == 2_044_809_796
     assert traits.defaults.prompt_suffix.startswith("Cinematic, High Contrast")
 
 
 def test_a_folder_tells_its_traits(folder):
     traits = load_traits(str(folder))
-    assert (traits.pixels_per_latent, traits.downsamplings, traits.latent_channels) == (4, 2, 24)
+    assert (traits.pixels_per_latent, traits.network.downsamplings, traits.latent_channels) == (4, 2, 24)
     assert traits.network.widths == (48, 96, 96)
     assert (traits.network.head_dim, traits.network.text_dim) == (16, 1024)
     assert (traits.parameters, traits.companion_parameters) == (22, 10)

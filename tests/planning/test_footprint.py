@@ -12,11 +12,10 @@ from torch import nn
 from living import LivingTensors
 from tiny_model import TINY
 from venhancer.model_files.folders import find_model
-from venhancer.model_files.network_shape import NetworkShape
+from venhancer.model_files.network_shape import Grid, NetworkShape
 from venhancer.model_files.traits import load_traits
 from venhancer.models import KeyFrames, VideoAutoencoder, VideoControlNet, VideoUNet
-from venhancer.planning.estimate import Grid
-from venhancer.planning.footprint import Execution, Work, autoencoder_crests, footprint, network_crests
+from venhancer.planning.footprint import Execution, Work, autoencoder_peaks, footprint, network_peaks
 
 NANO = json.loads((find_model("nano") / "unet" / "config.json").read_text())
 NETWORKS = {
@@ -55,21 +54,21 @@ def living_values(name: str, grid: Grid, prompts: int, slice_tokens: int | None)
     ("grid", "prompts", "slice_tokens"),
     [(Grid(6, 18, 16), 1, None), (Grid(6, 18, 16), 2, 288), (Grid(3, 18, 32), 2, None), (Grid(6, 18, 16), 1, 288)],
 )
-def test_crests_are_what_a_forward_holds(network, grid, prompts, slice_tokens):
+def test_peaks_are_what_a_forward_holds(network, grid, prompts, slice_tokens):
     config = NETWORKS[network]
     shape = NetworkShape(**{key: tuple(value) if isinstance(value, list) else value for key, value in config.items()})
-    most = max(sum(sizes) for sizes in network_crests(shape, grid, prompts, slice_tokens))
+    most = max(sum(sizes) for sizes in network_peaks(shape, grid, prompts, slice_tokens))
     assert most == pytest.approx(living_values(network, grid, prompts, slice_tokens), rel=0.08)
 
 
 def test_slices_hold_less():
     grid = Grid(16, 18, 32)
-    whole, sliced = (max(map(sum, network_crests(NetworkShape(), grid, 1, tokens))) for tokens in (None, 576))
+    whole, sliced = (max(map(sum, network_peaks(NetworkShape(), grid, 1, tokens))) for tokens in (None, 576))
     assert sliced < 0.5 * whole
 
 
 @pytest.mark.parametrize("together", [1, 5])
-def test_crests_of_autoencoders_are_what_coding_holds(together):
+def test_peaks_of_autoencoders_are_what_coding_holds(together):
     widths = (32, 64, 128, 128)
     down, up = (("DownEncoderBlock2D",) * 4), (("UpDecoderBlock2D",) * 4)
     shape = {"down_block_types": down, "block_out_channels": widths, "layers_per_block": 2}
@@ -80,7 +79,7 @@ def test_crests_of_autoencoders_are_what_coding_holds(together):
     with torch.inference_mode(), LivingTensors(vae) as encoding:
         vae.encode(torch.zeros(1, 3, 64, 128))
     traits = replace(load_traits("v2"), autoencoder_width=64, decode_window=together)
-    encoded, decoded = (sum(sizes) for sizes in autoencoder_crests(traits, 8, 16))
+    encoded, decoded = (sum(sizes) for sizes in autoencoder_peaks(traits, 8, 16))
     assert encoded == pytest.approx(encoding.most // 4, rel=0.05)
     assert decoded == pytest.approx(decoding.most // 4, rel=0.05)
 

@@ -1,17 +1,54 @@
-"""The hyper-parameters of both networks, checked once: what the networks are built from and the plan's cost counted by.
+"""The hyper-parameters of both networks and the order of their blocks.
 
-It stands below everything that needs it and loads nothing.
+The networks are built, and a plan's FLOPs and memory counted, by the same walk over the blocks. Loads nothing.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+EXTRA_ROWS = 2  # of latents: every level pads its rows by two more than it halves
 
 
-class Skip(NamedTuple):
-    """One output of the way down that the way up takes in again."""
+class Grid(NamedTuple):
+    """Where a level works: latents of `height` x `width` in each of `frames`."""
 
-    channels: int
+    frames: int
+    height: int
+    width: int
+
+    @property
+    def pixels(self) -> int:
+        """Latents in a frame."""
+        return self.height * self.width
+
+    @property
+    def tokens(self) -> int:
+        """Latents in all frames."""
+        return self.frames * self.pixels
+
+    def at(self, level: int) -> "Grid":
+        """Return the grid so many levels down; one level pads two rows above and below, so h becomes h/2 + 1."""
+        return self if level == 0 else Grid(self.frames, self.height // 2 + 1, self.width // 2).at(level - 1)
+
+
+class Block(NamedTuple):
+    """What a network runs at once.
+
+    Args:
+        kind: "entry" is the first convolution and a temporal transformer, "stage" a ResBlock and, with attention, both
+            transformers, "middle" a stage and another ResBlock, "down" and "up" a convolution between levels.
+        level: on which its output lies.
+        entering: channels of its input, the skip it takes in included.
+        leaving: channels of its output, which is kept as a skip on the way down.
+        attention: whether it has the two transformers.
+    """
+
+    kind: Literal["entry", "stage", "middle", "down", "up"]
     level: int
+    entering: int
+    leaving: int
+    attention: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,16 +114,35 @@ class NetworkShape:
         return len(self.channel_mults) - 1
 
     @property
-    def skips(self) -> list[Skip]:
-        """Every skip, first to last: the entry's, then each stage's of the way down."""
-        skips = [Skip(self.base_channels, 0)]
-        for level, width in enumerate(self.widths):
+    def period(self) -> int:
+        """The step of sizes the networks accept: `period` k + `EXTRA_ROWS` rows of latents by `period` k columns."""
+        return 2**self.downsamplings
+
+    def way_down(self) -> Iterator[Block]:
+        """Yield the blocks that both networks share, in the order they run; the middle is the last."""
+        channels = self.base_channels
+        yield Block("entry", 0, self.in_channels, channels)
+        for level, (width, attention) in enumerate(zip(self.widths, self.attention_levels, strict=True)):
             if level > 0:
-                skips.append(Skip(skips[-1].channels, level))
-            skips += [Skip(width, level)] * self.blocks_per_level
-        return skips
+                yield Block("down", level, channels, channels)
+            for _ in range(self.blocks_per_level):
+                yield Block("stage", level, channels, width, attention)
+                channels = width
+        yield Block("middle", self.downsamplings, channels, channels, attention=True)
+
+    def way_up(self) -> Iterator[Block]:
+        """Yield the blocks of the base network after the middle, without its last convolution."""
+        skips, channels = self.skips, self.widths[-1]
+        for level in reversed(range(len(self.widths))):
+            for _ in range(self.blocks_per_level + 1):
+                yield Block(
+                    "stage", level, channels + skips.pop().leaving, self.widths[level], self.attention_levels[level]
+                )
+                channels = self.widths[level]
+            if level > 0:
+                yield Block("up", level - 1, channels, channels)
 
     @property
-    def skip_channels(self) -> list[int]:
-        """Channels of every skip, first to last."""
-        return [skip.channels for skip in self.skips]
+    def skips(self) -> list[Block]:
+        """The blocks whose outputs the way up takes in again, first to last: all of the way down but the middle."""
+        return [*self.way_down()][:-1]

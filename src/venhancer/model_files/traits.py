@@ -95,11 +95,6 @@ class ModelTraits:
     decode_overlap: int = 0
     defaults: SamplingDefaults
 
-    @property
-    def downsamplings(self) -> int:
-        """How many times the networks halve rows and columns."""
-        return self.network.downsamplings
-
     def decodable(self, start: int, stop: int) -> int:
         """Return how far frames from `start` on can be finished while latents from `stop` on are still missing.
 

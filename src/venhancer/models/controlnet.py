@@ -76,7 +76,7 @@ class VideoControlNet(VideoNetwork):
             nn.SiLU(),
             zeroed(nn.Linear(shape.embed_dim, shape.embed_dim)),
         )
-        self.zero_convs = nn.ModuleList(zeroed(nn.Conv2d(width, width, 1)) for width in shape.skip_channels)
+        self.zero_convs = nn.ModuleList(zeroed(nn.Conv2d(one.leaving, one.leaving, 1)) for one in shape.skips)
         self.middle_zero_conv = zeroed(nn.Conv2d(shape.widths[-1], shape.widths[-1], 1))
 
     @classmethod

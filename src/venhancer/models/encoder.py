@@ -77,13 +77,12 @@ class VideoEncoder(nn.Module):
             groups=shape.norm_groups,
         )
         self.stages = nn.ModuleList()
-        channels = shape.base_channels
-        for level, (width, attention) in enumerate(zip(shape.widths, shape.attention_levels, strict=True)):
-            if level > 0:
-                self.stages.append(BlockSequence([Downsample(channels)]))
-            for _ in range(shape.blocks_per_level):
-                self.stages.append(factory.stage(channels, width, attention=attention))
-                channels = width
+        channels = shape.widths[-1]
+        for block in shape.way_down():
+            if block.kind == "down":
+                self.stages.append(BlockSequence([Downsample(block.entering)]))
+            elif block.kind == "stage":
+                self.stages.append(factory.stage(block.entering, block.leaving, attention=block.attention))
         self.middle = BlockSequence(
             [
                 factory.res_block(channels, channels),

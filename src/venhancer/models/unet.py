@@ -41,7 +41,7 @@ class VideoNetwork(ModelMixin, ConfigMixin):
 class VideoUNet(VideoNetwork):
     """The text-to-video U-Net; kept frozen when only the ControlNet is trained.
 
-    Accepts latents whose height is 2^d k + 2 and whose width is 2^d k, d being the number of downsamplings.
+    `NetworkShape.period` tells which heights and widths of latents it accepts.
 
     Args:
         out_channels: channels of the prediction; the others are those of `NetworkShape`.
@@ -77,16 +77,12 @@ class VideoUNet(VideoNetwork):
         factory = BlockFactory(shape)
         self.encoder = VideoEncoder(shape, factory)
         self.decoder = nn.ModuleList()
-        skips = shape.skip_channels
-        channels = shape.widths[-1]
-        for level in reversed(range(len(shape.widths))):
-            for block in range(shape.blocks_per_level + 1):
-                stage = factory.stage(
-                    channels + skips.pop(), shape.widths[level], attention=shape.attention_levels[level]
-                )
-                channels = shape.widths[level]
-                if level > 0 and block == shape.blocks_per_level:
-                    stage.append(Upsample(channels))
+        channels = shape.widths[0]
+        for block in shape.way_up():
+            if block.kind == "up":
+                stage.append(Upsample(block.leaving))
+            else:
+                stage = factory.stage(block.entering, block.leaving, attention=block.attention)
                 self.decoder.append(stage)
         self.norm_out = nn.GroupNorm(norm_groups, channels, eps=1e-5)
         self.conv_out = zeroed(nn.Conv2d(channels, out_channels, 3, padding=1))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, takewhile
 from typing import NamedTuple
 
-from venhancer.model_files.network_shape import NetworkShape
+from venhancer.model_files.network_shape import Block, Grid, NetworkShape
 from venhancer.model_files.traits import ModelTraits
 
 CONTROL, ENCODER, DECODER = "control", "encoder", "decoder"
@@ -24,28 +24,6 @@ class Product(NamedTuple):
     part: str
     kind: str
     macs: int
-
-
-class Grid(NamedTuple):
-    """Where a level works: latents of `height` x `width` in each of `frames`."""
-
-    frames: int
-    height: int
-    width: int
-
-    @property
-    def pixels(self) -> int:
-        """Latents in a frame."""
-        return self.height * self.width
-
-    @property
-    def tokens(self) -> int:
-        """Latents in all frames."""
-        return self.frames * self.pixels
-
-    def down(self) -> "Grid":
-        """Return the grid one level down; rows are padded with two above and below, so h becomes h/2 + 1."""
-        return self._replace(height=self.height // 2 + 1, width=self.width // 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +72,10 @@ def network_flops(
     keys = grid._replace(frames=frames if key_frames is None else key_frames)
     control, base, decoder = (_Layers(part, shape, text_tokens) for part in (CONTROL, ENCODER, DECODER))
     way_in = [control.convolution(keys, shape.in_channels, shape.base_channels, "control convolutions")]
-    halves = [[*way_in, *control.encoder(grid)], list(base.encoder(grid))]
+    halves = [[*way_in, *control.way_down(grid)], list(base.way_down(grid))]
 
     by_part, by_kind = Counter[str](), Counter[str]()
-    for part, kind, macs in chain(*halves, control.control_outputs(grid), decoder.decoder(grid)):
+    for part, kind, macs in chain(*halves, control.control_outputs(grid), decoder.way_up(grid)):
         by_part[part] += 2 * macs
         by_kind[kind] += 2 * macs
     before_text = [product for half in halves for product in takewhile(_is_before_text, half)]
@@ -109,49 +87,43 @@ def _is_before_text(product: Product) -> bool:
 
 
 class _Layers(NamedTuple):
-    """The layers of one part of the networks, each method a block in the order it runs."""
+    """The layers of one part of the networks, in the order they run."""
 
     part: str
     shape: NetworkShape
     text_tokens: int
 
-    def encoder(self, grid: Grid) -> Iterator[Product]:
+    def way_down(self, grid: Grid) -> Iterator[Product]:
         """Yield what both networks have: embedding, first convolution, way down, middle."""
-        shape, channels = self.shape, self.shape.base_channels
-        yield Product(self.part, "embeddings", channels * shape.embed_dim + shape.embed_dim**2)
-        yield self.convolution(grid, shape.in_channels, channels)
-        yield from self.temporal_transformer(grid, channels, shape.entry_width)
-        for level, (width, attention) in enumerate(zip(shape.widths, shape.attention_levels, strict=True)):
-            if level > 0:
-                grid = grid.down()
-                yield self.convolution(grid, channels, channels)
-            for _ in range(shape.blocks_per_level):
-                yield from self.stage(grid, channels, width, attention=attention)
-                channels = width
-        yield from self.stage(grid, channels, channels, attention=True)
-        yield from self.stage(grid, channels, channels, attention=False)
+        yield Product(
+            self.part, "embeddings", self.shape.base_channels * self.shape.embed_dim + self.shape.embed_dim**2
+        )
+        for block in self.shape.way_down():
+            yield from self.block(block, grid.at(block.level))
+
+    def way_up(self, grid: Grid) -> Iterator[Product]:
+        """Yield the way up and the last convolution."""
+        for block in self.shape.way_up():
+            yield from self.block(block, grid.at(block.level))
+        yield self.convolution(grid, self.shape.widths[0], self.shape.out_channels)
+
+    def block(self, block: Block, grid: Grid) -> Iterator[Product]:
+        """Yield the layers of one block, `grid` being that of its output."""
+        if block.kind in ("stage", "middle"):
+            yield from self.stage(grid, block.entering, block.leaving, attention=block.attention)
+        else:
+            yield self.convolution(grid, block.entering, block.leaving)
+        if block.kind == "entry":
+            yield from self.temporal_transformer(grid, block.leaving, self.shape.entry_width)
+        elif block.kind == "middle":
+            yield from self.stage(grid, block.leaving, block.leaving, attention=False)
 
     def control_outputs(self, grid: Grid) -> Iterator[Product]:
         """Yield the ControlNet's own: embeddings of noise level and scale, and a 1x1 convolution for each output."""
         shape = self.shape
         yield Product(self.part, "embeddings", shape.base_channels * shape.embed_dim + 2 * shape.embed_dim**2)
-        skips = skip_sizes(shape, grid)
-        for channels, level in (*skips, skips[-1]):
-            yield Product(self.part, "control convolutions", level.tokens * channels**2)
-
-    def decoder(self, grid: Grid) -> Iterator[Product]:
-        """Yield the way up and the last convolution."""
-        shape, channels = self.shape, self.shape.widths[-1]
-        skips = skip_sizes(shape, grid)
-        for level in reversed(range(len(shape.widths))):
-            width = shape.widths[level]
-            for _ in range(shape.blocks_per_level + 1):
-                skip, here = skips.pop()
-                yield from self.stage(here, channels + skip, width, attention=shape.attention_levels[level])
-                channels = width
-            if level > 0:
-                yield self.convolution(skips[-1][1], channels, channels)
-        yield self.convolution(grid, channels, shape.out_channels)
+        for block in shape.way_down():  # each skip's, and the middle's
+            yield Product(self.part, "control convolutions", grid.at(block.level).tokens * block.leaving**2)
 
     def stage(self, grid: Grid, entering: int, width: int, *, attention: bool) -> Iterator[Product]:
         """Yield a ResBlock and, where there is attention, both transformers."""
@@ -193,10 +165,7 @@ class _Layers(NamedTuple):
 
 def skip_sizes(shape: NetworkShape, grid: Grid) -> list[tuple[int, Grid]]:
     """Return channels and grid of every skip, first to last."""
-    grids = [grid]
-    while len(grids) <= shape.downsamplings:
-        grids.append(grids[-1].down())
-    return [(skip.channels, grids[skip.level]) for skip in shape.skips]
+    return [(skip.leaving, grid.at(skip.level)) for skip in shape.skips]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

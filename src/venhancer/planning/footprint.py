@@ -1,7 +1,7 @@
 """The most memory a plan holds at once, by following what is alive through one forward, without running anything.
 
 What is counted is what the process holds in all: the program, all weights, the latents of a segment in all their
-copies, and the tensors alive at the *crests* of the work, where a block holds the most. Tensors are told by their
+copies, and the tensors alive at the *peaks* of the work, where a block holds the most. Tensors are told by their
 sizes, since the C library keeps freed blocks below a size for itself (measured with glibc; never on a GPU). A test
 counts the tensors of real forwards against it, and `benchmarks/memory_plan.py` the process. Knows shapes and numbers
 only, and loads no torch.
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from venhancer.model_files.network_shape import NetworkShape
+from venhancer.model_files.network_shape import Block, Grid, NetworkShape
 from venhancer.model_files.traits import ModelTraits
-from venhancer.planning.estimate import Grid, skip_sizes
+from venhancer.planning.estimate import skip_sizes
 from venhancer.settings import Offload, Solver
 
-Crest = list[int]
+Peak = list[int]
 """Sizes of the tensors alive at one moment, in values."""
 
 PROGRAM = 540_000_000  # bytes of interpreter and libraries, before any model is loaded
@@ -110,7 +110,7 @@ def footprint(traits: ModelTraits, work: Work, execution: Execution, value_bytes
     pixels = frame * traits.pixels_per_latent**2
     prompts = 2 if work.is_guided and execution.batches_guidance else 1
     held = _network_resident(traits.network, work.grid, prompts, execution.slice_tokens, value_bytes)
-    coding = _resident(autoencoder_crests(traits, *work.coded), value_bytes)
+    coding = _resident(autoencoder_peaks(traits, *work.coded), value_bytes)
     tensors = max(held.alive, coding.alive) + round(HEAP_SHARE * max(held.small, coding.small))
     return Footprint(
         program=PROGRAM,
@@ -139,13 +139,13 @@ class Resident(NamedTuple):
 def _network_resident(
     shape: NetworkShape, grid: Grid, prompts: int, slice_tokens: int | None, value_bytes: int
 ) -> Resident:
-    return _resident(network_crests(shape, grid, prompts, slice_tokens), value_bytes)
+    return _resident(network_peaks(shape, grid, prompts, slice_tokens), value_bytes)
 
 
-def _resident(crests: Iterable[Crest], value_bytes: int) -> Resident:
+def _resident(peaks: Iterable[Peak], value_bytes: int) -> Resident:
     largest = HEAP_BLOCK // value_bytes
     alive, small = 0, 0
-    for sizes in crests:
+    for sizes in peaks:
         alive = max(alive, sum(sizes))
         small = max(small, sum(size for size in sizes if size < largest))
     return Resident(value_bytes * alive, value_bytes * small)
@@ -158,8 +158,8 @@ def _latents(traits: ModelTraits, work: Work, frame: int) -> int:
     return latents if copy >= HEAP_BLOCK else round((1 + HEAP_SHARE) * latents)
 
 
-def autoencoder_crests(traits: ModelTraits, height: int, width: int) -> Iterator[Crest]:
-    """Yield the crests of coding latents of so many rows and columns; none for a linear autoencoder, which is small."""
+def autoencoder_peaks(traits: ModelTraits, height: int, width: int) -> Iterator[Peak]:
+    """Yield the peaks of coding latents of so many rows and columns; none for a linear autoencoder, which is small."""
     features = traits.autoencoder_width * height * width * traits.pixels_per_latent**2
     if features:
         copies = DECODED_WIDTHS if traits.decode_window == 1 else DECODED_TOGETHER_WIDTHS
@@ -167,8 +167,8 @@ def autoencoder_crests(traits: ModelTraits, height: int, width: int) -> Iterator
         yield [traits.decode_window * features] * copies
 
 
-def network_crests(shape: NetworkShape, grid: Grid, prompts: int, slice_tokens: int | None = None) -> Iterator[Crest]:
-    """Yield the crests of a forward of both networks, in the order they come.
+def network_peaks(shape: NetworkShape, grid: Grid, prompts: int, slice_tokens: int | None = None) -> Iterator[Peak]:
+    """Yield the peaks of a forward of both networks, in the order they come.
 
     Args:
         shape: of the networks.
@@ -179,70 +179,59 @@ def network_crests(shape: NetworkShape, grid: Grid, prompts: int, slice_tokens: 
     walk = _Walk(shape, prompts, slice_tokens)
     residuals = [prompts * channels * level.tokens for channels, level in skip_sizes(shape, grid)]
     middle = residuals[-1]
-    yield from walk.encoder(grid, [])
-    yield from walk.encoder(grid, [*residuals, middle])
-    yield from walk.decoder(grid, residuals, middle)
+    yield from walk.way_down(grid, [])
+    yield from walk.way_down(grid, [*residuals, middle])
+    yield from walk.way_up(grid, residuals, middle)
 
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
-    """Goes through a network as its forward does; each method yields the crests of a part, with what is held beside."""
+    """Goes through a network as its forward does; each method yields the peaks of a part, with what is held beside."""
 
     shape: NetworkShape
     prompts: int
     slice_tokens: int | None
 
-    def encoder(self, grid: Grid, held: Crest) -> Iterator[Crest]:
-        """Yield the crests of the way down and the middle; every stage's output is kept as a skip."""
-        shape, rows, channels = self.shape, 1, self.shape.base_channels
-        alive = [*held, channels * grid.tokens]
-        yield alive + self._transformer(grid, 1, shape.entry_width, across_time=True)
-        for level, (width, attention) in enumerate(zip(shape.widths, shape.attention_levels, strict=True)):
-            if level > 0:
-                grid = grid.down()
-                alive = [*alive, rows * channels * grid.tokens]
-            for _ in range(shape.blocks_per_level):
-                yield from self._stage(grid, rows, channels, width, alive, attention=attention)
-                rows, channels = self.prompts if attention else rows, width
-                alive = [*alive, rows * channels * grid.tokens]
-        yield from self._stage(grid, rows, channels, channels, alive, attention=True)
-        repeated = [size * self.prompts for size in alive[len(held) :] if rows < self.prompts]
-        yield alive + repeated
+    def way_down(self, grid: Grid, held: Peak) -> Iterator[Peak]:
+        """Yield the peaks of the way down and the middle; every output but the middle's is kept as a skip."""
+        rows, alive = 1, list(held)
+        for block in self.shape.way_down():
+            here = grid.at(block.level)
+            if block.kind in ("stage", "middle"):
+                yield from self._stage(here, rows, block, alive)
+            if block.kind == "middle":
+                break
+            rows = self.prompts if block.attention else rows
+            alive.append(rows * block.leaving * here.tokens)
+            if block.kind == "entry":
+                yield alive + self._transformer(here, 1, self.shape.entry_width, across_time=True)
+        yield alive + [size * self.prompts for size in alive[len(held) :] if rows < self.prompts]
 
-    def decoder(self, grid: Grid, skips: Crest, middle: int) -> Iterator[Crest]:
-        """Yield the crests of the way up; every skip goes as it is used."""
-        shape, sizes, x = self.shape, skip_sizes(self.shape, grid), middle
-        kept = list(skips)
-        for level in reversed(range(len(shape.widths))):
-            width = shape.widths[level]
-            for block in range(shape.blocks_per_level + 1):
-                here = sizes.pop()[1]
-                joined = x + kept[-1]
-                yield [*kept, x, joined]
-                kept.pop()
-                entering = joined // (self.prompts * here.tokens)
-                alive = [*kept, joined]
-                yield from self._stage(
-                    here, self.prompts, entering, width, alive, attention=shape.attention_levels[level]
-                )
-                x = self.prompts * width * here.tokens
-                if level > 0 and block == shape.blocks_per_level:
-                    above = self.prompts * width * sizes[-1][1].tokens
-                    yield [*alive, x, above, above]
-                    x = above
+    def way_up(self, grid: Grid, residuals: Peak, middle: int) -> Iterator[Peak]:
+        """Yield the peaks of the way up; every skip goes as it is used."""
+        skips, x, alive = list(residuals), middle, []
+        for block in self.shape.way_up():
+            leaving = self.prompts * block.leaving * grid.at(block.level).tokens
+            if block.kind == "up":
+                yield [*alive, x, leaving, leaving]
+            else:
+                joined = x + skips[-1]
+                yield [*skips, x, joined]
+                skips.pop()
+                alive = [*skips, joined]
+                yield from self._stage(grid.at(block.level), self.prompts, block, alive)
+            x = leaving
 
-    def _stage(
-        self, grid: Grid, rows: int, entering: int, width: int, alive: Crest, *, attention: bool
-    ) -> Iterator[Crest]:
-        """Yield the crests of a ResBlock and, where there is attention, of both transformers."""
+    def _stage(self, grid: Grid, rows: int, block: Block, alive: Peak) -> Iterator[Peak]:
+        """Yield the peaks of a ResBlock and, where there is attention, of both transformers."""
         tokens = rows * grid.tokens
-        before, after = tokens * entering, tokens * width
+        before, after = tokens * block.entering, tokens * block.leaving
         yield alive + max([before] * 2, [before, after], [after] * 4, key=sum)
-        if attention:
-            x = self.prompts * grid.tokens * width
-            yield [*alive, x, *self._transformer(grid, self.prompts, width)]
+        if block.attention:
+            x = self.prompts * grid.tokens * block.leaving
+            yield [*alive, x, *self._transformer(grid, self.prompts, block.leaving)]
 
-    def _transformer(self, grid: Grid, rows: int, inner: int, *, across_time: bool = False) -> Crest:
+    def _transformer(self, grid: Grid, rows: int, inner: int, *, across_time: bool = False) -> Peak:
         """Return what a transformer holds beside its input: most in its feed-forward, else in its attention."""
         tokens = rows * grid.tokens
         whole = inner * tokens
@@ -254,6 +243,6 @@ class _Walk:
         return max(attended, [*_feed_forward(whole, part), whole - part], key=sum)
 
 
-def _feed_forward(whole: int, part: int) -> Crest:
+def _feed_forward(whole: int, part: int) -> Peak:
     """Return the sizes of tokens, their norm, value and gate side by side, the activated gate and the product."""
     return [whole, whole, 8 * part, 4 * part, 4 * part]

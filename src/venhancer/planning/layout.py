@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from venhancer.errors import InputError, SettingsError
 from venhancer.media.clip import ClipInfo
+from venhancer.model_files.network_shape import EXTRA_ROWS
 from venhancer.model_files.traits import ModelTraits
 from venhancer.settings import DEFAULT_SCALE, LARGEST_SIDE, SMALLEST_SIDE, EnhanceSettings
 from venhancer.windows import Tile, split_tiles, split_windows
@@ -117,7 +118,7 @@ def pixel_shape(clip: ClipInfo, width: int, height: int) -> Fraction:
 
 
 def pad_to_grid(width: int, height: int, traits: ModelTraits) -> Padding:
-    """Return the least padding to a size the network accepts: 2^d k + 2 rows of latents by 2^d k columns.
+    """Return the least padding to a size the network accepts, see `NetworkShape.period`.
 
     Less than one grid step on each axis, the odd pixel right or below.
 
@@ -125,11 +126,11 @@ def pad_to_grid(width: int, height: int, traits: ModelTraits) -> Padding:
         SettingsError: more would be padding than picture.
     """
     unit = traits.pixels_per_latent
-    step = unit * 2**traits.downsamplings
+    step, extra = unit * traits.network.period, unit * EXTRA_ROWS
     across = -width % step
-    down = (2 * unit - height) % step
+    down = (extra - height) % step
     if across > width or down > height:
-        smallest = f"{math.ceil(step / 2)}x{math.ceil((step + 2 * unit) / 2)}"
+        smallest = f"{math.ceil(step / 2)}x{math.ceil((step + extra) / 2)}"
         raise SettingsError(
             f"output size {width}x{height} is too small for model {traits.name}, whose grid is {step} pixels; "
             f"pass a --scale or --size that makes {smallest} or more"
@@ -153,7 +154,7 @@ def lay_tiles(
     Raises:
         SettingsError: tiles of this size cannot share so much on the network's grid.
     """
-    unit, step = traits.pixels_per_latent, 2**traits.downsamplings
+    unit, step = traits.pixels_per_latent, traits.network.period
     width, height = (latent_width * unit, latent_height * unit) if tile is None else tile
     sides: list[tuple[range, ...]] = []
     for total, most in ((latent_height, height // unit), (latent_width, width // unit)):
@@ -170,8 +171,7 @@ def lay_tiles(
 
 def smallest_tile(traits: ModelTraits) -> int:
     """Return the least side of a tile, in pixels."""
-    step = 2**traits.downsamplings
-    return traits.pixels_per_latent * (3 * step)
+    return traits.pixels_per_latent * 3 * traits.network.period
 
 
 def divide(

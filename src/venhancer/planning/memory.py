@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from venhancer.errors import SettingsError
+from venhancer.model_files.network_shape import Grid
 from venhancer.model_files.traits import ModelTraits
-from venhancer.planning.estimate import Estimate, Grid, estimate_cost
+from venhancer.planning.estimate import Estimate, estimate_cost
 from venhancer.planning.execution import duration, executions, moved_bytes
 from venhancer.planning.footprint import Execution, Footprint, Work, footprint
 from venhancer.planning.layout import Segment, smallest_tile

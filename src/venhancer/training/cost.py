@@ -14,7 +14,7 @@ from torch import nn
 from venhancer.model_files.network_shape import NetworkShape
 from venhancer.model_files.traits import load_traits
 from venhancer.models import VideoControlNet, VideoUNet
-from venhancer.planning.estimate import CONTROL, DECODER, ENCODER, Grid, network_flops
+from venhancer.planning.estimate import CONTROL, DECODER, ENCODER, Grid, network_flops, skip_sizes
 from venhancer.training.settings import TrainSettings
 from venhancer.training.start import TEXT_WINDOW, check_crop, new_shape, new_text_encoder
 
@@ -165,24 +165,21 @@ def _encoder_stages(shape: NetworkShape, grid: Grid, part: str) -> Iterator[tupl
     """Yield part, output values, input values, ResBlocks and whether there is attention of every stage way down."""
     channels = shape.base_channels
     for level, (width, attention) in enumerate(zip(shape.widths, shape.attention_levels, strict=True)):
-        grid = grid.down() if level > 0 else grid
+        here = grid.at(level)
         for _ in range(shape.blocks_per_level):
-            yield part, grid.tokens * width, grid.tokens * channels, 1, attention
+            yield part, here.tokens * width, here.tokens * channels, 1, attention
             channels = width
-    yield part, grid.tokens * channels, grid.tokens * channels, 2, True
+    yield part, here.tokens * channels, here.tokens * channels, 2, True
 
 
 def _decoder_stages(shape: NetworkShape, grid: Grid) -> Iterator[tuple[str, int, int, int, bool]]:
     """Yield the same of every stage of the way up, the last first."""
-    skips, channels = [skip.channels for skip in shape.skips], shape.widths[-1]
-    grids = [grid]
-    while len(grids) < len(shape.widths):
-        grids.append(grids[-1].down())
-    for level in reversed(range(len(shape.widths))):
-        tokens, attention = grids[level].tokens, shape.attention_levels[level]
+    skips, channels = skip_sizes(shape, grid), shape.widths[-1]
+    for width, attention in reversed(list(zip(shape.widths, shape.attention_levels, strict=True))):
         for _ in range(shape.blocks_per_level + 1):
-            yield DECODER, tokens * shape.widths[level], tokens * (channels + skips.pop()), 1, attention
-            channels = shape.widths[level]
+            skip, here = skips.pop()
+            yield DECODER, here.tokens * width, here.tokens * (channels + skip), 1, attention
+            channels = width
 
 
 def _parameters(counts: dict[str, int]) -> str:

@@ -13,6 +13,7 @@ from venhancer.conditioning import encode_clip
 from venhancer.durable import written_whole
 from venhancer.errors import JobFailed, SettingsError
 from venhancer.model_files.folders import find_model
+from venhancer.model_files.network_shape import EXTRA_ROWS, NetworkShape
 from venhancer.model_files.traits import load_traits
 from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.blocks import ResBlock, Upsample
@@ -77,20 +78,20 @@ def check_crop(settings: TrainSettings) -> None:
         SettingsError: it is off their grid; the message names the nearest that fits.
     """
     if settings.start_from is None:
-        pixels, downsamplings = settings.network.patch, len(settings.network.channel_mults) - 1
+        pixels, shape = settings.network.patch, NetworkShape(**new_shape(settings.network))
     else:
         traits = load_traits(str(settings.start_from))
-        pixels, downsamplings = traits.pixels_per_latent, traits.downsamplings
-    period = 2**downsamplings
+        pixels, shape = traits.pixels_per_latent, traits.network
+    period = shape.period
     height, width = (side / pixels for side in settings.crop)
     fitting = (
-        pixels * (max(1, round((height - 2) / period)) * period + 2),
+        pixels * (max(1, round((height - EXTRA_ROWS) / period)) * period + EXTRA_ROWS),
         pixels * max(1, round(width / period)) * period,
     )
     if fitting != settings.crop:
         raise SettingsError(
-            f"crop {list(settings.crop)} is off the network's grid: height must be {pixels * period} k + {2 * pixels} "
-            f"and width {pixels * period} k; the nearest is {list(fitting)}"
+            f"crop {list(settings.crop)} is off the network's grid: height must be {pixels * period} k + "
+            f"{EXTRA_ROWS * pixels} and width {pixels * period} k; the nearest is {list(fitting)}"
         )
 
 
