@@ -126,7 +126,8 @@ def make_alone(pipeline: VEnhancerPipeline, source: Clip, plan: EnhancePlan, win
     only = Segment(
         shot=plan.segments[0].shot, context=window, windows=(window,), carried=0, settled=window, frames=window
     )
-    return np.stack(list(pipeline.enhance(replace(plan, segments=(only,)), lambda wanted: (source[n] for n in wanted))))
+    whole = replace(plan, layout=replace(plan.layout, segments=(only,)))
+    return np.stack(list(pipeline.enhance(whole, lambda wanted: (source[n] for n in wanted))))
 
 
 def measure_in_space(pipeline: VEnhancerPipeline, name: str, packages: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from venhancer.errors import SettingsError
 from venhancer.media.clip import describe_frames
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.plan import make_plan
-from venhancer.planning.footprint import Execution
+from venhancer.planning.execution import Execution
 from venhancer.planning.layout import Segment
 from venhancer.settings import parse_settings
 from venhancer.weights import load_pipeline
@@ -90,7 +90,10 @@ def test_no_way_of_working_changes_the_picture(pipeline, execution):
     frames = moving_frames(3)
     plan = plan_for(pipeline, frames, scale=2, guidance_scale=4, prompt="waves", steps=2)
     assert plan.execution == Execution()
-    usual, other = (run(pipeline, frames, replace(plan, execution=how)) for how in (plan.execution, execution))
+    usual, other = (
+        run(pipeline, frames, replace(plan, layout=replace(plan.layout, execution=how)))
+        for how in (plan.execution, execution)
+    )
     assert np.abs(usual.astype(int) - other).max() <= 1
 
 
@@ -197,7 +200,7 @@ def in_one_segment(plan):
     one = Segment(
         shot=everything, context=everything, windows=windows, carried=0, settled=everything, frames=everything
     )
-    return replace(plan, segments=(one,))
+    return replace(plan, layout=replace(plan.layout, segments=(one,)))
 
 
 def test_a_rate_that_cannot_be_met_is_refused(pipeline):

@@ -37,7 +37,7 @@ from venhancer.models.offload import arrange, bring
 from venhancer.models.prompts import ProjectedText, join_prompts, project_text
 from venhancer.models.text import encode_prompts
 from venhancer.plan import EnhancePlan, make_plan
-from venhancer.planning.footprint import Execution
+from venhancer.planning.execution import Execution
 from venhancer.planning.layout import Segment
 from venhancer.planning.machine import machine_of
 from venhancer.planning.memory import Machine

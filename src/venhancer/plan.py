@@ -6,7 +6,7 @@ refused in one line. The plan is printed before the work begins, and the work fo
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,13 @@ from venhancer.errors import InputError, SettingsError
 from venhancer.media.clip import ClipInfo
 from venhancer.model_files.traits import ModelTraits, SamplingDefaults
 from venhancer.planning.estimate import Estimate
-from venhancer.planning.footprint import Execution, Footprint
+from venhancer.planning.execution import Execution
+from venhancer.planning.footprint import Footprint
 from venhancer.planning.layout import (
     Padding,
     Segment,
     cut_at,
-    divide,
     format_number,
-    lay_tiles,
-    longest_gap,
     output_size,
     pad_to_grid,
     pixel_shape,
@@ -72,13 +70,8 @@ class EnhancePlan:
         cuts: input frames that begin a shot, without the first.
         timeline: when output frames are shown and which input frames they come from.
         sampling: how it is sampled.
-        tiles: what of a picture the networks see at once.
-        coded_tiles: what of a picture the autoencoder sees at once.
-        segments: how the output is divided.
-        execution: how the work is carried out within the memory there is.
+        layout: how the output is divided and worked on within the memory there is.
         machine: what it was planned for.
-        footprint: the most memory it will take.
-        estimate: what it will cost.
     """
 
     clip: ClipInfo
@@ -90,13 +83,38 @@ class EnhancePlan:
     cuts: tuple[int, ...]
     timeline: Timeline
     sampling: Sampling
-    tiles: tuple[Tile, ...]
-    coded_tiles: tuple[Tile, ...]
-    segments: tuple[Segment, ...]
-    execution: Execution
+    layout: Layout
     machine: Machine
-    footprint: Footprint
-    estimate: Estimate
+
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        """What of a picture the networks see at once."""
+        return self.layout.tiles
+
+    @property
+    def coded_tiles(self) -> tuple[Tile, ...]:
+        """What of a picture the autoencoder sees at once."""
+        return self.layout.coded_tiles
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """How the output is divided."""
+        return self.layout.segments
+
+    @property
+    def execution(self) -> Execution:
+        """How the work is carried out."""
+        return self.layout.execution
+
+    @property
+    def footprint(self) -> Footprint:
+        """The most memory it takes."""
+        return self.layout.footprint
+
+    @property
+    def estimate(self) -> Estimate:
+        """What it costs."""
+        return self.layout.estimate
 
     @property
     def source(self) -> tuple[int, ...]:
@@ -176,14 +194,13 @@ class EnhancePlan:
 
         Tables of one entry a frame are left out; they follow from the clip's times and the settings.
         """
-        names = [field.name for field in fields(self) if field.name not in {"settings", "estimate"}]
-        content = {name: _jsonable(getattr(self, name)) for name in names}
-        return content | {
+        names = {field.name for part in (self, self.layout) for field in fields(part)}
+        names -= {"settings", "layout", "window_frames", "window_overlap"}  # windows stand in `sampling`
+        return {name: _jsonable(getattr(self, name)) for name in sorted(names)} | {
             "settings": self.settings.model_dump(mode="json"),
             "rate": _jsonable(self.rate),
             "frames": self.frames,
             "duration": _jsonable(self.duration),
-            "estimate": asdict(self.estimate),
         }
 
 
@@ -232,13 +249,8 @@ def make_plan(
         cuts=tuple(cuts),
         timeline=timeline,
         sampling=sampling,
-        tiles=layout.tiles,
-        coded_tiles=layout.coded_tiles,
-        segments=layout.segments,
-        execution=layout.execution,
+        layout=layout,
         machine=machine,
-        footprint=layout.footprint,
-        estimate=layout.estimate,
     )
 
 
@@ -258,24 +270,8 @@ def next_smaller(plan: EnhancePlan) -> EnhancePlan | None:
         shots=plan.shots,
         keys=plan.key_frames,
     )
-    layout = smaller_layout(
-        task,
-        plan.machine,
-        Layout(
-            window_frames=plan.sampling.window_frames,
-            window_overlap=plan.sampling.window_overlap,
-            segments=plan.segments,
-            tiles=plan.tiles,
-            coded_tiles=plan.coded_tiles,
-            execution=plan.execution,
-            footprint=plan.footprint,
-            estimate=plan.estimate,
-        ),
-    )
-    if layout is None:
-        return None
-    changed = {name: getattr(layout, name) for name in ("tiles", "coded_tiles", "execution", "footprint", "estimate")}
-    return replace(plan, **changed)
+    layout = smaller_layout(task, plan.machine, plan.layout)
+    return None if layout is None else replace(plan, layout=layout)
 
 
 def _task(
@@ -290,26 +286,19 @@ def _task(
     keys: Sequence[int],
 ) -> Task:
     """Return what the memory decides the division of."""
-    latent_width = (size[0] + padding.left + padding.right) // traits.pixels_per_latent
-    latent_height = (size[1] + padding.top + padding.bottom) // traits.pixels_per_latent
-
-    def divided(window_frames: int, window_overlap: int) -> tuple[Segment, ...]:
-        return divide(shots, keys, traits, window_frames=window_frames, window_overlap=window_overlap)
-
     return Task(
         settings=settings,
         traits=traits,
         window_frames=sampling.window_frames,
         window_overlap=sampling.window_overlap,
-        shortest_window=longest_gap(shots, keys) + 1,
-        latent_height=latent_height,
-        latent_width=latent_width,
+        shots=tuple(shots),
+        key_frames=tuple(keys),
+        latent_height=(size[1] + padding.top + padding.bottom) // traits.pixels_per_latent,
+        latent_width=(size[0] + padding.left + padding.right) // traits.pixels_per_latent,
         input_pixels=clip.width * clip.height,
         evaluations=sampling.evaluations,
         solver=sampling.solver,
         is_guided=sampling.guidance_scale != 1,
-        divide=divided,
-        lay_tiles=lambda tile: lay_tiles(latent_width, latent_height, tile, traits),
     )
 
 

@@ -14,7 +14,7 @@ from venhancer.media.clip import describe_frames
 from venhancer.models import ImageAutoencoder, VideoAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.offload import CONSUMED, HOOK, INSIDE, arrange, bring, in_groups
 from venhancer.plan import make_plan
-from venhancer.planning.footprint import Execution
+from venhancer.planning.execution import Execution
 from venhancer.settings import parse_settings
 from venhancer.weights import load_pipeline
 
@@ -99,7 +99,8 @@ def test_frames_are_the_same_however_weights_wait(tiny_model, sliced):
     pictures = np.random.default_rng(0).integers(0, 255, (4, 16, 24, 3), dtype=np.uint8)
 
     def frames(offload):
-        how = replace(plan, execution=Execution(slice_tokens=sliced, batches_guidance=False, offload=offload))
+        execution = Execution(slice_tokens=sliced, batches_guidance=False, offload=offload)
+        how = replace(plan, layout=replace(plan.layout, execution=execution))
         return np.stack(list(pipeline.enhance(how, lambda inputs: (pictures[index] for index in inputs))))
 
     whole = frames("none")

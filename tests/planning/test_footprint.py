@@ -15,7 +15,8 @@ from venhancer.model_files.folders import find_model
 from venhancer.model_files.network_shape import Grid, NetworkShape
 from venhancer.model_files.traits import load_traits
 from venhancer.models import KeyFrames, VideoAutoencoder, VideoControlNet, VideoUNet
-from venhancer.planning.footprint import Execution, Work, autoencoder_peaks, footprint, network_peaks
+from venhancer.planning.execution import Execution
+from venhancer.planning.footprint import Work, autoencoder_peaks, footprint, network_peaks
 
 NANO = json.loads((find_model("nano") / "unet" / "config.json").read_text())
 NETWORKS = {

@@ -8,7 +8,7 @@ from venhancer.errors import SettingsError
 from venhancer.media.clip import describe_frames
 from venhancer.model_files.traits import load_traits
 from venhancer.plan import make_plan, next_smaller
-from venhancer.planning.footprint import Execution
+from venhancer.planning.execution import Execution
 from venhancer.planning.memory import SURE_SHARE, Machine, is_out_of_memory
 from venhancer.reports.plan_rows import describe_plan
 from venhancer.settings import format_memory, parse_memory, parse_settings

@@ -10,14 +10,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor
 
-Timetable: TypeAlias = Literal["trailing", "fast"]
+from venhancer.settings import Timetable
+
 Timestep: TypeAlias = int | Int64[Tensor, "b"]  # one for all samples, or one each
 Samples: TypeAlias = Float[Tensor, "b ..."]
 Coefficients: TypeAlias = Float[Tensor, "..."]  # multiplies Samples

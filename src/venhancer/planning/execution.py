@@ -5,18 +5,33 @@ main memory. `venhancer.planning.memory` weighs them against windows and tiles, 
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import product
 
 from venhancer.errors import SettingsError
 from venhancer.model_files.traits import ModelTraits
 from venhancer.planning.estimate import Estimate
-from venhancer.planning.footprint import Execution
 from venhancer.settings import EnhanceSettings, Offload
 
 OFFLOADS: tuple[Offload, ...] = ("none", "components", "groups")
 SLICE_TOKENS = 8192
 SLICED_COST = 1.03  # how much longer the work takes so
 MOVED_COST = 10_000  # FLOPs in the time that a byte takes between memories: 100 TFLOP/s and 10 GB/s, assumed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """How the work is carried out: it costs time or memory and changes no picture.
+
+    Args:
+        slice_tokens: most tokens that attention and feed-forward hold at once, in whole frames; None means all.
+        batches_guidance: whether both prompts go through the networks together.
+        offload: which weights wait in main memory until the device needs them.
+    """
+
+    slice_tokens: int | None = None
+    batches_guidance: bool = True
+    offload: Offload = "none"
 
 
 def executions(settings: EnhanceSettings, *, is_guided: bool, has_own_memory: bool) -> Iterator[Execution]:

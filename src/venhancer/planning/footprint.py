@@ -15,6 +15,7 @@ from typing import NamedTuple
 from venhancer.model_files.network_shape import Block, Grid, NetworkShape
 from venhancer.model_files.traits import ModelTraits
 from venhancer.planning.estimate import skip_sizes
+from venhancer.planning.execution import Execution
 from venhancer.settings import Offload, Solver
 
 Peak = list[int]
@@ -29,21 +30,6 @@ FRAME_COPIES = 12  # float32 values a pixel while a frame is resized, or cropped
 ENCODED_WIDTHS = 2.5  # of the image autoencoder's second width at every pixel of a frame; counted, not fitted
 DECODED_WIDTHS, DECODED_TOGETHER_WIDTHS = 3, 4  # frames one by one, or several together
 FRAMES_READ, FRAMES_WRITTEN = 24, 64  # that decoder and encoder hold, at one and a half bytes a pixel
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Execution:
-    """How the work is carried out: it costs time or memory and changes no picture.
-
-    Args:
-        slice_tokens: most tokens that attention and feed-forward hold at once, in whole frames; None means all.
-        batches_guidance: whether both prompts go through the networks together.
-        offload: which weights wait in main memory until the device needs them.
-    """
-
-    slice_tokens: int | None = None
-    batches_guidance: bool = True
-    offload: Offload = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

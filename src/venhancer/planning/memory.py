@@ -6,7 +6,7 @@ footprint and has least to compute is taken; if nothing fits, one line says so.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -14,9 +14,9 @@ from venhancer.errors import SettingsError
 from venhancer.model_files.network_shape import Grid
 from venhancer.model_files.traits import ModelTraits
 from venhancer.planning.estimate import Estimate, estimate_cost
-from venhancer.planning.execution import duration, executions, moved_bytes
-from venhancer.planning.footprint import Execution, Footprint, Work, footprint
-from venhancer.planning.layout import Segment, smallest_tile
+from venhancer.planning.execution import Execution, duration, executions, moved_bytes
+from venhancer.planning.footprint import Footprint, Work, footprint
+from venhancer.planning.layout import Segment, divide, lay_tiles, longest_gap, smallest_tile
 from venhancer.settings import EnhanceSettings, Solver, format_memory
 from venhancer.windows import Tile
 
@@ -28,7 +28,7 @@ Divided = tuple[int, int, tuple[Segment, ...]]
 SURE_SHARE = 1 / 1.15  # of the memory: measured peaks lie up to 15 % above the footprint
 SHORTEST_WINDOW = 8  # frames: below, there is too little to see of a motion
 SMALLEST_TILE = 256  # pixels: below, there is too little to see of a picture; asked for, tiles may be smaller
-WINDOW_SHARES = (1.0, 0.75, 0.5, 0.375, 0.25)
+WINDOW_SHARES = (0.75, 0.5, 0.375, 0.25)
 OUT_OF_MEMORY_ERRORS = {"MemoryError", "OutOfMemoryError"}
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "create a memory object")
 MOST_TILES = 12  # on a side
@@ -83,30 +83,39 @@ class Task:
         traits: of the model.
         window_frames: asked for, or the model's.
         window_overlap: asked for, or the model's.
-        shortest_window: frames that a window must have to reach from one key frame to the next.
+        shots: output frames of each shot.
+        key_frames: numbers of the output frames that are key frames.
         latent_height: rows of latents.
         latent_width: columns of latents.
         input_pixels: of a frame of the clip.
         evaluations: times the solver asks for x0.
         solver: that asks.
         is_guided: whether each of them takes two prompts.
-        divide: segments of windows of so many frames that share so many; raises SettingsError where there are none.
-        lay_tiles: tiles of a size in pixels, None being the whole picture; likewise.
     """
 
     settings: EnhanceSettings
     traits: ModelTraits
     window_frames: int
     window_overlap: int
-    shortest_window: int
+    shots: tuple[range, ...]
+    key_frames: tuple[int, ...]
     latent_height: int
     latent_width: int
     input_pixels: int
     evaluations: int
     solver: Solver
     is_guided: bool
-    divide: Callable[[int, int], tuple[Segment, ...]]
-    lay_tiles: Callable[[Size | None], Tiles]
+
+    def divide(self, window_frames: int, window_overlap: int) -> Divided:
+        """Return the segments of such windows; see `layout.divide`."""
+        segments = divide(
+            self.shots, self.key_frames, self.traits, window_frames=window_frames, window_overlap=window_overlap
+        )
+        return window_frames, window_overlap, segments
+
+    def lay_tiles(self, tile: Size | None) -> Tiles:
+        """Return the tiles of a size in pixels; see `layout.lay_tiles`."""
+        return lay_tiles(self.latent_width, self.latent_height, tile, self.traits)
 
 
 def choose_layout(task: Task, machine: Machine) -> Layout:
@@ -116,7 +125,7 @@ def choose_layout(task: Task, machine: Machine) -> Layout:
         SettingsError: what was asked for cannot be, or nothing fits.
     """
     room = math.inf if machine.memory is None else machine.memory * SURE_SHARE
-    divided = [(task.window_frames, task.window_overlap, task.divide(task.window_frames, task.window_overlap))]
+    divided = [task.divide(task.window_frames, task.window_overlap)]
     tiled = [task.lay_tiles(task.settings.tile)]
     if (fitting := _fastest(_layouts(task, machine, divided, tiled=tiled, coded=tiled, room=room), room)) is not None:
         return fitting
@@ -197,14 +206,15 @@ def _layouts(
 
 
 def _shorter_windows(task: Task) -> Iterator[Divided]:
-    for share in WINDOW_SHARES[1:]:
-        frames = max(round(share * task.window_frames), SHORTEST_WINDOW, task.shortest_window)
+    least = max(SHORTEST_WINDOW, longest_gap(task.shots, task.key_frames) + 1)
+    for share in WINDOW_SHARES:
+        frames = max(round(share * task.window_frames), least)
         if frames < task.window_frames:
             overlap = (
                 min(task.window_overlap, frames // 2) if task.settings.window_overlap is None else task.window_overlap
             )
             if overlap < frames:
-                yield frames, overlap, task.divide(frames, overlap)
+                yield task.divide(frames, overlap)
 
 
 def _smaller_tiles(task: Task) -> Iterator[Tiles]:
