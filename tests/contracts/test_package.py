@@ -47,6 +47,7 @@ AT_HOME = {
     "accelerate": "training",
     "gradio": "ui",
     "imageio_ffmpeg": "evaluation",
+    "matplotlib": ("reports", "training"),
     "ncnn": "evaluation",
     "ray": "fleet",
     "stlpips_pytorch": ("evaluation", "training"),

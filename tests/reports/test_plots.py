@@ -1,8 +1,11 @@
 """Plots show every value where it belongs."""
 
+import sys
+
 import numpy as np
 import pytest
 
+from venhancer.errors import SettingsError
 from venhancer.reports.plots import COLOURS, PALE, bar_plot, line_plot
 
 
@@ -39,7 +42,7 @@ def test_odd_ranges_are_drawn(points):
 
 
 def test_bars_are_as_long_as_their_values():
-    picture = bar_plot({"half": 1.0, "whole": 2.0, "truth": 2.0, "failed": float("nan")}, unit="dB", pale=["truth"])
+    picture = bar_plot({"half": 1.0, "whole": 2.0, "truth": 2.0, "failed": float("nan")}, pale=["truth"])
     blue, pale = places(picture, COLOURS[0]), places(picture, PALE)
     lengths = [int(count) for count in np.bincount(blue[:, 0]) if count > 2]
     middle = len(lengths) // 2
@@ -56,3 +59,9 @@ def test_bars_below_zero_point_the_other_way():
 def test_no_bars_are_refused():
     with pytest.raises(ValueError, match="needs bars"):
         bar_plot({})
+
+
+def test_without_matplotlib_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(SettingsError, match=r"plots need matplotlib.*venhancer\[evaluate\]"):
+        bar_plot({"one": 1.0})

@@ -14,6 +14,7 @@ from venhancer.evaluation.evaluate import Evaluation
 from venhancer.evaluation.kept import Kept
 from venhancer.evaluation.page import render_page
 from venhancer.evaluation.tables import as_markdown, describe, failures, table_of_means, tables_by_clip
+from venhancer.reports.plots import new_figure
 
 NAMES = ("report.json", "report.md", "report.html")
 
@@ -23,7 +24,9 @@ def check_report_folder(folder: Path) -> None:
 
     Raises:
         InputError: it is a file, or may not be made or written to.
+        SettingsError: there is nothing to draw its plots with.
     """
+    new_figure(1, 1)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".check").write_text("")

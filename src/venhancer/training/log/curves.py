@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from venhancer.errors import InputError, SettingsError
+from venhancer.reports.plots import new_figure
 from venhancer.training.log.file import Line, read_log, write_file
 
 if TYPE_CHECKING:
@@ -32,11 +33,7 @@ def draw_curves(runs: Sequence[Path], target: Path) -> None:
     for run, lines in logs.items():
         if not any("loss" in line for line in lines):
             raise InputError(f"{run} has no line of training in its log yet; wait for the first log_every steps")
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise SettingsError(f"curves need {error.name}; run pip install 'venhancer[curves]'") from error
-    figure = Figure(figsize=(12, 8), layout="constrained")
+    figure = new_figure(1200, 800, "curves")
     (loss, buckets), (validation, psnr) = figure.subplots(2, 2)
     for number, (run, lines) in enumerate(logs.items()):
         colour = f"C{number}"
@@ -56,7 +53,7 @@ def draw_curves(runs: Sequence[Path], target: Path) -> None:
     loss.set_yscale("log")
     loss.legend(fontsize="small")
     content = BytesIO()
-    figure.savefig(content, format="png", dpi=100)
+    figure.savefig(content, format="png")
     write_file(target, content.getvalue())
 
 
