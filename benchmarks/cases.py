@@ -16,7 +16,7 @@ import numpy as np
 from av.video.reformatter import Colorspace, Interpolation
 from jaxtyping import UInt8
 
-from venhancer.evaluation.packages import fetch_python, find_file, unpack
+from venhancer.evaluation.package_files import fetch_python, find_file, unpack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

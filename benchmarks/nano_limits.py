@@ -19,10 +19,10 @@ from cases import CASES
 from jaxtyping import UInt8
 from quality import FACTOR, SCALE, fixed_clip
 
+from venhancer.evaluation.cache import Cache
 from venhancer.evaluation.contenders import parse_contender
 from venhancer.evaluation.degrade import Degradation
 from venhancer.evaluation.evaluate import EvaluateSettings, evaluate, shown_frames
-from venhancer.evaluation.kept import Kept
 from venhancer.evaluation.metrics.metric import Subject
 from venhancer.evaluation.metrics.psnr import psnr
 from venhancer.evaluation.metrics.registry import score
@@ -45,16 +45,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="where packages and kept outputs are")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    packages, kept = arguments.data / "packages", Kept(arguments.data / "evaluation_cache")
+    packages, cache = arguments.data / "packages", Cache(arguments.data / "evaluation_cache")
     clips = [fixed_clip(name, arguments.frames, arguments.data / "quality_cache", packages) for name in arguments.cases]
     contenders = [parse_contender(name, packages) for name in (arguments.model, CHAIN)]
     settings = EvaluateSettings(degradation=Degradation(scale=SCALE, factor=FACTOR), metrics=("psnr",))
-    evaluation = evaluate(clips, contenders, settings, kept)
+    evaluation = evaluate(clips, contenders, settings, cache)
     found: dict[str, dict[str, dict[str, float]]] = {}
     for clip in clips:
         truth = clip.load()
         ours, chain = (
-            np.array(shown_frames(clip, settings, evaluation.result(clip.name, contender.name), kept))
+            np.array(shown_frames(clip, settings, evaluation.result(clip.name, contender.name), cache))
             for contender in contenders
         )
         rows: dict[str, Clip] = {

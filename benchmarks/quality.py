@@ -24,12 +24,12 @@ from cases import CASES, QUICK, load_reference
 from jaxtyping import UInt8
 
 from venhancer.cli.terminal import Terminal
+from venhancer.evaluation.cache import Cache, output_key, scores_key
 from venhancer.evaluation.clips import TestClip
 from venhancer.evaluation.contenders import BASELINES, Contender, parse_contender
 from venhancer.evaluation.degrade import Degradation, Kernel
 from venhancer.evaluation.evaluate import EvaluateSettings, evaluate
-from venhancer.evaluation.kept import Kept, output_key, scores_key
-from venhancer.evaluation.report import to_json, write_report
+from venhancer.evaluation.pages import to_json, write_pages
 from venhancer.evaluation.tables import as_lines, failures, table_of_means, tables_by_clip
 
 RESULTS = Path(__file__).parent / "results"
@@ -69,7 +69,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     names, frames = (QUICK, 13) if arguments.quick else (arguments.cases, arguments.frames)
-    packages, kept = arguments.data / "packages", Kept(arguments.data / "evaluation_cache")
+    packages, cache = arguments.data / "packages", Cache(arguments.data / "evaluation_cache")
     contenders = [parse_contender(name, packages) for name in (*arguments.models, *arguments.contenders)]
     settings = EvaluateSettings(
         degradation=Degradation(scale=SCALE, factor=FACTOR, kernel=arguments.kernel),
@@ -78,10 +78,10 @@ def main() -> None:
     folder = arguments.data / "quality_cache"
     clips = [fixed_clip(name, frames, folder, packages) for name in names]
     for clip in clips:
-        adopt(clip, contenders, folder / f"{clip.name}-{frames}-{arguments.kernel}", settings.degradation, kept)
+        adopt(clip, contenders, folder / f"{clip.name}-{frames}-{arguments.kernel}", settings.degradation, cache)
     terminal = Terminal()
     with terminal.progress() as progress:
-        evaluation = evaluate(clips, contenders, settings, kept, progress=progress)
+        evaluation = evaluate(clips, contenders, settings, cache, progress=progress)
     for table in (table_of_means(evaluation), *tables_by_clip(evaluation)):
         print(f"\n{table.title}\n", *as_lines(table), sep="\n")
     print(*failures(evaluation), sep="\n")
@@ -91,7 +91,7 @@ def main() -> None:
     file.write_text(json.dumps({**to_json(evaluation), "clip_frames": frames}, indent=1) + "\n")
     report = arguments.data / f"quality_report{suffix}"
     report.mkdir(parents=True, exist_ok=True)
-    print(f"wrote {file} and {write_report(report, evaluation, clips, kept)[-1]}")
+    print(f"wrote {file} and {write_pages(report, evaluation, clips, kept)[-1]}")
 
 
 def fixed_clip(name: str, frames: int, folder: Path, packages: Path) -> TestClip:
@@ -113,7 +113,9 @@ def load(path: Path) -> UInt8[np.ndarray, "f h w 3"]:
     return np.load(path)
 
 
-def adopt(clip: TestClip, contenders: Sequence[Contender], folder: Path, degradation: Degradation, kept: Kept) -> None:
+def adopt(
+    clip: TestClip, contenders: Sequence[Contender], folder: Path, degradation: Degradation, cache: Cache
+) -> None:
     """Take over the outputs of baselines, and their scores, that an earlier version of this script kept."""
     if not folder.is_dir():
         return
@@ -122,7 +124,7 @@ def adopt(clip: TestClip, contenders: Sequence[Contender], folder: Path, degrada
     for contender in contenders:
         earlier = folder / f"{FORMERLY.get(contender.name, contender.name)}.npy"
         key = output_key(source, rate, degradation.scale, degradation.factor, contender.identity)
-        target = kept.file(key)
+        target = cache.file(key)
         if contender.name in BASELINES and earlier.exists() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -133,7 +135,7 @@ def adopt(clip: TestClip, contenders: Sequence[Contender], folder: Path, degrada
             target.with_suffix(".json").write_text(json.dumps(about) + "\n")
             if earlier.with_suffix(".json").exists():
                 scores = json.loads(earlier.with_suffix(".json").read_text())
-                kept.keep_scores(
+                cache.keep_scores(
                     scores_key(key, reference),
                     {LABELS[name]: value for name, value in scores.items() if name in LABELS},
                 )

@@ -24,8 +24,15 @@ from cases import BIKES, BUNNY, CARPHONE, CITY, WORLD, Film, decode, fetch_film
 from jaxtyping import UInt8
 
 from venhancer.evaluation.degrade import degrade, resize
-from venhancer.evaluation.joins import find_joins, measure_joins
-from venhancer.evaluation.seams import Seam, colour_drift, disagreement, measure_profiles, measure_seam
+from venhancer.evaluation.seams import (
+    Seam,
+    colour_drift,
+    disagreement,
+    find_joins,
+    measure_joins,
+    measure_profiles,
+    measure_seam,
+)
 from venhancer.media.clip import describe_frames
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.plan import EnhancePlan, make_plan

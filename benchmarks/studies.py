@@ -16,10 +16,10 @@ import torch
 from quality import fixed_clip
 
 from venhancer.cli.terminal import Terminal
+from venhancer.evaluation.cache import Cache
 from venhancer.evaluation.clips import TestClip
-from venhancer.evaluation.kept import Kept
 from venhancer.evaluation.studies.catalogue import choose_studies
-from venhancer.evaluation.studies.report import table_of, verdict, write_studies
+from venhancer.evaluation.studies.pages import table_of, verdict, write_studies
 from venhancer.evaluation.studies.run import Finding, StudySettings, load_model, run_study
 from venhancer.evaluation.tables import as_lines
 
@@ -43,12 +43,12 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     clips = [cut(name, arguments) for name in arguments.cases]
     settings = StudySettings(prompts={name: PROMPTS.get(name, "") for name in arguments.cases})
-    model, kept = load_model(arguments.model), Kept(arguments.data / "evaluation_cache")
+    model, cache = load_model(arguments.model), Cache(arguments.data / "evaluation_cache")
     findings: list[Finding] = []
     report = arguments.data / "studies_report"
     for study in choose_studies(arguments.studies):
         with Terminal().progress() as progress:
-            findings.append(run_study(study, clips, settings, model, kept, progress=progress))
+            findings.append(run_study(study, clips, settings, model, cache, progress=progress))
         write_studies(report, arguments.model, settings, findings)
         print(f"\n{study.name}\n", *as_lines(table_of(findings[-1])), verdict(findings[-1]), sep="\n", flush=True)
     figures, picture = ROOT / "benchmarks" / "results" / "studies.json", ROOT / "docs" / "images" / "studies.jpg"

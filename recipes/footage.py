@@ -28,7 +28,7 @@ from av.video.reformatter import Colorspace, Interpolation
 from jaxtyping import UInt8
 from PIL import Image, ImageSequence
 
-from venhancer.evaluation.packages import fetch_debian, fetch_python, find_file, unpack
+from venhancer.evaluation.package_files import fetch_debian, fetch_python, find_file, unpack
 from venhancer.media.reading.shots import find_cuts, measure_changes
 from venhancer.training.data.camera import move_camera
 from venhancer.training.data.manifest import MANIFEST, ClipEntry, read_manifest, write_manifest

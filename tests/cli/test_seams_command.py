@@ -8,7 +8,7 @@ import pytest
 from media.clips import make_clip
 from venhancer.cli.main import main
 from venhancer.enhance import plan_video
-from venhancer.evaluation.control import enlarged_input
+from venhancer.evaluation.enlarged_input import enlarged_input
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import FrameReader
 from venhancer.settings import parse_settings

@@ -9,12 +9,12 @@ import pytest
 
 from venhancer.errors import InputError, JobFailed, SettingsError, WeightsError
 from venhancer.evaluation.baselines.resizing import bicubic_repeat, lanczos_blend
+from venhancer.evaluation.cache import Cache
 from venhancer.evaluation.clips import TestClip
 from venhancer.evaluation.contenders import Contender
 from venhancer.evaluation.degrade import Degradation
 from venhancer.evaluation.evaluate import EvaluateSettings, choose_metrics, evaluate
-from venhancer.evaluation.kept import Kept
-from venhancer.evaluation.report import check_report_folder, to_json, to_markdown, write_report
+from venhancer.evaluation.pages import check_report_folder, to_json, to_markdown, write_pages
 from venhancer.evaluation.tables import as_lines, failures, table_of_means
 
 METRICS = ("psnr", "ssim", "frame_difference_error")
@@ -65,7 +65,7 @@ def failing(message: str, on: int | None = None) -> Contender:
 
 def test_every_contender_gets_the_same_frames_and_is_scored_on_all(tmp_path):
     counted = Counting()
-    found = evaluate([clip("a"), clip("b", seed=1)], [counted.contender(), BLEND], settings(), Kept(tmp_path))
+    found = evaluate([clip("a"), clip("b", seed=1)], [counted.contender(), BLEND], settings(), Cache(tmp_path))
     assert [job.key_frames.shape for job in counted.jobs] == [(3, 24, 32, 3)] * 2
     assert [job.rate for job in counted.jobs] == [8, 8]
     assert dict(found.frames) == {"a": 7, "b": 7}
@@ -78,20 +78,20 @@ def test_every_contender_gets_the_same_frames_and_is_scored_on_all(tmp_path):
 
 
 def test_outputs_are_used_again_until_something_changes(tmp_path):
-    counted, kept = Counting(), Kept(tmp_path)
-    first = evaluate([clip("a")], [counted.contender()], settings(), kept)
-    again = evaluate([clip("a")], [counted.contender()], settings(metrics=("psnr",)), kept)
+    counted, cache = Counting(), Cache(tmp_path)
+    first = evaluate([clip("a")], [counted.contender()], settings(), cache)
+    again = evaluate([clip("a")], [counted.contender()], settings(metrics=("psnr",)), cache)
     assert len(counted.jobs) == 1
     assert again.result("a", "counted").scores["psnr"] == first.result("a", "counted").scores["psnr"]
-    evaluate([clip("a")], [counted.contender(setting=1)], settings(), kept)
-    evaluate([clip("a", seed=2)], [counted.contender()], settings(), kept)
-    evaluate([clip("a")], [counted.contender()], settings(degradation=Degradation(scale=2, factor=2)), kept)
-    evaluate([clip("a")], [counted.contender()], settings(), Kept(tmp_path, is_fresh=True))
+    evaluate([clip("a")], [counted.contender(setting=1)], settings(), cache)
+    evaluate([clip("a", seed=2)], [counted.contender()], settings(), cache)
+    evaluate([clip("a")], [counted.contender()], settings(degradation=Degradation(scale=2, factor=2)), cache)
+    evaluate([clip("a")], [counted.contender()], settings(), Cache(tmp_path, is_fresh=True))
     assert len(counted.jobs) == 5
 
 
 def test_one_that_fails_is_told_of_and_the_others_go_on(tmp_path):
-    found = evaluate([clip("a"), clip("b", seed=1)], [failing("out of\nmemory"), BICUBIC], settings(), Kept(tmp_path))
+    found = evaluate([clip("a"), clip("b", seed=1)], [failing("out of\nmemory"), BICUBIC], settings(), Cache(tmp_path))
     assert failures(found) == ["bad failed: RuntimeError: out of memory"]
     assert np.isfinite(found.mean("bicubic", "psnr"))
     assert np.isnan(found.mean("bad", "psnr"))
@@ -100,7 +100,7 @@ def test_one_that_fails_is_told_of_and_the_others_go_on(tmp_path):
 
 
 def test_means_are_over_clips_on_which_all_succeeded(tmp_path):
-    found = evaluate([clip("a"), clip("b", seed=1)], [failing("no", on=0), BICUBIC], settings(), Kept(tmp_path))
+    found = evaluate([clip("a"), clip("b", seed=1)], [failing("no", on=0), BICUBIC], settings(), Cache(tmp_path))
     assert found.compared == ("b",)
     assert found.mean("bicubic", "psnr") == found.result("b", "bicubic").scores["psnr"]
     assert found.mean("bad", "psnr") == found.mean("bicubic", "psnr")
@@ -110,14 +110,14 @@ def test_means_are_over_clips_on_which_all_succeeded(tmp_path):
 
 def test_output_of_wrong_size_is_a_failure(tmp_path):
     wrong = Contender(name="wrong", load=lambda: lambda job: job.key_frames, identity={"of": "wrong"})
-    (line,) = failures(evaluate([clip("a")], [wrong], settings(), Kept(tmp_path)))
+    (line,) = failures(evaluate([clip("a")], [wrong], settings(), Cache(tmp_path)))
     assert line == "wrong failed: it made 3 frames of 32x24, not 7 frames of 64x48; check its scale and rate"
 
 
 def test_without_a_truth_clips_are_inputs(tmp_path):
     counted = Counting(lanczos_blend)
     asked = settings(has_reference=False, metrics=("input_ssim", "vbench_flicker", "sharpness"))
-    found = evaluate([clip("a", frames=3)], [counted.contender()], asked, Kept(tmp_path))
+    found = evaluate([clip("a", frames=3)], [counted.contender()], asked, Cache(tmp_path))
     (job,) = counted.jobs
     assert (job.key_frames.shape, job.rate, dict(found.frames)) == ((3, 48, 64, 3), 24, {"a": 7})
     assert found.contenders == ("counted", "input")
@@ -127,7 +127,7 @@ def test_without_a_truth_clips_are_inputs(tmp_path):
 
 def test_a_clip_that_does_not_allow_a_metric_has_none(tmp_path):
     """NIQE needs 192x96; a number for one contender only would not be comparable."""
-    found = evaluate([clip("a")], [BICUBIC], settings(metrics=("psnr", "niqe")), Kept(tmp_path))
+    found = evaluate([clip("a")], [BICUBIC], settings(metrics=("psnr", "niqe")), Cache(tmp_path))
     assert np.isnan(found.mean("bicubic", "niqe"))
     assert to_json(found)["means"]["bicubic"]["niqe"] is None
     assert np.isfinite(found.mean("bicubic", "psnr"))
@@ -151,13 +151,13 @@ def test_metrics_that_cannot_be_had_are_told_of_or_refused(tmp_path):
 def test_names_of_contenders_are_their_own(tmp_path):
     for contenders in ([], [BICUBIC, BICUBIC], [Counting().contender("truth")]):
         with pytest.raises(SettingsError, match="each with a name of its own"):
-            evaluate([clip("a")], contenders, settings(), Kept(tmp_path))
+            evaluate([clip("a")], contenders, settings(), Cache(tmp_path))
 
 
 def test_report_holds_everything_and_needs_no_network(tmp_path):
-    clips, kept = [clip("a"), clip("b <i>", seed=1)], Kept(tmp_path / "kept")
-    found = evaluate(clips, [BICUBIC, BLEND, failing("no")], settings(), kept)
-    told, markdown, page = (file.read_text() for file in write_report(tmp_path, found, clips, kept))
+    clips, cache = [clip("a"), clip("b <i>", seed=1)], Cache(tmp_path / "kept")
+    found = evaluate(clips, [BICUBIC, BLEND, failing("no")], settings(), cache)
+    told, markdown, page = (file.read_text() for file in write_pages(tmp_path, found, clips, cache))
     assert json.loads(told) == json.loads(json.dumps(to_json(found)))
     assert json.loads(told)["results"][0]["contender"] == "truth"
     assert "| blend |" in markdown
@@ -177,4 +177,4 @@ def test_a_report_folder_that_cannot_be_is_refused(tmp_path):
 def test_a_full_disk_is_told_of(tmp_path):
     (tmp_path / "outputs").write_text("a file where a folder should be")
     with pytest.raises(JobFailed, match="could not be kept"):
-        evaluate([clip("a")], [BICUBIC], settings(), Kept(tmp_path))
+        evaluate([clip("a")], [BICUBIC], settings(), Cache(tmp_path))

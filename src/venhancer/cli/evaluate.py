@@ -77,17 +77,17 @@ def run(arguments: argparse.Namespace) -> None:
         JobFailed: every contender failed, or something could not be written.
     """
     degradation = _degradation(arguments)  # before torch is loaded
+    from venhancer.evaluation.cache import Cache
     from venhancer.evaluation.clips import find_clips
     from venhancer.evaluation.evaluate import evaluate
-    from venhancer.evaluation.kept import Kept
-    from venhancer.evaluation.report import check_report_folder, write_report
+    from venhancer.evaluation.pages import check_report_folder, write_pages
     from venhancer.evaluation.tables import as_lines, failures, table_of_means
     from venhancer.model_files.folders import cache_folder
 
     terminal = Terminal(quiet=arguments.quiet)
     settings = _settings(arguments, degradation)
-    cache = arguments.cache or cache_folder() / "evaluation"
-    contenders = _contenders(arguments, cache / "packages")
+    folder = arguments.cache or cache_folder() / "evaluation"
+    contenders = _contenders(arguments, folder / "packages")
     clips = find_clips(
         arguments.clips,
         frames=arguments.frames,
@@ -96,10 +96,10 @@ def run(arguments: argparse.Namespace) -> None:
         factor=degradation.factor if settings.has_reference else 1,
     )
     check_report_folder(arguments.output)
-    kept = Kept(cache, is_fresh=arguments.fresh)
+    cache = Cache(folder, is_fresh=arguments.fresh)
     with terminal.progress() as progress:
-        evaluation = evaluate(clips, contenders, settings, kept, progress=progress)
-    page = write_report(arguments.output, evaluation, clips, kept)[-1]
+        evaluation = evaluate(clips, contenders, settings, cache, progress=progress)
+    page = write_pages(arguments.output, evaluation, clips, cache)[-1]
     for line in as_lines(table_of_means(evaluation)):
         terminal.show_line(line)
     for line in failures(evaluation):

@@ -36,9 +36,8 @@ def run(arguments: argparse.Namespace) -> None:
     """
     told = _read_plan(arguments.report)
     from venhancer.enhance import plan_video
-    from venhancer.evaluation.control import enlarged_input
-    from venhancer.evaluation.joins import find_joins, measure_joins
-    from venhancer.evaluation.seams import colour_drift, measure_profiles
+    from venhancer.evaluation.enlarged_input import enlarged_input
+    from venhancer.evaluation.seams import colour_drift, find_joins, measure_joins, measure_profiles
 
     joins = find_joins(told)
     plan = plan_video(arguments.source, parse_settings(**told["settings"]))

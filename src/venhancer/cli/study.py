@@ -78,10 +78,10 @@ def run(arguments: argparse.Namespace) -> None:
     if not 1 <= arguments.temporal_factor <= 8:
         raise SettingsError(f"temporal factor {arguments.temporal_factor} must be a whole number of 1 to 8")
     parse_settings(scale=arguments.scale, seed=arguments.seed, prompt=arguments.prompt or "")
+    from venhancer.evaluation.cache import Cache
     from venhancer.evaluation.clips import find_clips
-    from venhancer.evaluation.kept import Kept
-    from venhancer.evaluation.report import check_report_folder
-    from venhancer.evaluation.studies.report import table_of, verdict, write_studies
+    from venhancer.evaluation.pages import check_report_folder
+    from venhancer.evaluation.studies.pages import table_of, verdict, write_studies
     from venhancer.evaluation.studies.run import Finding, StudySettings, load_model, run_study
     from venhancer.evaluation.tables import as_lines
     from venhancer.model_files.folders import cache_folder
@@ -99,12 +99,12 @@ def run(arguments: argparse.Namespace) -> None:
     check_report_folder(arguments.output)
     with terminal.busy(f"loading {arguments.model}"):
         model = load_model(arguments.model, device=arguments.device, dtype=arguments.dtype)
-    kept = Kept(arguments.cache or cache_folder() / "evaluation", is_fresh=arguments.fresh)
+    cache = Cache(arguments.cache or cache_folder() / "evaluation", is_fresh=arguments.fresh)
     findings: list[Finding] = []
     files: list[Path] = []
     for study in studies:
         with terminal.progress() as progress:
-            findings.append(run_study(study, clips, settings, model, kept, progress=progress))
+            findings.append(run_study(study, clips, settings, model, cache, progress=progress))
         files = write_studies(arguments.output, arguments.model, settings, findings)
         for line in (*as_lines(table_of(findings[-1])), verdict(findings[-1]), ""):
             terminal.show_line(line)

@@ -1,7 +1,7 @@
 """Clips in, scores of every contender out: degrade, enhance, measure; the page to read first of this folder.
 
 Every contender is given the same frames and judged on the same frames. Outputs go from contender to metric without
-loss, through `Kept`; one that fails is told of in the results, and the others go on.
+loss, through `Cache`; one that fails is told of in the results, and the others go on.
 """
 
 import time
@@ -16,10 +16,10 @@ from jaxtyping import UInt8
 
 from venhancer.errors import JobFailed, SettingsError, VEnhancerError
 from venhancer.evaluation.baselines.baseline import Job
+from venhancer.evaluation.cache import Cache, Output, digest, output_key, scores_key
 from venhancer.evaluation.clips import TestClip
 from venhancer.evaluation.contenders import Contender
 from venhancer.evaluation.degrade import Degradation
-from venhancer.evaluation.kept import Kept, Output, digest, output_key, scores_key
 from venhancer.evaluation.metrics.metric import Metric, Subject
 from venhancer.evaluation.metrics.registry import all_metrics, lacks, measure, metric_named, score
 from venhancer.progress import SILENT, Progress
@@ -125,7 +125,7 @@ def evaluate(
     clips: Sequence[TestClip],
     contenders: Sequence[Contender],
     settings: EvaluateSettings,
-    kept: Kept,
+    cache: Cache,
     *,
     progress: Progress = SILENT,
 ) -> Evaluation:
@@ -137,7 +137,7 @@ def evaluate(
         clips: what to judge on.
         contenders: who takes part.
         settings: how inputs are made, and what is measured.
-        kept: where outputs and scores are, and are kept.
+        cache: where outputs and scores are, and are kept.
         progress: told of every output and every score.
 
     Raises:
@@ -152,17 +152,17 @@ def evaluate(
     progress.start(len(contenders) * len(clips), "enhance")
     inputs: dict[str, UInt8[np.ndarray, "k h w 3"]] = {}
     tasks = partial(_task, settings=settings, inputs=inputs)
-    made = [one for contender in contenders for one in _enhance_all(contender, clips, tasks, kept, progress)]
+    made = [one for contender in contenders for one in _enhance_all(contender, clips, tasks, cache, progress)]
     progress.start(len(made) + len(clips), "measure")
     results: list[Result] = []
     frames: dict[str, int] = {}
     for clip in clips:
         task = tasks(clip)
         frames[clip.name] = task.job.frames
-        results.append(_score_row(task, settings, metrics, kept))
+        results.append(_score_row(task, settings, metrics, cache))
         progress.advance()
         for one in (one for one in made if one.clip == clip.name):
-            results.append(_score(one, task, settings, metrics, kept))
+            results.append(_score(one, task, settings, metrics, cache))
             progress.advance()
     return Evaluation(
         settings=settings,
@@ -206,11 +206,11 @@ def _suits(metric: Metric, settings: EvaluateSettings) -> bool:
 
 
 def shown_frames(
-    clip: TestClip, settings: EvaluateSettings, result: Result, kept: Kept
+    clip: TestClip, settings: EvaluateSettings, result: Result, cache: Cache
 ) -> UInt8[np.ndarray, "f h w 3"]:
     """Return the frames behind a result that has no error, for pictures."""
     if result.key:
-        return np.load(kept.file(result.key), mmap_mode="r")
+        return np.load(cache.file(result.key), mmap_mode="r")
     return _row_frames(_task(clip, settings, {}))
 
 
@@ -229,7 +229,7 @@ def _enhance_all(
     contender: Contender,
     clips: Sequence[TestClip],
     tasks: Callable[[TestClip], _Task],
-    kept: Kept,
+    cache: Cache,
     progress: Progress,
 ) -> Iterator[Result]:
     """Yield what came of a contender on each clip, not scored yet; it is loaded when the first output is missing."""
@@ -237,7 +237,7 @@ def _enhance_all(
     for clip in clips:
         job = tasks(clip).job
         key = output_key(job.key_frames, job.rate, job.scale, job.factor, contender.identity)
-        output, error = kept.output(key), ""
+        output, error = cache.output(key), ""
         if output is None:
             try:
                 baseline = baseline or contender.load()
@@ -246,7 +246,7 @@ def _enhance_all(
             except Exception as failure:
                 error = _told(failure)
             else:
-                kept.keep_output(key, output, {"clip": clip.name, "contender": contender.name})
+                cache.keep_output(key, output, {"clip": clip.name, "contender": contender.name})
         progress.advance()
         if output is None:
             yield Result(clip=clip.name, contender=contender.name, error=error)
@@ -271,37 +271,37 @@ def _row_frames(task: _Task) -> UInt8[np.ndarray, "f h w 3"]:
     return held
 
 
-def _score_row(task: _Task, settings: EvaluateSettings, metrics: Sequence[Metric], kept: Kept) -> Result:
+def _score_row(task: _Task, settings: EvaluateSettings, metrics: Sequence[Metric], cache: Cache) -> Result:
     """Return the scores of the row that no contender made."""
     name, frames = REFERENCE if settings.has_reference else INPUT, _row_frames(task)
-    scores = _kept_scores(frames, digest(frames), task, settings, metrics, kept=kept)
+    scores = _cached_scores(frames, digest(frames), task, settings, metrics, cache=cache)
     return Result(clip=task.name, contender=name, scores=scores)
 
 
-def _score(one: Result, task: _Task, settings: EvaluateSettings, metrics: Sequence[Metric], kept: Kept) -> Result:
+def _score(one: Result, task: _Task, settings: EvaluateSettings, metrics: Sequence[Metric], cache: Cache) -> Result:
     """Return a result with its scores."""
     if one.error:
         return one
-    scores = _kept_scores(np.load(kept.file(one.key)), one.key, task, settings, metrics, kept=kept)
+    scores = _cached_scores(np.load(cache.file(one.key)), one.key, task, settings, metrics, cache=cache)
     return Result(clip=one.clip, contender=one.contender, scores=scores, seconds=one.seconds, key=one.key)
 
 
-def _kept_scores(
+def _cached_scores(
     frames: UInt8[np.ndarray, "f h w 3"],
     name: str,
     task: _Task,
     settings: EvaluateSettings,
     metrics: Sequence[Metric],
     *,
-    kept: Kept,
+    cache: Cache,
 ) -> dict[str, float]:
     """Return the scores of frames, from earlier as far as they are there; `name` says which frames they are."""
     key = scores_key(name, task.reference if settings.has_reference else task.job.key_frames)
-    known = kept.scores(key)
+    known = cache.scores(key)
     missing = [metric for metric in metrics if metric.needs_weights or metric.label not in known]
     found = _measure(_subject(frames, task, settings), missing)
     fresh = {metric.label: found[metric.name] for metric in missing if isfinite(found[metric.name])}
-    kept.keep_scores(key, known | fresh)
+    cache.keep_scores(key, known | fresh)
     return {metric.name: found[metric.name] if metric in missing else known[metric.label] for metric in metrics}
 
 

@@ -1,24 +1,31 @@
 """Whether one can see where a result was put together: between windows and segments in time, between tiles in space.
 
-Pure functions over frames and places, which know no pipeline. A place is a number p, between p - 1 and p, of frames,
+Pure functions over frames, places and the JSON of plans, which know no pipeline: a result can be judged long after it
+was made. A place is a number p, between p - 1 and p, of frames,
 columns or rows. At every place something is measured that a seam would raise, of the result and of a control: a clip
 of the same scene that has no seam there (the enlarged input, the truth, or the result of another layout). How far the
 result lies above the control at the seams, over how far it does elsewhere, is the seam's ratio: motion and edges of
 the picture itself are in both, so places chosen at random give 1, and so does a seam that nobody can see.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
+from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
+from venhancer.errors import InputError
+from venhancer.evaluation.metrics.metric import luma
 from venhancer.evaluation.metrics.motion import Motion, find_motion, warp
-from venhancer.evaluation.metrics.pictures import luma
+from venhancer.frames.levels import Frame
 
-Frame = Shaped[np.ndarray, "h w 3"]
+Levels = Float[np.ndarray, "h w 3"]
+
+BESIDE = 64
+"""Pixels on both sides of a tile's overlap that its columns or rows are compared with."""
 
 FLOOR = 0.05
 """In levels of 255, added to both sides of every ratio: less than this nobody sees."""
@@ -110,7 +117,7 @@ def measure_profiles(result: Iterable[Frame], control: Iterable[Frame]) -> Profi
     lines = [(_Lines(), _Lines()) for _ in ("result", "control")]
     changes: list[list[float]] = []
     colours: list[np.ndarray] = []
-    before: tuple[Frame, Frame] | None = None
+    before: tuple[Levels, Levels] | None = None
     for frame, other in zip(result, control, strict=True):
         if frame.shape != other.shape:
             raise ValueError(f"a control of {other.shape} cannot be compared with a result of {frame.shape}")
@@ -213,7 +220,7 @@ class _Lines:
         self.jumps: np.ndarray | float = 0.0
         self.known: np.ndarray | float = 0.0
 
-    def add(self, picture: Frame, jump: Float[np.ndarray, "h w 3"] | None, *, turned: bool) -> None:
+    def add(self, picture: Levels, jump: Levels | None, *, turned: bool) -> None:
         """Take a frame in, and how it differs from the one before; `turned` for rows instead of columns."""
         lumas = luma(picture)
         steps = np.diff(lumas.T if turned else lumas, axis=1)
@@ -242,14 +249,14 @@ class _Lines:
         return np.concatenate([[np.nan], means])
 
 
-def _jump(before: Frame, after: Frame, motion: Motion) -> Float[np.ndarray, "h w 3"]:
+def _jump(before: Levels, after: Levels, motion: Motion) -> Levels:
     """Return how a frame differs from the one before it along the motion, NaN where that is not known."""
     difference = warp(after, motion.flow) - before.astype(np.float32)
     difference[~motion.is_known] = np.nan
     return difference
 
 
-def _gradient(jump: Float[np.ndarray, "h w 3"]) -> float:
+def _gradient(jump: Levels) -> float:
     """Return the mean absolute gradient of a difference, of luma, across and down."""
     lumas = luma(jump)
     return float(np.mean([_mean(np.abs(np.diff(lumas, axis=axis))) for axis in (0, 1)]))
@@ -261,14 +268,114 @@ def _mean(values: np.ndarray) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-def _levels(frame: Frame) -> Float[np.ndarray, "h w 3"]:
+def _levels(frame: Frame) -> Levels:
     """Return a frame of any depth in levels of 255."""
     return frame.astype(np.float32) * (255 / np.iinfo(frame.dtype).max)
 
 
-def _eight_bits(levels: Float[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+def _eight_bits(levels: Levels) -> UInt8[np.ndarray, "h w 3"]:
     return np.rint(levels).astype(np.uint8)
 
 
-def _mean_lab(levels: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "c"]:
+def _mean_lab(levels: Levels) -> Float[np.ndarray, "c"]:
     return cv2.cvtColor(levels / 255, cv2.COLOR_RGB2LAB).mean(axis=(0, 1), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joins:
+    """Places where an output was put together.
+
+    Args:
+        windows: frames where one window gives way to the next inside a segment.
+        segments: frames where one segment gives way to the next.
+        columns: columns where one tile gives way to the next.
+        rows: rows likewise.
+        cuts: frames that begin a shot, where everything changes as it should.
+        parts: the frames of each segment.
+    """
+
+    windows: frozenset[int]
+    segments: frozenset[int]
+    columns: frozenset[int]
+    rows: frozenset[int]
+    cuts: frozenset[int]
+    parts: tuple[range, ...]
+
+
+def find_joins(plan: Mapping[str, Any]) -> Joins:
+    """Return where a plan joins its output.
+
+    Args:
+        plan: as `EnhancePlan.to_json` gives it.
+
+    Raises:
+        InputError: it is no plan.
+    """
+    try:
+        segments, unit = plan["segments"], plan["traits"]["pixels_per_latent"]
+        padding, tiles = plan["padding"], plan["tiles"]
+        shots = [[*group] for _, group in groupby(segments, key=lambda segment: tuple(segment["shot"]))]
+        rows, columns = ({tuple(tile[side]) for tile in tiles} for side in (0, 1))
+        return Joins(
+            windows=frozenset(place for one in segments for place in fades([range(*ends) for ends in one["windows"]])),
+            segments=frozenset(place for shot in shots for place in fades([range(*one["context"]) for one in shot])),
+            columns=_places(columns, unit, padding["left"], plan["width"]),
+            rows=_places(rows, unit, padding["top"], plan["height"]),
+            cuts=frozenset(shot[0]["shot"][0] for shot in shots[1:]),
+            parts=tuple(range(*one["frames"]) for one in segments),
+        )
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise InputError(
+            f"this is no plan: {error} is missing or wrong; make one with `venhancer plan --json`"
+        ) from error
+
+
+def _places(ranges: Collection[tuple[int, int]], unit: int, padding: int, size: int) -> frozenset[int]:
+    """Return the pixels of the output at which ranges of latents give way to one another."""
+    pixels = [range(start * unit - padding, stop * unit - padding) for start, stop in sorted(ranges)]
+    return frozenset(place for place in fades(pixels) if 0 < place < size)
+
+
+def measure_joins(
+    profiles: Profiles, joins: Joins, *, alike: Sequence[int] | None = None, period: int = 1
+) -> dict[str, dict[str, Seam]]:
+    """Return how visible the windows, segments and tiles of an output are, by measure; only those that there are.
+
+    Args:
+        profiles: of the output and a control.
+        joins: of its plan.
+        alike: a number for each frame: its place since the key frame before it.
+        period: how many columns or rows it takes until an enlarged control's pixels lie alike again.
+    """
+    found: dict[str, dict[str, Seam]] = {}
+    times = {"change": profiles.change, "gradient": profiles.gradient}
+    for name, places, others in (
+        ("windows", joins.windows, joins.segments),
+        ("segments", joins.segments, joins.windows),
+    ):
+        if places - joins.cuts:
+            found[name] = {
+                measure: measure_seam(profile, places, left_out=(others - places) | joins.cuts, alike=alike)
+                for measure, profile in times.items()
+            }
+    for name, places, lines in (
+        ("columns of tiles", joins.columns, (profiles.across_columns, profiles.change_by_column)),
+        ("rows of tiles", joins.rows, (profiles.across_rows, profiles.change_by_row)),
+    ):
+        if places:
+            found[name] = dict(zip(("gradient", "change"), _measure_lines(lines, places, period), strict=True))
+    return found
+
+
+def _measure_lines(profiles: Sequence[Profile], places: frozenset[int], period: int) -> Iterator[Seam]:
+    """Yield the seam of each measure along one side of a picture, compared with what lies beside it."""
+    size = len(profiles[0].result)
+    widest = max(len(run) for run in _runs(sorted(places)))
+    for profile in profiles:
+        yield measure_seam(profile, places, alike=np.arange(size) % period, reach=widest + BESIDE)
+
+
+def _runs(places: Sequence[int]) -> list[range]:
+    """Return places that follow each other without a gap as ranges."""
+    edges = [0, *(n + 1 for n, (a, b) in enumerate(pairwise(places)) if b - a > 1), len(places)]
+    return [range(places[first], places[stop - 1] + 1) for first, stop in pairwise(edges)]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from venhancer.errors import SettingsError
+from venhancer.evaluation.cache import Cache
 from venhancer.evaluation.clips import TestClip
-from venhancer.evaluation.kept import Kept
 from venhancer.evaluation.studies.catalogue import choose_studies
 from venhancer.evaluation.studies.run import INPUT, TRUTH, Model, StudySettings, load_model, make_input, run_study
 from venhancer.evaluation.studies.study import Ask
@@ -45,14 +45,14 @@ class Enlarger:
 
 def test_the_model_is_given_what_the_study_says(tmp_path):
     enlarger = Enlarger()
-    run_study(study("scales", "2,3"), [clip()], QUICK, enlarger.model(), Kept(tmp_path))
+    run_study(study("scales", "2,3"), [clip()], QUICK, enlarger.model(), Cache(tmp_path))
     assert [source.shape for source, *_ in enlarger.given] == [(3, 24, 32, 3), (3, 16, 22, 3)]
     assert [(rate, size) for _, rate, size, _ in enlarger.given] == [(8, (64, 48))] * 2
     assert enlarger.given[0][3].settings == {"prompt": "", "seed": 0}
 
 
 def test_differences_are_in_levels_and_scores_have_both_ends(tmp_path):
-    found = run_study(study("guidance", "1,3,5"), [clip(), clip("more")], QUICK, Enlarger().model(), Kept(tmp_path))
+    found = run_study(study("guidance", "1,3,5"), [clip(), clip("more")], QUICK, Enlarger().model(), Cache(tmp_path))
     assert found.done == ("guidance 1", "guidance 3", "guidance 5")
     assert (found.change("guidance 3"), found.change("guidance 5"), found.reach) == (2, 4, 4)
     assert set(found.scores["more"]) == {INPUT, *found.done}
@@ -64,7 +64,7 @@ def test_differences_are_in_levels_and_scores_have_both_ends(tmp_path):
 
 def test_refining_takes_clips_as_they_are_and_has_no_truth(tmp_path):
     enlarger, whole = Enlarger(), StudySettings(metrics=("sharpness", "psnr", "input_ssim"))
-    found = run_study(study("refine"), [clip()], whole, enlarger.model(), Kept(tmp_path))
+    found = run_study(study("refine"), [clip()], whole, enlarger.model(), Cache(tmp_path))
     source, rate, size, ask = enlarger.given[0]
     np.testing.assert_array_equal(source, clip().load())
     assert (rate, size, ask.factor) == (24, (64, 48), 1)
@@ -74,24 +74,24 @@ def test_refining_takes_clips_as_they_are_and_has_no_truth(tmp_path):
 
 def test_outputs_of_other_lengths_are_compared_as_far_as_both_go(tmp_path):
     """Of 7 frames, a factor of 3 reaches all and one of 4 reaches five."""
-    found = run_study(study("times", "3,4"), [clip()], QUICK, Enlarger().model(), Kept(tmp_path))
+    found = run_study(study("times", "3,4"), [clip()], QUICK, Enlarger().model(), Cache(tmp_path))
     assert 0 < found.reach < 255
     assert {len(line) for line in found.shown["noise"].lines.values()} == {5}
 
 
 def test_a_value_that_cannot_be_is_told_and_the_others_go_on(tmp_path):
-    found = run_study(study("scales", "2,8"), [clip()], QUICK, Enlarger().model(), Kept(tmp_path))
+    found = run_study(study("scales", "2,8"), [clip()], QUICK, Enlarger().model(), Cache(tmp_path))
     assert found.done == ("2 x larger",)
     assert "an input of 8x6 and 3 of 7 frames is too small" in found.errors["8 x larger"]
 
 
 def test_kept_outputs_are_not_made_again(tmp_path):
     enlarger = Enlarger()
-    first = run_study(study("guidance"), [clip()], QUICK, enlarger.model(), Kept(tmp_path))
-    again = run_study(study("guidance"), [clip()], QUICK, enlarger.model(), Kept(tmp_path))
+    first = run_study(study("guidance"), [clip()], QUICK, enlarger.model(), Cache(tmp_path))
+    again = run_study(study("guidance"), [clip()], QUICK, enlarger.model(), Cache(tmp_path))
     assert len(enlarger.given) == 4
     assert again.scores == first.scores
-    run_study(study("guidance"), [clip()], QUICK, Model(enlarger, {"of": "another"}), Kept(tmp_path))
+    run_study(study("guidance"), [clip()], QUICK, Model(enlarger, {"of": "another"}), Cache(tmp_path))
     assert len(enlarger.given) == 8
 
 
@@ -105,14 +105,14 @@ def test_inputs_keep_even_sides_and_enough_frames():
 @pytest.mark.parametrize("name", ["guidance", "words", "noise", "told-scale", "seeds"])
 def test_every_setting_of_a_real_model_does_something(name, tiny_model, tmp_path):
     """The tiny model has no silent branch: whatever is varied reaches the frames."""
-    found = run_study(study(name), [clip(frames=4)], QUICK, load_model(str(tiny_model)), Kept(tmp_path))
+    found = run_study(study(name), [clip(frames=4)], QUICK, load_model(str(tiny_model)), Cache(tmp_path))
     assert found.errors == {}
     assert found.reach > 0
 
 
 def test_the_same_seed_gives_the_same_figures(tiny_model, tmp_path):
     one, other = (
-        run_study(study("noise", "0,200"), [clip(frames=4)], QUICK, load_model(str(tiny_model)), Kept(tmp_path / name))
+        run_study(study("noise", "0,200"), [clip(frames=4)], QUICK, load_model(str(tiny_model)), Cache(tmp_path / name))
         for name in ("one", "other")
     )
     assert (one.scores, one.differences) == (other.scores, other.differences)

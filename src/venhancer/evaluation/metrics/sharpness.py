@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from venhancer.evaluation.metrics.metric import Clip, Metric
-from venhancer.evaluation.metrics.pictures import luma
+from venhancer.evaluation.metrics.metric import Clip, Metric, luma
 
 
 def sharpness(result: Clip, likeness: Clip) -> float:

@@ -3,8 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from venhancer.evaluation.metrics.metric import Clip, Metric
-from venhancer.evaluation.metrics.pictures import luma
+from venhancer.evaluation.metrics.metric import Clip, Metric, luma
 
 
 def ssim(result: Clip, reference: Clip) -> float:

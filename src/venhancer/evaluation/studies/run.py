@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from venhancer.errors import SettingsError
+from venhancer.evaluation.cache import Cache, Output, digest
 from venhancer.evaluation.clips import TestClip
 from venhancer.evaluation.contenders import fingerprint, model_identity
 from venhancer.evaluation.degrade import resize
-from venhancer.evaluation.kept import Kept, Output, digest
 from venhancer.evaluation.metrics.metric import Metric, Subject
 from venhancer.evaluation.metrics.registry import lacks, measure, metric_named
 from venhancer.evaluation.studies.study import Ask, Study
@@ -146,7 +146,7 @@ def run_study(
     clips: Sequence[TestClip],
     settings: StudySettings,
     model: Model,
-    kept: Kept,
+    cache: Cache,
     *,
     progress: Progress = SILENT,
 ) -> Finding:
@@ -157,7 +157,7 @@ def run_study(
         clips: the truth, or inputs where the study refines.
         settings: what all studies have in common.
         model: what enhances.
-        kept: where outputs are, and are kept.
+        cache: where outputs are, and are kept.
         progress: told of every output.
 
     Raises:
@@ -185,7 +185,7 @@ def run_study(
             try:
                 ask = study.ask(base, value)
                 job = _Job(clip, truth, make_input(truth, ask), ask)
-                output = _enhanced(job, model, kept)
+                output = _enhanced(job, model, cache)
             except SettingsError as error:
                 errors[label] = str(error)
             else:
@@ -236,11 +236,11 @@ def make_input(truth: Clip, ask: Ask) -> Clip:
     """
     _, height, width, _ = truth.shape
     rows, columns = (2 * round(side / ask.scale / 2) for side in (height, width))
-    kept = truth[:: ask.factor]
-    if min(rows, columns) < SMALLEST_SIDE or (ask.factor > 1 and len(kept) < 2):
-        given = f"an input of {columns}x{rows} and {len(kept)} of {len(truth)} frames"
+    key_frames = truth[:: ask.factor]
+    if min(rows, columns) < SMALLEST_SIDE or (ask.factor > 1 and len(key_frames) < 2):
+        given = f"an input of {columns}x{rows} and {len(key_frames)} of {len(truth)} frames"
         raise SettingsError(f"{given} is too small; pass clips that leave sides of {SMALLEST_SIDE} and two frames")
-    return resize(kept, rows, columns, "bicubic")
+    return resize(key_frames, rows, columns, "bicubic")
 
 
 def enlarge_and_hold(source: Clip, truth: Clip, factor: int) -> Clip:
@@ -262,19 +262,19 @@ def _choose_metrics(study: Study, settings: StudySettings) -> tuple[Metric, ...]
     return tuple(metric for metric in map(metric_named, names) if not lacks(metric, subject))
 
 
-def _enhanced(job: _Job, model: Model, kept: Kept) -> Clip:
+def _enhanced(job: _Job, model: Model, cache: Cache) -> Clip:
     """Return an output, made unless it is kept from before; frames after the last key frame are cut off."""
     ask = job.ask
     size, rate = (job.truth.shape[2], job.truth.shape[1]), job.clip.rate / ask.factor
     asked = {"source": digest(job.source), "rate": str(rate), "size": size, "factor": ask.factor}
     words = {name: str(ask.settings[name]) for name in sorted(ask.settings)}
     key = fingerprint({**asked, "model": model.identity, "settings": words})
-    output = kept.output(key)
+    output = cache.output(key)
     if output is None:
         started = time.monotonic()
         made = model.enhance(job.source, rate, size, ask)[: _count(len(job.truth), ask.factor)]
         output = Output(made, round(time.monotonic() - started, 3))
-        kept.keep_output(key, output, {"clip": job.clip.name, "settings": words})
+        cache.keep_output(key, output, {"clip": job.clip.name, "settings": words})
     return output.frames
 
 

