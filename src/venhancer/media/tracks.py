@@ -6,14 +6,21 @@ assembler does what the plan says and decides nothing.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from typing import Literal
 
-from av.audio.stream import AudioStream
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
 from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
 from av.stream import Disposition, Stream
+from av.subtitles.codeccontext import SubtitleCodecContext
 
+from venhancer.media.channels import channels_of
 from venhancer.media.containers import CHANNELS, CONTAINERS, TEXT_SUBTITLES, Container, told_language
 
 Action = Literal["copied", "encoded", "converted", "not kept"]
@@ -27,6 +34,9 @@ KINDS = {
     "chapters": "chapters",
     "tags": "tags",
 }
+UNREAD = ("nothing here decodes it", "nothing here decodes it, or mixes its channels")
+TRIED = ("audio", "subtitle")
+TRIED_PACKETS = 256  # of these tracks together, among which each is tried once
 FILE_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})  # true of the source file only
 
 
@@ -42,8 +52,9 @@ class Track:
         title: what the file calls it; of an attachment, its file name; of tags, their names.
         flags: what the file says of it, such as default, forced, comment.
         count: of chapters or tags.
-        can_be_read: whether a decoder for it is here.
+        can_be_read: whether it can be decoded here, and its channels mixed; of sound and subtitles, see `try_tracks`.
         channels: of sound.
+        have_places: whether each channel is for a loudspeaker of its own.
     """
 
     index: int
@@ -55,6 +66,7 @@ class Track:
     count: int = 1
     can_be_read: bool = True
     channels: int = 0
+    have_places: bool = True
 
     @property
     def name(self) -> str:
@@ -101,6 +113,40 @@ def describe_tracks(container: InputContainer) -> tuple[Track, ...]:
     if names := [name for name in container.metadata if name.lower() not in FILE_TAGS]:
         found.append(Track(index=-1, kind="tags", title=", ".join(sorted(names)), count=len(names)))
     return tuple(found)
+
+
+def try_tracks(container: InputContainer, tracks: Sequence[Track]) -> tuple[Track, ...]:
+    """Return tracks with what only the decoders of sound and subtitles tell, each of which is given one packet."""
+    streams = [stream for stream in container.streams if stream.type in TRIED and stream.codec_context is not None]
+    tried: dict[int, dict[str, int]] = {stream.index: {"can_be_read": True} for stream in streams}
+    for stream in container.streams.audio:
+        if stream.index in tried:
+            channels = channels_of(stream.codec_context)
+            tried[stream.index] |= {"channels": channels.number, "have_places": channels.have_places}
+    untried = set(tried)
+    with suppress(FFmpegError):
+        for packet in islice(container.demux(*streams) if streams else (), TRIED_PACKETS):
+            if packet.size and packet.stream_index in untried:
+                untried.remove(packet.stream_index)
+                tried[packet.stream_index]["can_be_read"] = _can_be_read(packet)
+    return tuple(replace(track, **tried.get(track.index, {})) for track in tracks)
+
+
+def _can_be_read(packet: Packet) -> bool:
+    """Tell whether the channels of a packet of sound, if it decodes, can be mixed; ambisonic ones cannot."""
+    context = packet.stream.codec_context
+    with suppress(FFmpegError):  # a damaged packet says nothing of the others
+        if isinstance(context, SubtitleCodecContext):
+            context.decode2(packet)
+            return True
+        frames = [frame for frame in packet.decode() if isinstance(frame, AudioFrame)]
+        for frame in frames:
+            channels_of(frame)
+        try:
+            return all(AudioResampler("s16", "stereo").resample(frame) is not None for frame in frames)
+        except (FFmpegError, ValueError):
+            return False
+    return True
 
 
 def plan_tracks(tracks: Sequence[Track], suffix: str, *, slow: Fraction | int = 1) -> tuple[TrackPlan, ...]:
@@ -160,8 +206,7 @@ def _streams(container: InputContainer) -> Iterator[Track]:
             language="" if tags.get("language") in (None, "und") else tags["language"],
             title=tags.get("title") or tags.get("name") or tags.get("filename") or "",
             flags=tuple(flag.name for flag in Disposition if flag.name and flag & stream.disposition),
-            can_be_read=stream.codec_context is not None or kind in ("attachment", "data"),
-            channels=stream.codec_context.channels if isinstance(stream, AudioStream) and stream.codec_context else 0,
+            can_be_read=kind in ("attachment", "data") or (stream.codec_context is not None and kind not in TRIED),
         )
 
 
@@ -199,7 +244,7 @@ def _held(track: Track, suffix: str, codecs: frozenset[str], otherwise: str) -> 
     if track.codec in codecs:
         return TrackPlan(track=track, action="copied", codec=track.codec)
     if not track.can_be_read:
-        return TrackPlan(track=track, action="not kept", why="nothing here decodes it")
+        return TrackPlan(track=track, action="not kept", why=UNREAD[track.kind == "audio" and bool(track.codec)])
     held = "holds no such subtitles" if track.kind == "subtitle" else "holds no such codec"
     if not otherwise:
         return TrackPlan(track=track, action="not kept", why=f"{suffix} {held}")
@@ -210,7 +255,7 @@ def _held(track: Track, suffix: str, codecs: frozenset[str], otherwise: str) -> 
 def _with_losses(plan: TrackPlan, suffix: str, flags: frozenset[str], container: Container) -> TrackPlan:
     """Add the flags and the language that the target cannot tell."""
     lost = [f"flag {flag}" for flag in plan.track.flags if flag not in flags]
-    if plan.action == "encoded" and plan.track.channels not in CHANNELS:
+    if plan.action == "encoded" and not (plan.track.channels in CHANNELS and plan.track.have_places):
         plan = replace(plan, why=f"{plan.why}; its {plan.track.channels} channels are mixed to two")
     if plan.track.language and not told_language(plan.track.language, container):
         lost.append(f"language {plan.track.language}")

@@ -23,6 +23,7 @@ from venhancer.media.reading.probe import ClipInfo, probe
 from venhancer.media.reading.reader import read_frames
 from venhancer.media.reading.shot_search import find_shots
 from venhancer.media.source import Identity
+from venhancer.media.tracks import plan_tracks
 
 
 def refusal(path: Path) -> str:
@@ -55,6 +56,17 @@ def test_refusal_is_that_of_the_probe(tmp_path):
         with pytest.raises(InputError) as refused:
             probe(path)
         assert refusal(path) == str(refused.value)
+
+
+@pytest.mark.parametrize("fate", ["os.kill(os.getpid(), signal.SIGSEGV)", "bytearray(1 << 40)", "1 / 0"])
+def test_pictures_stand_whatever_their_sound_does_to_its_decoders(tmp_path, monkeypatch, fate):
+    path = make_clip(tmp_path / "a.mp4", sound="aac")
+    code = f"it.with_sound = lambda clip: {fate}\nit.main()"
+    monkeypatch.setattr(sys, "executable", str(child_that(code, tmp_path)))
+    clip = inspect(path)
+    assert (clip.frames, clip.has_audio) == (12, True)
+    (copied,), (lost,) = plan_tracks(clip.tracks, ".mp4"), plan_tracks(clip.tracks, ".webm")
+    assert (copied.outcome, lost.outcome) == ("copied", "not kept: nothing here decodes it, or mixes its channels")
 
 
 def test_name_that_is_no_text_reaches_the_child(tmp_path):
@@ -97,7 +109,7 @@ def child_that(code: str, tmp_path: Path) -> Path:
         ("print('[1]')", "cannot be looked at"),
         ("print(json.dumps({'error': 'KeyboardInterrupt', 'message': ''}))", "cannot be looked at"),
         (
-            "it.probe = lambda path: bytearray(1 << 40)\nit.main()",
+            "it.probe_film = lambda path: bytearray(1 << 40)\nit.main()",
             "GiB to look",
         ),
     ],
@@ -137,7 +149,7 @@ def test_frame_that_crashes_a_decoder_is_one_line_before_any_work(tmp_path, monk
     """The look for shots decodes every frame, and does it in the child as well."""
     clip = inspect(two_shots(tmp_path / "a.mkv"))
     code = (
-        "from venhancer.media import shot_search\nreal = shot_search.small_luma\nseen = []\n"
+        "from venhancer.media.reading import shot_search\nreal = shot_search.small_luma\nseen = []\n"
         "def small_luma(*given):\n  seen.append(1)\n  time.sleep(0.03)\n"
         "  if len(seen) > 20: os.kill(os.getpid(), signal.SIGSEGV)\n  return real(*given)\n"
         "shot_search.small_luma = small_luma\nit.main()"

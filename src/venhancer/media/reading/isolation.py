@@ -1,10 +1,10 @@
 """A file looked at in a process of its own, before this one decodes any of it.
 
 Decoders are large, and a damaged or hostile file can crash them, hang them or fill the memory. `inspect` lets a child
-run the probe, and `search_shots` lets one decode every frame on the way to where shots begin: whatever happens there,
-here it is an answer, or one line that says what is wrong with the file. The child has limits on time, memory and
-processor, can write no file and, where the system allows it, reaches no network; `docs/security.md` says where which
-of these hold.
+run the probe, pictures first and then sound and subtitles, which condemn no pictures; `search_shots` lets one decode
+every frame on the way to where shots begin. Whatever happens there, here it is an answer, or one line that says what is
+wrong with the file. The child has limits on time, memory and processor, can write no file and, where the system allows
+it, reaches no network; `docs/security.md` says where which of these hold.
 
 The answer is plain JSON, read field by field: a child that was taken over can lie about a clip, and do nothing else.
 """
@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 from venhancer.errors import InputError, SettingsError, VEnhancerError
 from venhancer.media.limits import VARIABLE, Limits, read_limits
 from venhancer.media.reading.plain import read_plain, to_plain
-from venhancer.media.reading.probe import ClipInfo, probe
+from venhancer.media.reading.probe import ClipInfo, probe_film, with_sound
 from venhancer.media.reading.shot_search import find_shots
 from venhancer.media.stills.numbering import bytes_of
 from venhancer.progress import SILENT, Progress
@@ -35,6 +35,7 @@ Answer = TypeVar("Answer")
 
 BYTES_A_LIMIT = 32 << 20  # of a file, that add one `probe_seconds` to the time allowed
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # linux/sched.h
+ANSWER = b"{"  # how a line of JSON begins; the first one stands if the child crashes after it
 TOLD_EVERY = 0.1  # seconds between what the child tells of its progress
 
 
@@ -87,7 +88,8 @@ def _ask(path: Path, asked: Mapping[str, object], progress: Progress = SILENT) -
     talk.start()
     try:
         last = _listen(lines, seconds, progress)
-        child.wait(seconds)
+        if not last.startswith(ANSWER):
+            child.wait(seconds)
     except (Empty, subprocess.TimeoutExpired):
         raise InputError(_too_long(path, seconds)) from None
     finally:
@@ -111,15 +113,22 @@ def _talk(child: "subprocess.Popen[bytes]", asked: bytes, lines: "SimpleQueue[by
 
 
 def _listen(lines: "SimpleQueue[bytes]", seconds: int, progress: Progress) -> bytes:
-    """Return the answer, or the last line if there is none; raise Empty when the child is silent for too long."""
+    """Return the last answer, or the last line if there is none; raise Empty when there is nothing for too long."""
     last = b""
-    while line := lines.get(timeout=seconds):
+    while True:
+        try:
+            line = lines.get(timeout=seconds)
+        except Empty:
+            if last.startswith(ANSWER):  # sound that hangs its decoder
+                return last
+            raise
+        if not line:
+            return last
         if line.strip().isdigit():
             for _ in range(int(line)):
                 progress.advance()
-        elif line.startswith(b"{") or (line.strip() and not last.startswith(b"{")):
+        elif line.startswith(ANSWER) or (line.strip() and not last.startswith(ANSWER)):
             last = line
-    return last
 
 
 def _seconds_for(path: Path, limits: Limits) -> int:
@@ -135,9 +144,10 @@ def _too_long(path: Path, seconds: int) -> str:
 
 
 def _understand(last: bytes, code: int, path: Path, seconds: int) -> Any:  # noqa: ANN401 - JSON
-    if code == -getattr(signal, "SIGXCPU", 0):
+    is_answer = last.startswith(ANSWER)
+    if code == -getattr(signal, "SIGXCPU", 0) and not is_answer:
         raise InputError(_too_long(path, seconds))
-    if code < 0:
+    if code < 0 and not is_answer:
         what = signal.Signals(-code).name
         raise InputError(f"{path} crashes the decoder ({what}); it is damaged or hostile: copy it again or leave it")
     try:
@@ -202,15 +212,23 @@ class _Telling:
         """Mark one step."""
         self.untold += 1
         if time.monotonic() - self.told_at > TOLD_EVERY:
-            sys.stdout.write(f"{self.untold}\n")
-            sys.stdout.flush()
+            _say(self.untold)
             self.untold, self.told_at = 0, time.monotonic()
+
+
+def _say(what: object) -> None:
+    sys.stdout.write(f"{json.dumps(what)}\n")
+    sys.stdout.flush()
 
 
 def _answer(path: Path, asked: Mapping[str, Any]) -> Mapping[str, object]:
     try:
         if asked["task"] == "probe":
-            return {"clip": to_plain(probe(path))}
+            clip = probe_film(path)
+            _say({"clip": to_plain(clip)})  # which stands, whatever the sound does to its decoders
+            with suppress(MemoryError):
+                clip = with_sound(clip)
+            return {"clip": to_plain(clip)}
         clip = read_plain(ClipInfo, {**asked["clip"], "path": os.fspath(path)})
         return {"shots": find_shots(clip, range(asked["first"], asked["stop"]), progress=_Telling())}
     except VEnhancerError as error:
@@ -227,7 +245,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the parent decides what it means
     asked = json.load(sys.stdin)
     _restrict(read_limits(), seconds + asked.get("stop", 0))
-    sys.stdout.write(f"{json.dumps(_answer(path, asked))}\n")
+    _say(_answer(path, asked))
 
 
 if __name__ == "__main__":

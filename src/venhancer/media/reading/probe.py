@@ -7,7 +7,7 @@ output will not carry; the plan is made from its answer.
 from array import array
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -37,7 +37,7 @@ from venhancer.media.stills.numbering import is_pattern
 from venhancer.media.stills.picture_clip import probe_pictures
 from venhancer.media.stills.still import is_picture
 from venhancer.media.timing import Timing, find_timing
-from venhancer.media.tracks import describe_tracks
+from venhancer.media.tracks import TRIED, describe_tracks, try_tracks
 
 RGB = 0
 CAPTIONED = 8  # frames within which captions show, if there are some; broadcasters send them with every frame
@@ -51,6 +51,27 @@ def probe(path: Path) -> ClipInfo:
 
     Raises:
         InputError: no readable, whole file of at least one frame, or more than the limits allow.
+    """
+    return with_sound(probe_film(path))
+
+
+def with_sound(clip: ClipInfo) -> ClipInfo:
+    """Return a clip with what only decoders tell of its sound and subtitles.
+
+    Raises:
+        InputError: the file changed, or cannot be read any more.
+    """
+    if not any(track.kind in TRIED for track in clip.tracks):
+        return clip
+    with open_source(clip.path, known=clip.identity) as container:
+        return replace(clip, tracks=try_tracks(container, clip.tracks))
+
+
+def probe_film(path: Path) -> ClipInfo:
+    """Return the same as `probe`, but of sound and subtitles what the header says: none of their decoders runs.
+
+    Raises:
+        InputError: see `probe`.
     """
     if is_pattern(path) or is_picture(path):
         return probe_pictures(path)

@@ -12,12 +12,14 @@ from statistics import median
 
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.audio.layout import AudioLayout
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 
+from venhancer.media.channels import channels_of
 from venhancer.media.containers import CHANNELS
 from venhancer.media.writing.writing import Span
 
@@ -30,6 +32,7 @@ BITS_PER_CHANNEL = 96_000  # a second
 JUMP = Fraction(1, 50)  # seconds off its place from which sound is put right at once
 DRIFT = Fraction(1, 1000)  # and from which it is, once it has stayed off
 STEADY = 16  # frames that tell a drift from the jitter of timestamps
+PLANES = 8  # of planar sound from which on PyAV reads beyond the last
 
 
 class EncodedSound:
@@ -46,7 +49,9 @@ class EncodedSound:
     def __init__(self, output: OutputContainer, source: AudioStream, codec: str, span: Span, name: str) -> None:
         self.source, self.span, self.name = source, span, name
         allowed = {"aac": AAC_RATES, "opus": (48000,), "flac": FLAC_RATES}[codec]
-        channels = source.channels if source.channels in CHANNELS else 2
+        layout = channels_of(source.codec_context).layout
+        self.channels = AudioLayout(layout).nb_channels
+        channels = self.channels if self.channels in CHANNELS else 2
         rate = source.rate if source.rate in allowed else 48000
         target = output.add_stream(ENCODERS[codec], rate=rate)
         assert isinstance(target, AudioStream)
@@ -57,8 +62,9 @@ class EncodedSound:
         if codec == "flac" and source.format.bytes > 2:
             self.target.format = "s32"
         self.clock = source.rate
-        self.shape = (source.format.name, source.layout.name, source.rate)
-        self.changed: dict[tuple, AudioResampler] = {}  # for what the track changes to in mid-stream
+        self.format = source.format.packed if self.channels >= PLANES else source.format
+        self.shape = (self.format.name, layout, source.rate)
+        self.reshaping: dict[tuple, AudioResampler] = {}  # of frames that are of another shape
         self.place = 0  # samples of the source written so far, counted from the output's beginning
         self.end = 0  # of the last packet, in samples
         self.is_placed = False  # whether the next frame is known to follow the last one
@@ -98,9 +104,10 @@ class EncodedSound:
 
     def _place(self, frame: AudioFrame) -> Iterator[Packet]:
         """Write a frame where its time says, after silence or without the part that is there already."""
+        channels_of(frame)  # before anything else asks for its layout
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
         if shape != self.shape:
-            for even in self.changed.setdefault(shape, AudioResampler(*self.shape)).resample(frame):
+            for even in self.reshaping.setdefault(shape, AudioResampler(*self.shape)).resample(frame):
                 yield from self._place(even)
             return
         samples = frame.to_ndarray()
@@ -125,19 +132,18 @@ class EncodedSound:
 
     def _step(self) -> int:
         """Numbers in a row of samples: one, or one a channel where channels lie interleaved."""
-        return 1 if self.source.format.is_planar else self.source.channels
+        return 1 if self.format.is_planar else self.channels
 
     def _write_silence(self, samples: int) -> Iterator[Packet]:
-        rows = self.source.channels if self.source.format.is_planar else 1
+        rows = self.channels if self.format.is_planar else 1
         while samples > 0:
             count = min(samples, self.clock)
             empty = np.zeros((rows, count * self._step()), self._dtype())
-            yield from self._write(empty + 128 if self.source.format.name.startswith("u8") else empty)
+            yield from self._write(empty + 128 if self.format.name.startswith("u8") else empty)
             samples -= count
 
     def _dtype(self) -> np.dtype:
-        empty = AudioFrame(format=self.source.format.name, layout=self.source.layout.name, samples=1)
-        return empty.to_ndarray().dtype
+        return AudioFrame(format=self.format.name, layout="mono", samples=1).to_ndarray().dtype
 
     def _write(self, samples: np.ndarray) -> Iterator[Packet]:
         """Encode rows of samples that follow the last ones."""
@@ -146,7 +152,7 @@ class EncodedSound:
             samples = samples[:, : max(0, self._sample(self.span.end) - self.place) * step]
         if not samples.size:
             return
-        frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples), self.source.format.name, self.source.layout.name)
+        frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples), *self.shape[:2])
         frame.sample_rate, frame.time_base, frame.pts = self.clock, Fraction(1, self.clock), self.place
         self.place += samples.shape[1] // step
         yield from self.target.encode(frame)
