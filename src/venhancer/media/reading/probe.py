@@ -24,6 +24,7 @@ from venhancer.media.colour import MATRICES, UNSPECIFIED, matrix_of_size
 from venhancer.media.limits import read_limits
 from venhancer.media.opacity import shows_through
 from venhancer.media.orientation import orientation_of
+from venhancer.media.reading.dynamic_range import describe_stream, light_not_kept
 from venhancer.media.source import (
     MOV,
     Packets,
@@ -78,6 +79,7 @@ def probe_film(path: Path) -> ClipInfo:
     identity = identity_of(path)
     with open_source(path, known=identity) as container:
         stream = video_stream(container, path)
+        described = describe_stream(container, stream.index)
         with open_source(path, known=identity) as again:
             frame, has_captions = _look_at(decode(again, video_stream(again, path), path))
         if frame is None:
@@ -105,7 +107,7 @@ def probe_film(path: Path) -> ClipInfo:
             has_audio=audio is not None,
             not_kept=(
                 *([f"frames that do not decode ({lost})"] if lost > 0 else []),
-                *_light_not_kept(frame),
+                *light_not_kept(described, frame, path),
                 *(["closed captions within the pictures"] if has_captions else []),
                 *(["variable frame timing"] if timing.timestamps else []),
             ),
@@ -184,12 +186,6 @@ def _look_at(frames: Iterator[VideoFrame]) -> tuple[VideoFrame | None, bool]:
     with suppress(InputError):  # whoever reads the frames will say so
         has_captions |= any(Type.A53_CC in frame.side_data for frame in islice(frames, CAPTIONED - 1))
     return first, has_captions
-
-
-def _light_not_kept(frame: VideoFrame) -> Iterator[str]:
-    """Yield what the pictures tell of the display they were made on, which encoders here are not told."""
-    if Type.MASTERING_DISPLAY_METADATA in frame.side_data or Type.CONTENT_LIGHT_LEVEL in frame.side_data:
-        yield "figures of the mastering display and of the brightest light"
 
 
 def _depth(frame: VideoFrame) -> int:
