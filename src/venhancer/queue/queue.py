@@ -21,7 +21,7 @@ from venhancer.jobs.outcome import losses
 from venhancer.jobs.work import Mark
 from venhancer.media.reading.isolation import inspect
 from venhancer.media.source import failures_as
-from venhancer.media.stills.numbering import PICTURE_NAMES, pattern_of
+from venhancer.media.stills.numbering import PICTURE_NAMES, UNREAD_NAMES, pattern_of
 from venhancer.media.writing.encoders import CODECS, PREFERRED
 from venhancer.progress import Progress
 from venhancer.queue.record import RECORD, Entry, Record, read_record
@@ -36,7 +36,7 @@ VIDEOS = {
     *(".mpeg", ".mpg", ".mts", ".mxf", ".qt", ".ts", ".vob", ".webm", ".wmv"),
 }
 """Names of videos: one that cannot be used has failed. A file of another name is a clip if it can be opened as one."""
-PICTURES = {*PICTURE_NAMES, ".exr", ".heic"} - {".webp"}
+PICTURES = {*PICTURE_NAMES, *UNREAD_NAMES} - {".webp"}
 """Names of pictures: they are passed over, for many of them are a clip together or no clip at all."""
 A_PICTURE = "a picture; enhance it by its own name, or numbered ones together as FOLDER/%05d.png"
 ALIKE = {".m4v": ".mp4", ".qt": ".mov"}

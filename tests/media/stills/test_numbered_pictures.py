@@ -257,3 +257,15 @@ def test_a_target_among_the_pictures_is_refused(tmp_path):
 )
 def test_patterns_are_told_from_names(name, pattern):
     assert pattern_of(Path("f") / name) == (pattern and Path("f") / pattern)
+
+
+@pytest.mark.parametrize("suffix", [".exr", ".dpx", ".tga", ".avif", ".EXR"])
+def test_pictures_of_other_kinds_are_there_and_not_read(tmp_path, suffix):
+    for number in (1, 2):
+        (tmp_path / f"a{number}{suffix}").write_bytes(b"of a program")
+    hint = f"{suffix} is not read; convert it to PNG or TIFF, of 16 bits if it has more than 8"
+    assert hint in refused(tmp_path / f"a%d{suffix}")
+    assert hint in refused(tmp_path / f"a1{suffix}")
+    (tmp_path / f"a4{suffix}").touch()
+    assert f"a3{suffix} is missing" in refused(tmp_path / f"a%d{suffix}")
+    assert "cannot be read; check the path" in refused(tmp_path / f"b{suffix}")

@@ -34,7 +34,7 @@ from venhancer.media.source import (
     read_packets,
     video_stream,
 )
-from venhancer.media.stills.numbering import is_pattern
+from venhancer.media.stills.numbering import is_pattern, refuse_unread
 from venhancer.media.stills.picture_clip import probe_pictures
 from venhancer.media.stills.still import is_picture
 from venhancer.media.timing import Timing, find_timing
@@ -74,6 +74,7 @@ def probe_film(path: Path) -> ClipInfo:
     Raises:
         InputError: see `probe`.
     """
+    refuse_unread(path)
     if is_pattern(path) or is_picture(path):
         return probe_pictures(path)
     identity = identity_of(path)

@@ -20,6 +20,7 @@ from venhancer.media.source import Identity, failures_as, identity_of
 NUMBER = re.compile(r"%(0?)(\d{0,2})d", re.ASCII)
 LONGEST_NUMBER = 18  # digits
 PICTURE_NAMES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
+UNREAD_NAMES = (".avif", ".cin", ".dng", ".dpx", ".exr", ".heic", ".heif", ".jp2", ".jxl", ".ppm", ".psd", ".tga")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,21 @@ class Identities:
 
 def is_pattern(path: Path) -> bool:
     """Tell whether a path is meant as a pattern of numbered pictures: nothing is called so, and there is a %."""
-    return "%" in path.name and path.suffix.lower() in PICTURE_NAMES and not os.path.lexists(path)
+    is_picture = path.suffix.lower() in (*PICTURE_NAMES, *UNREAD_NAMES)
+    return "%" in path.name and is_picture and not os.path.lexists(path)
+
+
+def refuse_unread(path: Path) -> None:
+    """Raise if pictures are there, but of a kind that is not read.
+
+    Raises:
+        InputError: naming what is read; or nothing is there.
+    """
+    if path.suffix.lower() in UNREAD_NAMES:
+        (identities_of(find_numbered(path)) if is_pattern(path) else identity_of(path))
+        raise InputError(
+            f"{path}: {path.suffix} is not read; convert it to PNG or TIFF, of 16 bits if it has more than 8"
+        )
 
 
 def label(name: str, number: int) -> str:
