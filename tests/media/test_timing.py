@@ -31,6 +31,13 @@ def test_declared_rate_survives_millisecond_rounding(rate, frames):
     assert find_rate(stamps(rate, frames, Fraction(1, 1000)), Fraction(1, 1000), 0, [rate]) == (rate, True, 0)
 
 
+@given(st.sampled_from([8, 10, 12, 15, 20, 24, 25, 30]), st.integers(1, 4))
+def test_whole_seconds_of_a_gif_have_a_whole_rate(rate, seconds):
+    """Its clock counts in hundredths, in which 12 and 11.988 frames a second are the same for half a minute."""
+    edges = stamps(Fraction(rate), rate * seconds + 1, Fraction(1, 100))
+    assert find_rate(edges[:-1], Fraction(1, 100), edges[-1] - edges[-2], []).rate == rate
+
+
 @given(st.sampled_from(RATES), st.sampled_from(RATES), st.integers(500, 1000))
 def test_lying_rate_is_found_out(rate, lie, frames):
     assert find_rate(stamps(rate, frames, Fraction(1, 90_000)), Fraction(1, 90_000), 0, [lie]) == (rate, True, 0)

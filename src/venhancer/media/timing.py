@@ -88,7 +88,8 @@ def find_rate(
         rate = declared[0] if declared else (1 / shown if shown else None)
         return FrameRate(rate, is_constant=True, jitter=(len(times) - 1) / rate) if rate else None
     mean = ((len(times) - 1) / span).limit_denominator(LARGEST_DENOMINATOR)
-    usual = _usual_rates(mean)
+    shown = span + last_duration * time_base if last_duration else span + 1 / mean
+    usual = _usual_rates(len(times) / shown)
     meant = [rate for rate in usual for given in declared if abs(given / rate - 1) < ROUNDED]
     for rate in (*meant, *declared, *usual, mean):
         tick = rate * time_base  # in frames; times rounded to ticks are off by one at most

@@ -164,6 +164,7 @@ def _end_of(stream: VideoStream) -> int:
 
 def _find_timing(shown: _Shown, stream: VideoStream, path: Path) -> Timing:
     declared = [rate for rate in (stream.average_rate, stream.base_rate, stream.guessed_rate) if rate]
+    declared = [] if stream.container.format.name == "gif" else declared  # where they are guessed from its clock
     return find_timing(shown.times, stream.time_base or Fraction(1), shown.last_duration, declared, path)
 
 
