@@ -41,6 +41,8 @@ NAMES = [
     "=.mp4",
     BYTES,
     "x" * 246 + ".mp4",
+    "x" * 247 + ".mp4",
+    "ü" * 125 + "x.mp4",
 ]
 
 
@@ -139,7 +141,7 @@ def test_name_too_long_is_one_line(folder, tiny_model, capfd):
     make_clip(folder / "in.mp4", **TINY)
     for source, target in (
         ("x" * 300 + ".mp4", "out.mp4"),
-        ("in.mp4", "x" * 251 + ".mp4"),
+        ("in.mp4", "x" * 252 + ".mp4"),
         ("in.mp4", "x" * 300 + ".mp4"),
     ):
         assert command("enhance", source, target, "--model", tiny_model) == 2

@@ -6,8 +6,10 @@ manifest is written last and whole: what it names is on the disk, and anything e
 killed. Without torch, so that a refusal or a plan never waits; `venhancer.jobs.job` does the work.
 """
 
+import os
 import shutil
 from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +23,9 @@ from venhancer.media.writing.pictures_out import unit_of
 MANIFEST, LOCK = "manifest.json", "lock"
 MADE_HERE = ("segment_", "carry_", "unfinished", "result", ".")
 """How all other names begin that a run puts into its folder; those with a dot are temporary files of writers."""
+
+
+LONGEST_NAME = 255  # bytes that file systems take
 
 
 class _Frozen(BaseModel):
@@ -87,7 +92,10 @@ class Manifest(_Frozen):
 def work_folder(target: Path) -> Path:
     """Return where the work on a target lies."""
     target = unit_of(target)
-    return target.parent / f"{target.name}.part"  # a target without a name is refused elsewhere
+    name = os.fsencode(target.name)  # a target without a name is refused elsewhere
+    if len(name) > LONGEST_NAME - len(b".part"):
+        name = name[: LONGEST_NAME - 30] + f"~{blake2b(name, digest_size=8).hexdigest()}".encode()
+    return target.parent / os.fsdecode(name + b".part")
 
 
 def find_work(target: Path) -> Manifest | None:
