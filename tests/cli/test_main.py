@@ -175,6 +175,31 @@ def test_full_disk_is_one_line_and_leaves_nothing(folder, tiny_model):
     assert names(folder) == before
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+def test_full_log_is_one_line_and_ends_no_work(folder, tiny_model):
+    words = ["enhance", "in.mp4", "out.mp4", "--model", str(tiny_model), "--scale", "1", "--overwrite"]
+    for full in ("stdout", "stderr"):
+        (folder / "out.mp4").unlink(missing_ok=True)
+        with open("/dev/full", "w") as log:  # noqa: PTH123 - a device
+            done = subprocess.run(
+                [*MODULE, *words],
+                cwd=folder,
+                check=False,
+                **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, full: log},
+            )
+        assert probe(folder / "out.mp4").frames == 6
+        if full == "stdout":
+            said = "out.mp4 is written, but standard output takes no more; make room (No space left on device)"
+            assert (done.returncode, done.stderr.decode()) == (2, f"venhancer: {said}\n")
+        else:
+            assert done.returncode == 0
+    for words in (["plan", "in.mp4"], ["weights", "show"]):
+        with open("/dev/full", "w") as log:  # noqa: PTH123 - likewise
+            done = subprocess.run([*MODULE, *words], cwd=folder, stdout=log, stderr=subprocess.PIPE, check=False)
+        assert done.stderr.count(b"\n") == 1
+        assert done.returncode == 2
+
+
 # ---------------------------------------------------------------- mistakes
 
 

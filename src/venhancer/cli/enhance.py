@@ -94,13 +94,11 @@ def run(arguments: argparse.Namespace) -> None:
             progress=progress,
         )
     if arguments.json is not None:
-        try:
+        with failures_as(JobFailed, f"{target} is written, but {arguments.json} is not; make room"):
             report.save(arguments.json)
-        except OSError as error:
-            reason = f"{arguments.json} is not ({error.strerror})"
-            raise JobFailed(f"{target} is written, but {reason}; make room") from error
     extent = f"{plan.width}x{plan.height}, {format_number(plan.rate)} fps, {plan.frames} frames"
-    terminal.show_line(f"wrote {target} ({extent}) in {report.seconds:.1f} s")
+    with failures_as(JobFailed, f"{target} is written, but standard output takes no more; make room"):
+        terminal.show_line(f"wrote {target} ({extent}) in {report.seconds:.1f} s")
 
 
 def unfinished(target: Path) -> str | None:

@@ -49,10 +49,15 @@ def main(words: Sequence[str] | None = None) -> None:
         _end(str(error), 2)
     try:
         arguments.run(arguments)
+        sys.stdout.flush()
     except VEnhancerError as error:
         if arguments.debug:
             traceback.print_exception(error)
         _end(str(error), 2)
+    except OSError as error:
+        if arguments.debug:
+            traceback.print_exception(error)
+        _end(f"{error.filename or 'standard output'} cannot be written ({error.strerror}); make room and check it", 2)
     except KeyboardInterrupt as interrupt:
         _end(f"stopped; {interrupt if isinstance(interrupt, Stopped) else arguments.when_stopped}", 130)
 
@@ -61,6 +66,11 @@ def _end(line: str, code: int) -> NoReturn:
     from venhancer.cli.terminal import Terminal
 
     Terminal().warn(line)
+    for stream in (sys.stdout, sys.stderr):  # what they still hold must not fail once more when the program ends
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
 
 

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from io import TextIOWrapper
 from types import TracebackType
 from typing import Self
@@ -60,8 +60,9 @@ class Terminal:
         self.output.out(json.dumps(content, indent=2))
 
     def warn(self, line: str) -> None:
-        """Show a line beside the results."""
-        self.errors.out(f"venhancer: {printable(line)}")
+        """Show a line beside the results; one that cannot be shown ends no work."""
+        with suppress(OSError):
+            self.errors.out(f"venhancer: {printable(line)}")
 
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
@@ -75,10 +76,17 @@ class Terminal:
 
     def show_log(self) -> None:
         """Show what the library logs, a line each."""
-        handler = logging.StreamHandler(sys.stdout)
+        handler = _Log(sys.stdout)
         logger = logging.getLogger("venhancer")
         logger.addHandler(handler)
         logger.setLevel(logging.WARNING if self.is_quiet else logging.INFO)
+
+
+class _Log(logging.StreamHandler):
+    """A log that may be full: what it does not take ends no work."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is that of `logging`
+        """Pass over a line."""
 
 
 class ProgressBar:
