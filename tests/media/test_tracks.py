@@ -264,7 +264,7 @@ def test_second_film_data_and_what_nothing_decodes_are_named():
         Track(index=4, kind="subtitle", codec="hdmv_pgs_subtitle"),
     ]
     assert describe_losses(plan_tracks(tracks, ".mp4")) == [
-        "other video (h264): one film is enhanced, the first",
+        "other video (h264): one film is enhanced, the first that players show",
         "data track (bin_data): only its own program understands it",
         "sound (of unknown kind): nothing here decodes it",
         "subtitles (hdmv_pgs_subtitle): .mp4 holds no such subtitles",

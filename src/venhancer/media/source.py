@@ -21,7 +21,6 @@ import numpy as np
 from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -29,6 +28,7 @@ from jaxtyping import Bool, Int64
 from PIL import Image
 
 from venhancer.errors import InputError, VEnhancerError
+from venhancer.media.film import film_of
 from venhancer.media.limits import STREAMS_OF_LIBAV, read_limits
 
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,gif"
@@ -211,15 +211,15 @@ def _open(content: BinaryIO | BufferedIOBase | FileIO, path: Path) -> InputConta
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """Return the first stream of moving pictures, within the limits it declares; cover art is none.
+    """Return the stream of the film, within the limits it declares.
 
     Raises:
         InputError: there is none, nothing here decodes it, or it is too large or too long.
     """
-    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
-    if not streams:
+    stream = film_of(container)
+    if stream is None:
         raise InputError(f"{path} holds no video stream; give a file with moving pictures")
-    stream, context = streams[0], streams[0].codec_context
+    context = stream.codec_context
     if context is None or context.codec.canonical_name not in CODECS.split():
         raise InputError(f"{path} uses a video codec that cannot be decoded here; convert it to H.264 first")
     limits = read_limits()

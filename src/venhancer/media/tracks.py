@@ -22,6 +22,7 @@ from av.subtitles.codeccontext import SubtitleCodecContext
 
 from venhancer.media.channels import channels_of
 from venhancer.media.containers import CHANNELS, CONTAINERS, TEXT_SUBTITLES, Container, told_language
+from venhancer.media.film import film_of
 
 Action = Literal["copied", "encoded", "converted", "not kept"]
 KINDS = {
@@ -188,12 +189,11 @@ def _counted(phrases: Iterable[str]) -> list[str]:
 
 
 def _streams(container: InputContainer) -> Iterator[Track]:
-    has_film = False
+    film = film_of(container)
     has_chapters = bool(container.chapters())
     for stream in container.streams:
         kind = "cover" if stream.disposition & Disposition.attached_pic else stream.type
-        if kind == "video" and not has_film:
-            has_film = True
+        if film is not None and stream.index == film.index:
             continue
         codec = _codec_name(stream)
         if kind == "data" and codec == "bin_data" and has_chapters and container.format.name.startswith("mov"):
@@ -234,7 +234,7 @@ def _plan(track: Track, suffix: str, container: Container, *, is_slowed: bool, h
     why = {
         "audio": "slow motion leaves sound out",
         "attachment": f"{suffix} holds no attached files",
-        "video": "one film is enhanced, the first",
+        "video": "one film is enhanced, the first that players show",
     }
     return TrackPlan(track=track, action="not kept", why=why.get(kind, "only its own program understands it"))
 
