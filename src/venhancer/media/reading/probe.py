@@ -24,6 +24,7 @@ from venhancer.media.colour import MATRICES, UNSPECIFIED, matrix_of_size
 from venhancer.media.limits import read_limits
 from venhancer.media.opacity import shows_through
 from venhancer.media.orientation import orientation_of
+from venhancer.media.reading.credentials import has_credentials
 from venhancer.media.reading.dynamic_range import describe_stream, light_not_kept
 from venhancer.media.source import (
     MOV,
@@ -110,6 +111,7 @@ def probe_film(path: Path) -> ClipInfo:
                 *([f"frames that do not decode ({lost})"] if lost > 0 else []),
                 *light_not_kept(described, frame, path),
                 *(["closed captions within the pictures"] if has_captions else []),
+                *(["content credentials (C2PA)"] if container.format.name == MOV and has_credentials(path) else []),
                 *(["variable frame timing"] if timing.timestamps else []),
             ),
             orientation=orientation,
