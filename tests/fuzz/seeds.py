@@ -1,10 +1,13 @@
 """Sound files of every kind that is read, and pictures, tiny, the same bytes every time: what fuzzing begins with."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
+from av.codec.context import CodecContext
+from av.video.frame import VideoFrame
 from PIL import Image
 
 from media.clips import make_clip, picture
@@ -79,9 +82,22 @@ def _deep(path: Path) -> Path:
     return path
 
 
+def _film(path: Path) -> Path:
+    """Write a picture of film or effects, which libav alone decodes."""
+    context = CodecContext.create(path.suffix[1:], "w")
+    context.width, context.height, context.time_base = SIDE, SIDE, Fraction(1, 24)
+    context.pix_fmt = "gbrpf32le" if path.suffix == ".exr" else "gbrp10le"
+    frame = VideoFrame.from_ndarray(picture(0, SIDE, SIDE), "rgb24").reformat(format=context.pix_fmt)
+    frame.pts = 0
+    path.write_bytes(b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)]))
+    return path
+
+
 DEEP = ("deep.png", "deep.tif")
+FILM = ("film.exr", "film.dpx")
 SEEDS: dict[str, Callable[[Path], Path]] = {
     **dict.fromkeys(CLIPS, _clip),
     **dict.fromkeys(STILLS, _still),
     **dict.fromkeys(DEEP, _deep),
+    **dict.fromkeys(FILM, _film),
 }

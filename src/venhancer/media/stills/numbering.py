@@ -19,8 +19,8 @@ from venhancer.media.source import Identity, failures_as, identity_of
 
 NUMBER = re.compile(r"%(0?)(\d{0,2})d", re.ASCII)
 LONGEST_NUMBER = 18  # digits
-PICTURE_NAMES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
-UNREAD_NAMES = (".avif", ".cin", ".dng", ".dpx", ".exr", ".heic", ".heif", ".jp2", ".jxl", ".ppm", ".psd", ".tga")
+PICTURE_NAMES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".exr", ".dpx")
+UNREAD_NAMES = (".avif", ".cin", ".dng", ".heic", ".heif", ".jp2", ".jxl", ".ppm", ".psd", ".tga")
 
 
 @dataclass(frozen=True, slots=True)

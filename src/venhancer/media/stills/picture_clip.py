@@ -64,7 +64,7 @@ def probe_pictures(path: Path) -> ClipInfo:
     identity = identity_of(path)
     with opened(path, identity) as (picture, file):
         first = look(picture, file, path)
-        if first.frames > 1:
+        if first.frames > 1 and picture is not None:
             return _describe(path, "animation", *_play(picture, first, path), identity)
         further = (FURTHER,) if _has_another_after(path, first) else ()
         has_alpha = is_transparent(read_pixels(picture, file, first, path))

@@ -67,6 +67,7 @@ class PictureDecoder:
         clip = self.clip
         if self._animation is None:
             self._animation, _ = self._opened.enter_context(opened(clip.path, clip.identity))
+        assert self._animation is not None
         try:
             shown = play(self._animation, number)
         except (*BROKEN, *PICTURE_ERRORS) as error:

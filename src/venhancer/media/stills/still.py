@@ -7,7 +7,7 @@ file and nothing to open. Pixels come as they are stored; whoever shows them tur
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -26,15 +26,18 @@ from venhancer.media.colour import UNSPECIFIED, Pixels
 from venhancer.media.limits import read_limits
 from venhancer.media.orientation import EXIF, UPRIGHT, Orientation, turn_upright
 from venhancer.media.source import Identity, identity_of_open, open_file, open_picture
+from venhancer.media.stills.film_pictures import SIGNATURES as FILM_SIGNATURES
+from venhancer.media.stills.film_pictures import decode_film, film_codec, film_pixels
 from venhancer.media.stills.profiles import describe_profile, has_foreign_colours, name_of, to_srgb
 
-SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM")
+SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM", *FILM_SIGNATURES)
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "YCbCr", "I;16", "I;16B", "I;16L", "I;16N")
 DEEP_FORMATS = {"gray16": 1, "ya16": 2, "rgb48": 3, "rgba64": 4}
 CHUNKS = 8  # where those of a PNG begin
 BITS_OF_SAMPLES, PHOTOMETRIC, ORIENTATION, EXTRA_SAMPLES = 258, 262, 274, 338  # tags of TIFF 6.0
 EXIF_IFD = 0x8769
 WHITE_IS_ZERO, PREMULTIPLIED = 0, 1
+CHROMATICITIES, HEADER = b"chromaticities\0", 1 << 16  # of EXR
 FURTHER = "further pictures in the file"
 SPARE = 64 << 20  # bytes that a picture file may have beside those of its pixels
 WRITTEN_TAGS = {270, 271, 272, 305, 306, 315, 33432}  # of TIFF: what it shows, camera, program, day, author, rights
@@ -81,8 +84,8 @@ def is_picture(path: Path) -> bool:
 
 
 @contextmanager
-def opened(path: Path, known: Identity | None = None) -> Iterator[tuple[Image.Image, FileIO]]:
-    """Give a picture, none of whose pixels is decoded yet, and the file it is in.
+def opened(path: Path, known: Identity | None = None) -> Iterator[tuple[Image.Image | None, FileIO]]:
+    """Give a picture, none of whose pixels is decoded yet, and the file it is in; None for one that only libav decodes.
 
     Raises:
         InputError: no picture, damaged, too large, or another file than `known`.
@@ -92,7 +95,7 @@ def opened(path: Path, known: Identity | None = None) -> Iterator[tuple[Image.Im
         if known not in (None, identity_of_open(file)):
             raise InputError(changed)
         try:
-            with open_picture(path, file) as picture:
+            with nullcontext() if film_codec(file) else open_picture(path, file) as picture:
                 yield picture, file
         except BROKEN as error:  # what Pillow meets in damaged headers
             raise InputError(f"{path} is damaged ({type(error).__name__}: {error}); copy it again") from error
@@ -108,14 +111,31 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def look(picture: Image.Image, file: FileIO, path: Path) -> Look:
+def look(picture: Image.Image | None, file: FileIO, path: Path) -> Look:
     """Return what an opened picture says of itself.
 
     Raises:
         InputError: its pixels are of a kind that is not read, or it holds several pages.
     """
+    if picture is None:
+        return _look_at_film(file, path)
     with quiet():
         return _look(picture, file, path)
+
+
+def _look_at_film(file: FileIO, path: Path) -> Look:
+    codec, frame = film_codec(file), decode_film(file, path)
+    pixels, is_cut = film_pixels(frame)
+    has_primaries = codec == "exr" and CHROMATICITIES in (file.read(HEADER) or b"")
+    lost = {"light brighter than white": is_cut, "chromaticities, taken for those of sRGB": has_primaries}
+    return Look(
+        width=frame.width,
+        height=frame.height,
+        codec=codec,
+        depth=8 * pixels.itemsize,
+        may_be_transparent=pixels.shape[-1] == 4,
+        not_kept=tuple(words for words, is_lost in lost.items() if is_lost),
+    )
 
 
 def _look(picture: Image.Image, file: FileIO, path: Path) -> Look:
@@ -148,12 +168,15 @@ def _look(picture: Image.Image, file: FileIO, path: Path) -> Look:
     )
 
 
-def read_pixels(picture: Image.Image, file: FileIO, known: Look, path: Path) -> Pixels:
+def read_pixels(picture: Image.Image | None, file: FileIO, known: Look, path: Path) -> Pixels:
     """Return the pixels of an opened picture as they are stored: three channels, or four if some may be transparent.
 
     Raises:
         InputError: damaged, or in colours that cannot be converted.
     """
+    if picture is None:
+        file.seek(0)
+        return film_pixels(decode_film(file, path))[0]
     profile = picture.info.get("icc_profile")
     if known.depth > 8:
         if profile and has_foreign_colours(profile, picture.mode):
