@@ -1,6 +1,7 @@
 """A queue of files as it goes on: a table with a bar on a terminal, a line a file in a pipe."""
 
 from collections import Counter
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -50,7 +51,8 @@ class QueueTable:
             self.progress.bar.remove_task(task)
         if not self._is_live and entry.state != "working":
             show = self.terminal.warn if entry.state == "failed" else self.terminal.show_line
-            show(f"{name}: {entry.state}{': ' if entry.reason else ' '}{note}")
+            with suppress(OSError):  # a full log must not end the queue, whose record has it all
+                show(f"{name}: {entry.state}{': ' if entry.reason else ' '}{note}")
 
     def __enter__(self) -> Self:
         if self._is_live:
