@@ -43,10 +43,10 @@ class Cache:
 
     def output(self, key: str) -> Output | None:
         """Return the output under a key, None if it is not there."""
-        frames, told = self.file(key), self.file(key).with_suffix(".json")
-        if self.is_fresh or not frames.exists() or not told.exists():
+        frames, notes = self.file(key), self.file(key).with_suffix(".json")
+        if self.is_fresh or not frames.exists() or not notes.exists():
             return None
-        return Output(np.load(frames), json.loads(told.read_text())["seconds"])
+        return Output(np.load(frames), json.loads(notes.read_text())["seconds"])
 
     def keep_output(self, key: str, output: Output, about: Mapping[str, object]) -> None:
         """Keep an output under a key; what it is about lies beside it, for people.
@@ -76,15 +76,15 @@ def digest(frames: np.ndarray | None) -> str:
     """Return a short digest of frames and their shape; empty for none."""
     if frames is None:
         return ""
-    found = hashlib.sha256(str(frames.shape).encode())
-    found.update(np.ascontiguousarray(frames).data)
-    return found.hexdigest()[:16]
+    content = hashlib.sha256(str(frames.shape).encode())
+    content.update(np.ascontiguousarray(frames).data)
+    return content.hexdigest()[:16]
 
 
 def output_key(source: np.ndarray, rate: object, scale: int, factor: int, identity: Mapping[str, object]) -> str:
     """Return the key of an output: a digest of everything it depends on."""
-    asked = {"source": digest(source), "rate": str(rate), "scale": scale, "factor": factor}
-    return fingerprint({**asked, "contender": identity})
+    request = {"source": digest(source), "rate": str(rate), "scale": scale, "factor": factor}
+    return fingerprint({**request, "contender": identity})
 
 
 def scores_key(output: str, reference: np.ndarray | None) -> str:

@@ -62,11 +62,11 @@ class Degradation:
         Raises:
             ValueError: size or number of frames do not divide; see `degrade`.
         """
-        made = degrade(clip, scale=self.scale, keep_every=self.factor, kernel=self.kernel)
+        frames = degrade(clip, scale=self.scale, keep_every=self.factor, kernel=self.kernel)
         if self.noise:
-            noise = np.random.default_rng(self.seed).normal(0, self.noise, made.shape)
-            made = (made + noise).round().clip(0, 255).astype(np.uint8)
-        return made if self.crf is None else compress(made, self.crf)
+            noise = np.random.default_rng(self.seed).normal(0, self.noise, frames.shape)
+            frames = (frames + noise).round().clip(0, 255).astype(np.uint8)
+        return frames if self.crf is None else compress(frames, self.crf)
 
 
 def degrade(
@@ -92,13 +92,13 @@ def degrade(
         raise ValueError(f"clip of {width}x{height} cannot be divided by {scale}; crop it first")
     if (frames - 1) % keep_every:
         raise ValueError(f"clip of {frames} frames must have a multiple of {keep_every} and one more; cut it first")
-    kept = clip[::keep_every]
+    sample = clip[::keep_every]
     if scale == 1:
-        return kept
+        return sample
     if kernel == "area":
-        squares = kept.reshape(len(kept), height // scale, scale, width // scale, scale, 3)
+        squares = sample.reshape(len(sample), height // scale, scale, width // scale, scale, 3)
         return (squares.mean(axis=(2, 4)) + 0.5).astype(np.uint8)
-    return resize(kept, height // scale, width // scale, kernel)
+    return resize(sample, height // scale, width // scale, kernel)
 
 
 def resize(

@@ -21,7 +21,7 @@ from torch import Tensor
 FINEST_SCALE = 2
 """Flows are computed at a quarter of the pictures' size: as good between enlarged pictures, and far cheaper."""
 
-SMALLEST_SIDE = 32
+SMALLEST_FOR_FLOW = 32
 """Pictures below this size hold too little for a flow; they are blended."""
 
 AGREEMENT = 1.0
@@ -56,7 +56,7 @@ def frames_between(
         after: the frame at time 1.
         times: above 0 and below 1.
     """
-    if min(before.shape[-2:]) < SMALLEST_SIDE:
+    if min(before.shape[-2:]) < SMALLEST_FOR_FLOW:
         yield from (torch.lerp(before, after, time) for time in times)
         return
     pictures = before[None], after[None]

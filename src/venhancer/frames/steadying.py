@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from venhancer.frames.motion import SMALLEST_SIDE, estimate_flows, warp
+from venhancer.frames.motion import SMALLEST_FOR_FLOW, estimate_flows, warp
 
 ASTRAY = 0.5
 """How far the two flows may disagree, in pixels, before a neighbour's weight has fallen to 1/e."""
@@ -47,7 +47,7 @@ def steadied(frames: Iterable[Float[Tensor, "3 h w"]], strength: float) -> Itera
     """
     held: _Mean | None = None
     for frame in frames:
-        if not strength or min(frame.shape[-2:]) < SMALLEST_SIDE:
+        if not strength or min(frame.shape[-2:]) < SMALLEST_FOR_FLOW:
             yield frame
             continue
         mean = _Mean(frame[None], frame[None], torch.ones_like(frame[None, :1]))

@@ -1,7 +1,7 @@
 """Files of users opened for reading: the one door into the package.
 
 Whatever a file says, no other file, address or device is opened for it: libav is given an open file instead of a name,
-no protocol to open another one with, and the few formats of `CONTAINERS`; Pillow is given the few of `PICTURES`. How a
+no protocol to open another one with, and the few formats of `DEMUXERS`; Pillow is given the few of `PICTURES`. How a
 damaged file is recognised and which frames count as frames of the clip is decided here too.
 """
 
@@ -31,12 +31,12 @@ from venhancer.errors import InputError, VEnhancerError
 from venhancer.media.film import film_of
 from venhancer.media.limits import STREAMS_OF_LIBAV, read_limits
 
-CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,gif"
+DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,gif"
 MOV, MATROSKA = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"
 ONE_FRAME_A_PACKET = ("av1", "dnxhd", "ffv1", "h264", "hevc", "mjpeg", "prores", "vp9")
 TABLES_OF_FRAGMENTS = (b"moof", b"mfra", b"sidx", b"styp")
 MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
-CLOSED = {"protocol_whitelist": "none", "format_whitelist": CONTAINERS, "max_streams": str(STREAMS_OF_LIBAV)}
+CLOSED = {"protocol_whitelist": "none", "format_whitelist": DEMUXERS, "max_streams": str(STREAMS_OF_LIBAV)}
 CODECS = (  # what cameras, editors and generators write; libav decodes hundreds more, seldom tried by anybody
     "aic apng asv1 asv2 av1 bmp cfhd cinepak dirac dnxhd dvvideo dxv ffv1 ffvhuff flashsv flashsv2 flv1 gif h261 "
     "h263 h263i h263p h264 hap hevc huffyuv hymt jpeg2000 jpegls lagarith magicyuv mjpeg mjpegb mpeg1video "
@@ -95,7 +95,7 @@ def open_source(path: Path, *, known: Identity | None = None) -> Iterator[InputC
         known: which file it was when it was probed.
 
     Raises:
-        InputError: missing, not a regular file, not readable, not one of `CONTAINERS`, another one than was probed, or
+        InputError: missing, not a regular file, not readable, not one of `DEMUXERS`, another one than was probed, or
             changed while it was open.
     """
     with open_file(path) as file:
@@ -122,7 +122,7 @@ def open_bytes(content: BufferedIOBase, path: Path) -> InputContainer:
         path: what errors call them.
 
     Raises:
-        InputError: not one of `CONTAINERS`.
+        InputError: not one of `DEMUXERS`.
     """
     return _open(content, path)
 

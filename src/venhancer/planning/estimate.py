@@ -218,8 +218,8 @@ def estimate_cost(
         for length, count in lengths.items()
     )
     pixels = height * width * traits.pixels_per_latent**2
-    coded = sum(len(context) for context, _ in segments) * pixels
+    coded_pixels = sum(len(context) for context, _ in segments) * pixels
     return Estimate(
         network_flops=evaluations * tiles * work,
-        autoencoder_flops=0 if traits.autoencoder_width else 2 * 2 * 3 * traits.latent_channels * coded,
+        autoencoder_flops=0 if traits.autoencoder_width else 2 * 2 * 3 * traits.latent_channels * coded_pixels,
     )

@@ -95,9 +95,9 @@ def footprint(traits: ModelTraits, work: Work, execution: Execution, value_bytes
     frame = work.height * work.width
     pixels = frame * traits.pixels_per_latent**2
     prompts = 2 if work.is_guided and execution.batches_guidance else 1
-    held = _network_resident(traits.network, work.grid, prompts, execution.slice_tokens, value_bytes)
+    network = _network_resident(traits.network, work.grid, prompts, execution.slice_tokens, value_bytes)
     coding = _resident(autoencoder_peaks(traits, *work.coded), value_bytes)
-    tensors = max(held.alive, coding.alive) + round(HEAP_SHARE * max(held.small, coding.small))
+    tensors = max(network.alive, coding.alive) + round(HEAP_SHARE * max(network.small, coding.small))
     return Footprint(
         program=PROGRAM,
         weights=value_bytes * resident_weights(traits, execution.offload),

@@ -97,9 +97,9 @@ def output_size(clip: ClipInfo, settings: EnhanceSettings) -> tuple[int, int]:
         return width, height
     width, height = settings.size
     sides = ((clip.width, width), (clip.height, height))
-    if any(not given <= asked <= LARGEST_FACTOR * given for given, asked in sides):
-        least = "x".join(str(given + given % 2) for given, _ in sides)
-        most = "x".join(str(LARGEST_FACTOR * given) for given, _ in sides)
+    if any(not side <= output <= LARGEST_FACTOR * side for side, output in sides):
+        least = "x".join(str(side + side % 2) for side, _ in sides)
+        most = "x".join(str(LARGEST_FACTOR * side) for side, _ in sides)
         raise SettingsError(
             f"size {width}x{height} is not 1 to {LARGEST_FACTOR} times the clip's {clip.width}x{clip.height} on both "
             f"sides; pass --size {least} to {most}"

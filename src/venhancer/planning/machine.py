@@ -60,8 +60,8 @@ def free_memory() -> int:
     own = psutil.Process().memory_info().rss
     free = own + psutil.virtual_memory().available
     try:
-        most, taken = (int((GROUP / name).read_text()) for name in ("memory.max", "memory.current"))
-        kept = dict(line.split() for line in (GROUP / "memory.stat").read_text().splitlines())
+        limit, usage = (int((GROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+        stat = dict(line.split() for line in (GROUP / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):  # no container, or none with a limit
         return free
-    return min(free, own + most - taken + int(kept["inactive_file"]))
+    return min(free, own + limit - usage + int(stat["inactive_file"]))

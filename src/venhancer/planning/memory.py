@@ -22,7 +22,7 @@ from venhancer.windows import Tile
 
 Size = tuple[int, int]
 Tiles = tuple[Tile, ...]
-Divided = tuple[int, int, tuple[Segment, ...]]
+Division = tuple[int, int, tuple[Segment, ...]]
 """Most frames in a window, those that two share, and the segments so made."""
 
 SURE_SHARE = 1 / 1.15  # of the memory: measured peaks lie up to 15 % above the footprint
@@ -106,7 +106,7 @@ class Task:
     solver: Solver
     is_guided: bool
 
-    def divide(self, window_frames: int, window_overlap: int) -> Divided:
+    def divide(self, window_frames: int, window_overlap: int) -> Division:
         """Return the segments of such windows; see `layout.divide`."""
         segments = divide(
             self.shots, self.key_frames, self.traits, window_frames=window_frames, window_overlap=window_overlap
@@ -125,17 +125,21 @@ def choose_layout(task: Task, machine: Machine) -> Layout:
         SettingsError: what was asked for cannot be, or nothing fits.
     """
     room = math.inf if machine.memory is None else machine.memory * SURE_SHARE
-    divided = [task.divide(task.window_frames, task.window_overlap)]
-    tiled = [task.lay_tiles(task.settings.tile)]
-    if (fitting := _fastest(_layouts(task, machine, divided, tiled=tiled, coded=tiled, room=room), room)) is not None:
-        return fitting
+    divisions = [task.divide(task.window_frames, task.window_overlap)]
+    tilings = [task.lay_tiles(task.settings.tile)]
+    if (
+        layout := _fastest(_layouts(task, machine, divisions, tilings=tilings, codings=tilings, room=room), room)
+    ) is not None:
+        return layout
     if task.settings.window_frames is None:
-        divided += _shorter_windows(task)
-    coded = [*tiled, *_smaller_tiles(task)]
-    every = _layouts(task, machine, divided, tiled=tiled if task.settings.tile else coded, coded=coded, room=room)
-    if (fitting := _fastest(every, room)) is not None:
-        return fitting
-    raise SettingsError(_nothing_fits(task, machine, min(every, key=lambda layout: layout.footprint.total)))
+        divisions += _shorter_windows(task)
+    codings = [*tilings, *_smaller_tiles(task)]
+    every = _layouts(
+        task, machine, divisions, tilings=tilings if task.settings.tile else codings, codings=codings, room=room
+    )
+    if (layout := _fastest(every, room)) is not None:
+        return layout
+    raise SettingsError(_nothing_fits(task, machine, min(every, key=lambda one: one.footprint.total)))
 
 
 def smaller_layout(task: Task, machine: Machine, layout: Layout) -> Layout | None:
@@ -144,12 +148,12 @@ def smaller_layout(task: Task, machine: Machine, layout: Layout) -> Layout | Non
     What one segment hands on to the next is told by frames of the whole picture, so that tiles and ways of working may
     change from one segment to the next, and windows may not.
     """
-    divided = [(layout.window_frames, layout.window_overlap, layout.segments)]
+    divisions = [(layout.window_frames, layout.window_overlap, layout.segments)]
     smaller = list(_smaller_tiles(task))
     room = layout.footprint.total * SURE_SHARE
-    tiled = [layout.tiles, *([] if task.settings.tile else smaller)]
-    coded = [layout.coded_tiles, *smaller]
-    return _fastest(_layouts(task, machine, divided, tiled=tiled, coded=coded, room=room), room)
+    tilings = [layout.tiles, *([] if task.settings.tile else smaller)]
+    codings = [layout.coded_tiles, *smaller]
+    return _fastest(_layouts(task, machine, divisions, tilings=tilings, codings=codings, room=room), room)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -166,23 +170,23 @@ def _fastest(layouts: Sequence[Layout], room: float) -> Layout | None:
 def _layouts(
     task: Task,
     machine: Machine,
-    divided: Sequence[Divided],
+    divisions: Sequence[Division],
     *,
-    tiled: Sequence[Tiles],
-    coded: Sequence[Tiles],
+    tilings: Sequence[Tiles],
+    codings: Sequence[Tiles],
     room: float,
 ) -> list[Layout]:
     """Return every combination of windows, tiles and ways of working.
 
-    The autoencoder sees the largest tiles, of those in `coded`, with which a combination has room.
+    The autoencoder sees the largest tiles, of those in `codings`, with which a combination has room.
     """
     layouts = []
     ways = list(executions(task.settings, is_guided=task.is_guided, has_own_memory=machine.has_own_memory))
-    for (frames, overlap, segments), tiles in product(divided, tiled):
+    for (frames, overlap, segments), tiles in product(divisions, tilings):
         estimates = {together: _estimate(task, segments, tiles, batched=together) for together in (True, False)}
         evaluations = task.evaluations * len(tiles) * sum(len(segment.windows) for segment in segments)
         for execution in ways:
-            choices = coded if task.traits.autoencoder_width else coded[:1]
+            choices = codings if task.traits.autoencoder_width else codings[:1]
             works = (_work(task, segments, tiles, one) for one in choices)
             costs = [footprint(task.traits, work, execution, machine.value_bytes) for work in works]
             fits = (index for index, cost in enumerate(costs) if cost.total <= room)
@@ -205,7 +209,7 @@ def _layouts(
     return layouts
 
 
-def _shorter_windows(task: Task) -> Iterator[Divided]:
+def _shorter_windows(task: Task) -> Iterator[Division]:
     least = max(SHORTEST_WINDOW, longest_gap(task.shots, task.key_frames) + 1)
     for share in WINDOW_SHARES:
         frames = max(round(share * task.window_frames), least)
@@ -222,7 +226,7 @@ def _smaller_tiles(task: Task) -> Iterator[Tiles]:
     unit = task.traits.pixels_per_latent
     width, height = task.latent_width * unit, task.latent_height * unit
     least = max(SMALLEST_TILE, smallest_tile(task.traits))
-    found = set()
+    tilings = set()
     for count in range(2, 2 * MOST_TILES + 1):
         across, down = ((count + 1) // 2, count // 2) if width >= height else (count // 2, (count + 1) // 2)
         size = _tile_side(width, across, least), _tile_side(height, down, least)
@@ -230,8 +234,8 @@ def _smaller_tiles(task: Task) -> Iterator[Tiles]:
             tiles = task.lay_tiles(size)
         except SettingsError:  # the grid has no tiles of this size
             continue
-        if len(tiles) > 1 and tiles not in found:
-            found.add(tiles)
+        if len(tiles) > 1 and tiles not in tilings:
+            tilings.add(tiles)
             yield tiles
 
 
@@ -275,11 +279,11 @@ def _work(task: Task, segments: Sequence[Segment], tiles: Sequence[Tile], coded:
 
 def _nothing_fits(task: Task, machine: Machine, smallest: Layout) -> str:
     needed = format_memory(math.ceil(smallest.footprint.total / SURE_SHARE))
-    given = format_memory(machine.memory or 0)
-    asked = [f"--{name}" for name in ("window-frames", "tile") if getattr(task.settings, name.replace("-", "_"))]
-    where = f"the {given} of --memory are" if task.settings.memory else f"the {given} of free memory are"
+    memory = format_memory(machine.memory or 0)
+    flags = [f"--{name}" for name in ("window-frames", "tile") if getattr(task.settings, name.replace("-", "_"))]
+    where = f"the {memory} of --memory are" if task.settings.memory else f"the {memory} of free memory are"
     advice = f"pass --memory {needed}" if task.settings.memory else f"make {needed} free"
-    smaller = f"leave out {' and '.join(asked)}" if asked else "pass a smaller --scale or --size"
+    smaller = f"leave out {' and '.join(flags)}" if flags else "pass a smaller --scale or --size"
     if machine.value_bytes == 4 and smallest.footprint.weights > smallest.footprint.total / 2:
         smaller = f"--dtype bf16, or {smaller}"
     return f"{where} too little, even in the smallest tiles and windows; {advice} or more, or {smaller}"

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, UInt8
 from venhancer.errors import SettingsError
 from venhancer.frames.motion import one_thread
 
-SMALLEST_SIDE = 16
+SMALLEST_FOR_MOTION = 16
 """Frames smaller than this are too small for the coarsest patches of DIS."""
 
 # Occlusion and motion boundaries as in Sundaram, Brox and Keutzer 2010, as Lai et al. 2018 use them.
@@ -37,10 +37,10 @@ def find_motion(frame: UInt8[np.ndarray, "h w 3"], other: UInt8[np.ndarray, "h w
     Raises:
         SettingsError: frames are too small.
     """
-    if min(frame.shape[:2]) < SMALLEST_SIDE:
+    if min(frame.shape[:2]) < SMALLEST_FOR_MOTION:
         size = f"{frame.shape[1]}x{frame.shape[0]}"
         raise SettingsError(
-            f"motion cannot be measured on frames of {size}; use {SMALLEST_SIDE}x{SMALLEST_SIDE} or more"
+            f"motion cannot be measured on frames of {size}; use {SMALLEST_FOR_MOTION}x{SMALLEST_FOR_MOTION} or more"
         )
     method: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey, other_grey = (cv2.cvtColor(np.ascontiguousarray(one), cv2.COLOR_RGB2GRAY) for one in (frame, other))

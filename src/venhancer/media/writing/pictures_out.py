@@ -24,7 +24,6 @@ from venhancer.media.writing.output import add_video_stream, failing
 from venhancer.media.writing.writing import Writing
 
 STILL = (".png", ".tif", ".tiff")
-ANIMATED = (".gif", ".webp")
 GIF_TICK = Fraction(1, 100)  # seconds, in which a GIF counts
 WEBP_TICK = Fraction(1, 1000)
 FASTEST_GIF = 50  # frames a second; viewers slow faster ones down
