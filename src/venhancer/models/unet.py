@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from venhancer.model_files.network_shape import NetworkShape
 from venhancer.models.attention import KeysValues
-from venhancer.models.blocks import BlockContext, SpatialTransformer, Upsample, zeroed
+from venhancer.models.blocks import BlockContext, BlockSequence, SpatialTransformer, Upsample, zeroed
 from venhancer.models.encoder import BlockFactory, VideoEncoder, run_directly
 
 
@@ -76,14 +76,13 @@ class VideoUNet(VideoNetwork):
         )
         factory = BlockFactory(shape)
         self.encoder = VideoEncoder(shape, factory)
-        self.decoder = nn.ModuleList()
-        channels = shape.widths[0]
+        channels, stages = shape.widths[0], list[BlockSequence]()
         for block in shape.way_up():
             if block.kind == "up":
-                stage.append(Upsample(block.leaving))
+                stages[-1].append(Upsample(block.leaving))
             else:
-                stage = factory.stage(block.entering, block.leaving, attention=block.attention)
-                self.decoder.append(stage)
+                stages.append(factory.stage(block.entering, block.leaving, attention=block.attention))
+        self.decoder = nn.ModuleList(stages)
         self.norm_out = nn.GroupNorm(norm_groups, channels, eps=1e-5)
         self.conv_out = zeroed(nn.Conv2d(channels, out_channels, 3, padding=1))
 

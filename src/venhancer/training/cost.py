@@ -163,7 +163,7 @@ def _activation_bytes(settings: TrainSettings, shape: NetworkShape, grid: Grid, 
 
 def _encoder_stages(shape: NetworkShape, grid: Grid, part: str) -> Iterator[tuple[str, int, int, int, bool]]:
     """Yield part, output values, input values, ResBlocks and whether there is attention of every stage way down."""
-    channels = shape.base_channels
+    channels, here = shape.base_channels, grid
     for level, (width, attention) in enumerate(zip(shape.widths, shape.attention_levels, strict=True)):
         here = grid.at(level)
         for _ in range(shape.blocks_per_level):
