@@ -8,6 +8,10 @@ from jaxtyping import Float, UInt8, UInt16
 from torch import Tensor
 
 Frame: TypeAlias = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
+Frames: TypeAlias = UInt8[np.ndarray, "f h w 3"]
+
+MOST_DECIBELS = 100.0
+"""PSNR of a frame without any error, so that means stay finite."""
 
 
 def to_pixels(frame: Frame, device: torch.device) -> Float[Tensor, "3 h w"]:
@@ -22,3 +26,10 @@ def to_levels(picture: Float[Tensor, "3 h w"], depth: int) -> Frame:
     levels = ((picture.float().clamp(-1, 1) + 1) * (white / 2)).round()
     whole = levels.to(dtype).movedim(0, -1).cpu().numpy()
     return whole if depth <= 8 else whole.astype(np.uint16)
+
+
+def psnr(result: Frames, reference: Frames) -> float:
+    """Return the peak signal-to-noise ratio over RGB in dB, the mean over frames."""
+    errors = np.array([np.mean((a.astype(np.float64) - b) ** 2) for a, b in zip(result, reference, strict=True)])
+    decibels = 10 * np.log10(255**2 / np.maximum(errors, 1e-12))
+    return float(np.minimum(decibels, MOST_DECIBELS).mean())

@@ -9,7 +9,7 @@ average out to a blend, which is easier on the eye than a torn picture, and the 
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
+
+from venhancer.frames.levels import to_levels
 
 FINEST_SCALE = 2
 """Flows are computed at a quarter of the pictures' size: as good between enlarged pictures, and far cheaper."""
@@ -111,14 +113,27 @@ def _of_surroundings(flow: Tensor, trust: Tensor) -> Tensor:
 
 def estimate_flows(before: Float[Tensor, "1 3 h w"], after: Float[Tensor, "1 3 h w"]) -> Flows:
     """Return the optical flow between two pictures in [-1, 1], both ways; the same on any number of cores."""
-    first, second = _grey(before), _grey(after)
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    dis.setFinestScale(FINEST_SCALE)
-    with one_thread():
-        flows = [
-            dis.calc(*pair, np.zeros((*first.shape, 2), np.float32)) for pair in ((first, second), (second, first))
-        ]
+    flows = dense_flows(*(to_levels(picture[0], 8) for picture in (before, after)), finest_scale=FINEST_SCALE)
     return Flows(*(torch.from_numpy(flow).movedim(-1, 0)[None].to(before.device) for flow in flows))
+
+
+def dense_flows(
+    frame: UInt8[np.ndarray, "h w 3"], other: UInt8[np.ndarray, "h w 3"], *, finest_scale: int | None = None
+) -> tuple[Float[np.ndarray, "h w 2"], Float[np.ndarray, "h w 2"]]:
+    """Return how far, in pixels across and down, each pixel is away in the other frame: there and back.
+
+    Args:
+        frame: RGB.
+        other: RGB.
+        finest_scale: flows are computed at 1 / 2^n of the size; OpenCV's own choice if left out.
+    """
+    grey, other_grey = (cv2.cvtColor(np.ascontiguousarray(one), cv2.COLOR_RGB2GRAY) for one in (frame, other))
+    dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    if finest_scale is not None:
+        dis.setFinestScale(finest_scale)
+    still = np.zeros((*grey.shape, 2), np.float32)  # without a first guess, small pictures get another flow every time
+    with one_thread():
+        return dis.calc(grey, other_grey, still.copy()), dis.calc(other_grey, grey, still.copy())
 
 
 def warp(pictures: Float[Tensor, "1 c h w"], flow: Float[Tensor, "1 2 h w"]) -> Float[Tensor, "1 c h w"]:
@@ -134,11 +149,6 @@ def trust_in(flow: Float[Tensor, "1 2 h w"], back: Float[Tensor, "1 2 h w"]) -> 
     """Return how far a flow can be believed: less, the further from its origin the other flow leads back."""
     astray = (flow + warp(back, flow)).norm(dim=1, keepdim=True)
     return torch.exp(-astray / AGREEMENT) + _LEAST_TRUST
-
-
-def _grey(picture: Float[Tensor, "1 3 h w"]) -> UInt8[np.ndarray, "h w"]:
-    pixels = ((picture[0].float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return cv2.cvtColor(np.ascontiguousarray(pixels.movedim(0, -1).cpu().numpy()), cv2.COLOR_RGB2GRAY)
 
 
 @contextmanager

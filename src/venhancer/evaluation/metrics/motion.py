@@ -1,14 +1,13 @@
 """Where pixels go between two frames, and where that can be known: dense flow by OpenCV's DIS (Kroeger et al. 2016)."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from venhancer.errors import SettingsError
-from venhancer.frames.motion import one_thread
+from venhancer.frames.motion import dense_flows
 
 SMALLEST_FOR_MOTION = 16
 """Frames smaller than this are too small for the coarsest patches of DIS."""
@@ -42,10 +41,7 @@ def find_motion(frame: UInt8[np.ndarray, "h w 3"], other: UInt8[np.ndarray, "h w
         raise SettingsError(
             f"motion cannot be measured on frames of {size}; use {SMALLEST_FOR_MOTION}x{SMALLEST_FOR_MOTION} or more"
         )
-    method: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    grey, other_grey = (cv2.cvtColor(np.ascontiguousarray(one), cv2.COLOR_RGB2GRAY) for one in (frame, other))
-    with one_thread():
-        there, back = method.calc(grey, other_grey, None), method.calc(other_grey, grey, None)
+    there, back = dense_flows(frame, other)
     return Motion(there, _is_consistent(there, warp(back, there)) & _is_inside(there) & ~_is_boundary(there))
 
 
