@@ -24,7 +24,7 @@ def moving_frames(count: int = 5, height: int = 20, width: int = 24) -> np.ndarr
 
 @pytest.fixture(scope="module")
 def pipeline(tiny_model) -> VEnhancerPipeline:
-    return load_pipeline(tiny_model)
+    return load_pipeline(tiny_model, dtype="fp32")
 
 
 def plan_for(pipeline, frames, *, cuts=(), **settings):
@@ -206,6 +206,13 @@ def in_one_segment(plan):
 def test_a_rate_that_cannot_be_met_is_refused(pipeline):
     with pytest.raises(SettingsError, match="fps"):
         pipeline(moving_frames(), source_fps=8, fps=100)
+
+
+def test_traits_are_those_of_the_pipeline_not_of_its_folder(tiny_model):
+    pipeline = load_pipeline(tiny_model, device="cpu", dtype="fp32")
+    pipeline.register_to_config(defaults={"steps": 7}, between="flow", steadying=0.5)
+    traits = pipeline.traits
+    assert (traits.defaults.steps, traits.moves_frames, traits.steadying) == (7, True, 0.5)
 
 
 def test_a_pipeline_put_together_by_hand_has_no_traits(pipeline):

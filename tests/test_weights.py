@@ -14,6 +14,7 @@ from stand_ins import write_inputs
 from venhancer.checkpoints.convert import convert
 from venhancer.errors import SettingsError, WeightsError
 from venhancer.model_files.description import describe_model
+from venhancer.model_files.traits import load_traits
 from venhancer.models import ImageAutoencoder
 from venhancer.weights import load_pipeline
 
@@ -55,7 +56,7 @@ def test_networks_are_in_the_dtype_asked_for(folder: Path, name: str, dtype: tor
 
 
 def test_values_are_those_of_the_files(folder: Path):
-    pipeline = load_pipeline(str(folder), device="cpu")
+    pipeline = load_pipeline(str(folder), device="cpu", dtype="fp32")
     for name in ("unet", "controlnet", "vae"):
         stored = load_file(folder / name / "diffusion_pytorch_model.safetensors")
         loaded = getattr(pipeline, name).state_dict()
@@ -73,9 +74,9 @@ def test_settings_of_the_model_come_along(folder: Path):
 
 
 def test_saved_again_it_is_the_same_model(folder: Path, tmp_path: Path):
-    pipeline = load_pipeline(folder, device="cpu")
+    pipeline = load_pipeline(folder, device="cpu", dtype="fp32")
     pipeline.save_pretrained(tmp_path / "again")
-    again = load_pipeline(tmp_path / "again", device="cpu")
+    again = load_pipeline(tmp_path / "again", device="cpu", dtype="fp32")
     for name in ("unet", "controlnet", "vae", "text_encoder"):
         ours, theirs = getattr(pipeline, name).state_dict(), getattr(again, name).state_dict()
         assert all(torch.equal(theirs[key], value) for key, value in ours.items())
@@ -96,7 +97,10 @@ def test_published_model_is_found_in_the_cache(folder: Path, tmp_path: Path, mon
         "you have with `venhancer weights convert`"
     )
     shutil.copytree(folder, tmp_path / "v1")
-    assert load_pipeline("v1", device="cpu").unet.config.base_channels == 32
+    change_json(tmp_path / "v1" / "model_index.json", lambda index: index.update(defaults={"steps": 3}))
+    published = load_pipeline("v1", device="cpu")
+    assert published.unet.config.base_channels == 32
+    assert published.traits == load_traits("v1"), "a plan made without loading it says the same"
 
 
 @pytest.mark.parametrize("model", ["nanno", "/nowhere/at/all", ""])
@@ -200,7 +204,7 @@ def test_description_is_read_from_the_headers(folder: Path):
         "controlnet": "VideoControlNet",
         "unet": "VideoUNet",
     }
-    pipeline = load_pipeline(folder, device="cpu")
+    pipeline = load_pipeline(folder, device="cpu", dtype="fp32")
     for each in described.components:
         assert each.parameters == sum(value.numel() for value in getattr(pipeline, each.name).parameters())
         assert each.dtypes == ("F32",)

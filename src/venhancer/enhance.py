@@ -22,7 +22,7 @@ from venhancer.media.reading.reader import FrameReader
 from venhancer.media.writing.assemble import SEGMENT_SUFFIX
 from venhancer.media.writing.writer import check_target, put_together, write_segment
 from venhancer.media.writing.writing import Writing
-from venhancer.model_files.traits import load_traits
+from venhancer.model_files.traits import ModelTraits, load_traits
 from venhancer.plan import UNKNOWN_MACHINE, EnhancePlan, make_plan, next_smaller
 from venhancer.planning.memory import Machine, is_out_of_memory
 from venhancer.progress import SILENT, Progress
@@ -43,6 +43,7 @@ def plan_video(
     *,
     restart: bool = False,
     machine: Machine = UNKNOWN_MACHINE,
+    traits: ModelTraits | None = None,
     progress: Progress = SILENT,
 ) -> EnhancePlan:
     """Return what `enhance_video` would do; loads no model.
@@ -56,6 +57,7 @@ def plan_video(
         restart: such work will be discarded.
         machine: what to plan for, such as `venhancer.planning.machine.find_machine()`; left out, its memory is no
             limit.
+        traits: of the model; read from its files if left out.
         progress: told of every frame looked at.
 
     Raises:
@@ -64,7 +66,7 @@ def plan_video(
         WeightsError: the model is not there.
     """
     work = None if target is None or restart else find_work(target)
-    traits = load_traits(settings.model)
+    traits = traits or load_traits(settings.model)
     decided: dict[str, Any] = {}
     if target is not None and work is not None and not work.is_published(target):
         refuse_other_work(target, work, origin_of(source, settings))
@@ -117,7 +119,15 @@ def enhance_video(
     """
     settings = settings.model_copy(update={"model": pipeline.traits.name})
     check_target(target, source, codec=settings.codec, overwrite=overwrite or is_finished(target))
-    plan = plan_video(source, settings, target, restart=restart, machine=pipeline.machine, progress=progress)
+    plan = plan_video(
+        source,
+        settings,
+        target,
+        restart=restart,
+        machine=pipeline.machine,
+        traits=pipeline.traits,
+        progress=progress,
+    )
     return enhance_as_planned(
         plan, target, pipeline, overwrite=overwrite, restart=restart, stop=stop, progress=progress
     )

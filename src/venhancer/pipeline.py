@@ -6,7 +6,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -102,17 +102,18 @@ class VEnhancerPipeline(DiffusionPipeline):
         scale = self.config["residual_scale"]
         return LatentSpace(None if scale is None else tuple(scale))
 
-    @property
+    @cached_property
     def traits(self) -> ModelTraits:
-        """What plans must know of this model.
+        """What plans must know of this model: its files' sizes, and its own config.
 
         Raises:
             ValueError: the pipeline was put together by hand; save it and load the folder.
+            WeightsError: the config has defaults that no model can have.
         """
         loaded_from = self.config.get("_name_or_path")
         if loaded_from is None:
             raise ValueError("this pipeline was not loaded: save it with save_pretrained and load the folder")
-        return load_traits(str(loaded_from))
+        return load_traits(str(loaded_from)).configured(self.config)
 
     def fingerprint(self) -> str:
         """Return what tells the weights, as they are now, from any others: their names and a few values of each."""

@@ -7,6 +7,7 @@ of two billion parameters opens in seconds and in no more memory than its weight
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -21,7 +22,16 @@ from transformers.utils import logging as transformers_logging
 
 from venhancer import models
 from venhancer.errors import WeightsError
-from venhancer.model_files.folders import EMBEDDED, INDEX_FILE, damaged, find_model, is_component, read_json
+from venhancer.model_files.folders import (
+    EMBEDDED,
+    INDEX_FILE,
+    PUBLISHED,
+    damaged,
+    find_model,
+    is_component,
+    read_json,
+)
+from venhancer.model_files.traits import load_traits
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.runtime import choose_device, choose_dtype
 
@@ -53,6 +63,8 @@ def load_pipeline(model: str | Path = EMBEDDED, *, device: str = "auto", dtype: 
             loaded[name] = _load_component(folder, name, value, number_format)
         elif not name.startswith("_"):
             loaded[name] = value
+    if model in PUBLISHED:  # as plans say, whatever was written when the folder was converted
+        loaded["defaults"] = asdict(load_traits(str(model)).defaults)
     try:
         pipeline = VEnhancerPipeline(**loaded)
     except TypeError as error:

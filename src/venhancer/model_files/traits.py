@@ -8,7 +8,8 @@ import json
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ class ModelTraits:
     steadying: float = 0.0
     decode_window: int = 1
     decode_overlap: int = 0
-    defaults: SamplingDefaults
+    defaults: SamplingDefaults = field(default_factory=SamplingDefaults)
 
     def decodable(self, start: int, stop: int) -> int:
         """Return how far frames from `start` on can be finished while latents from `stop` on are still missing.
@@ -103,6 +104,19 @@ class ModelTraits:
         """
         stride = self.decode_window - self.decode_overlap
         return start + max(0, (stop - start - self.decode_overlap) // stride) * stride
+
+    def configured(self, config: Mapping[str, Any]) -> "ModelTraits":
+        """Return the traits with what a pipeline's own config says of how it samples.
+
+        Raises:
+            WeightsError: the config has wrong defaults.
+        """
+        return replace(
+            self,
+            moves_frames=config.get("between") == "flow",
+            steadying=config.get("steadying", 0.0),
+            defaults=parse_defaults(self.name, config),
+        )
 
 
 _OPEN_CLIP_TEXT = 340_387_840
@@ -166,12 +180,9 @@ def load_traits(model: str) -> ModelTraits:
             largest_group=max(*networks.values(), _largest(companions)),
             text_tokens=_read_json(text)["max_position_embeddings"] if text.is_file() else 77,
             autoencoder_width=0 if is_linear else autoencoder["block_out_channels"][1],
-            moves_frames=index.get("between") == "flow",
-            steadying=index.get("steadying", 0.0),
             decode_window=decode_window,
             decode_overlap=decode_overlap,
-            defaults=_read_defaults(folder, index),
-        )
+        ).configured(index)
     except (KeyError, IndexError) as error:
         raise WeightsError(f"model folder {folder} does not say {error}; copy or convert the model again") from error
     except ValueError as error:
@@ -184,16 +195,20 @@ def _known_fields(kind: type, config: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in config.items() if key in names}
 
 
-def _read_defaults(folder: Path, index: dict[str, Any]) -> SamplingDefaults:
-    """Return the folder's own sampling defaults, each checked like a setting."""
-    given = {name: value for name, value in (index.get("defaults") or {}).items() if value is not None}
+def parse_defaults(model: str, config: Mapping[str, Any]) -> SamplingDefaults:
+    """Return a model's own sampling defaults, each checked like a setting.
+
+    Raises:
+        WeightsError: one cannot be, or is none that a model sets.
+    """
+    defaults = {name: value for name, value in (config.get("defaults") or {}).items() if value is not None}
     try:
-        checked = parse_settings(**given)
+        checked = parse_settings(**defaults)
     except SettingsError as error:
-        raise WeightsError(f"{folder / INDEX_FILE} has wrong defaults: {error}") from error
-    if unknown := given.keys() - {field.name for field in fields(SamplingDefaults)}:
-        raise WeightsError(f"{folder / INDEX_FILE} has defaults for {', '.join(sorted(unknown))}, which no model sets")
-    return SamplingDefaults(**{name: getattr(checked, name) for name in given})
+        raise WeightsError(f"model {model} has wrong defaults: {error}") from error
+    if unknown := defaults.keys() - {field.name for field in fields(SamplingDefaults)}:
+        raise WeightsError(f"model {model} has defaults for {', '.join(sorted(unknown))}, which no model sets")
+    return SamplingDefaults(**{name: getattr(checked, name) for name in defaults})
 
 
 def _count_parameters(folder: Path, components: tuple[str, ...]) -> Counter[tuple[str, str]]:
