@@ -88,7 +88,7 @@ def table() -> Iterator[str]:
         clip = describe_frames(11, height // 2, width // 2, Fraction(8))
         asked = parse_settings(size=f"{width}x{height}", fps=24, memory=f"{limit}GB", model="v2")
         try:
-            plan = make_plan(clip, asked, load_traits("v2"), machine=Machine(value_bytes=2, has_own_memory=True))
+            plan = make_plan(clip, asked, load_traits("v2"), machine=Machine(number_format="bf16", has_own_memory=True))
         except SettingsError as error:
             yield f"| {width}x{height} | {limit} GB | {error} |||||||"
             continue
@@ -137,7 +137,7 @@ def run_full_size(dtype: str, frames: int, height: int, width: int, settings: di
     number_format = {"bf16": torch.bfloat16, "fp32": torch.float32}[dtype]
     pipeline = full_size_pipeline(number_format)
     clip = describe_frames(frames, height, width, Fraction(8))
-    machine = Machine(value_bytes=number_format.itemsize)
+    machine = Machine(number_format=dtype)
     plan = make_plan(clip, parse_settings(**settings, model="v2"), load_traits("v2"), machine=machine)
     pictures = np.random.default_rng(0).integers(0, 255, (frames, height, width, 3), dtype=np.uint8)
     for _ in pipeline.enhance(plan, lambda inputs: (pictures[index] for index in inputs)):

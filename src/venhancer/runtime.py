@@ -1,6 +1,7 @@
 """Where and in which number format networks run, and the noise they start from: decided here and nowhere else."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
 
 import torch
@@ -8,6 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from venhancer.errors import SettingsError
+from venhancer.processor import has_bfloat16
+
+logger = logging.getLogger(__name__)
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -30,17 +34,21 @@ def choose_device(device: str = "auto") -> torch.device:
 
 
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """Return the networks' number format; "auto" is bf16 on GPUs that have it, fp16 on other CUDA GPUs, else fp32.
+    """Return the networks' number format; "auto" is bf16 where there are instructions for it.
+
+    Elsewhere, "auto" is fp16 on CUDA GPUs and fp32 on all others. Emulated bf16 is warned of.
 
     Raises:
         SettingsError: the name is none of auto, bf16, fp16 and fp32.
     """
     if dtype == "auto":
-        if device.type != "cuda":
-            return torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+        if device.type == "cuda":
+            return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+        return torch.bfloat16 if device.type == "cpu" and has_bfloat16() else torch.float32
     if dtype not in DTYPES:
         raise SettingsError(f"dtype {dtype} is none of auto, {', '.join(DTYPES)}")
+    if dtype == "bf16" and device.type == "cpu" and not has_bfloat16():
+        logger.warning("this processor emulates bf16, which can take ten times as long as fp32; auto takes the faster")
     return DTYPES[dtype]
 
 

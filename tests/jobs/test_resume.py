@@ -91,7 +91,8 @@ def home(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def words(tiny_model) -> list[str]:
     """The command, but for its source and target."""
-    return ["--model", str(tiny_model), "--scale", "1", "--fps", "24", "--codec", "ffv1", "--device", "cpu"]
+    asked = ["--model", str(tiny_model), "--scale", "1", "--fps", "24", "--codec", "ffv1"]
+    return [*asked, "--device", "cpu", "--dtype", "fp32"]
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +179,7 @@ def test_a_full_disk_keeps_what_is_finished(folder, words, expected, capsys, hom
 @pytest.fixture
 def unfinished(folder, words) -> None:
     """Work with one finished segment beside the target."""
-    pipeline = load_pipeline(words[1], device="cpu")
+    pipeline = load_pipeline(words[1], device="cpu", dtype="fp32")
     settings = parse_settings(model=words[1], scale="1", fps="24", codec="ffv1")
     with pytest.raises(Stopped, match=r"of 80 frames are finished and kept in out.mkv.part: the same command goes on"):
         enhance_video(Path("in.mp4"), Path("out.mkv"), pipeline, settings, stop=lambda: True)
@@ -241,7 +242,7 @@ def test_progress_counts_what_is_left(words):
         def advance(self) -> None:
             self.done += 1
 
-    pipeline = load_pipeline(words[1], device="cpu")
+    pipeline = load_pipeline(words[1], device="cpu", dtype="fp32")
     settings = parse_settings(model=words[1], scale="1", fps="24", codec="ffv1")
     rest, whole = Counted(), Counted()
     enhance_video(Path("in.mp4"), Path("out.mkv"), pipeline, settings, progress=rest)
@@ -255,7 +256,7 @@ def test_an_input_that_is_changed_while_it_is_read_is_noticed(folder, words):
             file.write(b"\0\0\0\x08free")  # which changes no frame
         return False
 
-    pipeline = load_pipeline(words[1], device="cpu")
+    pipeline = load_pipeline(words[1], device="cpu", dtype="fp32")
     settings = parse_settings(model=words[1], scale="1", codec="ffv1")
     with pytest.raises(InputError, match=r"in\.mp4.*chang"):
         enhance_video(Path("in.mp4"), Path("out.mkv"), pipeline, settings, stop=change)

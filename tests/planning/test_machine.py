@@ -4,18 +4,26 @@ import sys
 
 import psutil
 import pytest
+import torch
 
 from venhancer.errors import SettingsError
-from venhancer.planning.machine import find_machine, free_memory
+from venhancer.planning.machine import find_machine, free_memory, machine_of
+from venhancer.runtime import choose_dtype
 
 
 def test_free_memory_is_within_the_machine():
     assert psutil.Process().memory_info().rss < free_memory() <= psutil.virtual_memory().total
 
 
-@pytest.mark.parametrize(("dtype", "size"), [("auto", 4), ("fp32", 4), ("bf16", 2), ("fp16", 2)])
+@pytest.mark.parametrize(("dtype", "size"), [("fp32", 4), ("bf16", 2), ("fp16", 2)])
 def test_a_value_takes_what_its_format_says(dtype, size):
-    assert find_machine("cpu", dtype).value_bytes == size
+    assert (find_machine("cpu", dtype).number_format, find_machine("cpu", dtype).value_bytes) == (dtype, size)
+
+
+def test_plans_choose_the_number_format_that_loading_does():
+    processor = torch.device("cpu")
+    loaded = machine_of(processor, choose_dtype("auto", processor))
+    assert find_machine("cpu").number_format == loaded.number_format
 
 
 def test_unknown_names_are_refused():

@@ -14,7 +14,7 @@ from venhancer.reports.plan_rows import describe_plan
 from venhancer.settings import format_memory, parse_memory, parse_settings
 
 GIGABYTE = 10**9
-HALF = Machine(value_bytes=2)
+HALF = Machine(number_format="bf16")
 
 
 def plan_of(machine=HALF, frames=24, **settings):
@@ -93,12 +93,12 @@ def test_full_precision_that_cannot_fit_is_told_of_half():
 
 def test_free_memory_is_the_limit_unless_told_otherwise():
     with pytest.raises(SettingsError, match=r"the 4GB of free memory are too little.*make \d+\.?\d*GB free"):
-        plan_of(Machine(memory=4 * GIGABYTE, value_bytes=2))
-    assert plan_of(Machine(memory=GIGABYTE, value_bytes=2), memory="32GB").machine.memory == 32 * GIGABYTE
+        plan_of(Machine(memory=4 * GIGABYTE, number_format="bf16"))
+    assert plan_of(Machine(memory=GIGABYTE, number_format="bf16"), memory="32GB").machine.memory == 32 * GIGABYTE
 
 
 def test_weights_wait_only_where_nothing_faster_fits():
-    gpu = Machine(value_bytes=2, has_own_memory=True)
+    gpu = Machine(number_format="bf16", has_own_memory=True)
     assert plan_of(gpu, memory="24GB").execution.offload == "none"
     waiting = plan_of(gpu, memory="6GB")
     assert waiting.execution.offload != "none"
@@ -108,7 +108,7 @@ def test_weights_wait_only_where_nothing_faster_fits():
 
 
 def test_weights_wait_where_it_is_asked_for_and_only_there():
-    gpu = Machine(memory=80 * GIGABYTE, value_bytes=2, has_own_memory=True)
+    gpu = Machine(memory=80 * GIGABYTE, number_format="bf16", has_own_memory=True)
     sizes = {how: plan_of(gpu, offload=how).footprint.weights for how in ("none", "components", "groups")}
     assert plan_of(gpu, offload="groups").execution.offload == "groups"
     assert sizes["none"] > sizes["components"] > sizes["groups"] > 0

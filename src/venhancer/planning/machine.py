@@ -13,11 +13,12 @@ import psutil
 
 from venhancer.errors import SettingsError
 from venhancer.planning.memory import Machine
+from venhancer.processor import has_bfloat16
 
 if TYPE_CHECKING:
     import torch  # named, not loaded
 
-VALUE_BYTES = {"auto": 4, "fp32": 4, "bf16": 2, "fp16": 2}
+FORMATS = ("auto", "fp32", "bf16", "fp16")
 ACCELERATORS = ("/dev/nvidia0", "/dev/dxg", "/dev/kfd")
 GROUP = Path("/sys/fs/cgroup")  # of the container, if there is one
 
@@ -29,9 +30,10 @@ def find_machine(device: str = "auto", dtype: str = "auto") -> Machine:
         SettingsError: this machine has no such device, or there is no such dtype.
     """
     if device == "cpu" or (device == "auto" and not may_have_accelerator()):
-        if dtype not in VALUE_BYTES:
-            raise SettingsError(f"dtype {dtype} is none of {', '.join(VALUE_BYTES)}")
-        return Machine(memory=free_memory(), value_bytes=VALUE_BYTES[dtype])
+        if dtype not in FORMATS:
+            raise SettingsError(f"dtype {dtype} is none of {', '.join(FORMATS)}")
+        automatic = "bf16" if has_bfloat16() else "fp32"
+        return Machine(memory=free_memory(), number_format=automatic if dtype == "auto" else dtype)
     from venhancer.runtime import choose_device, choose_dtype
 
     on = choose_device(device)
@@ -40,12 +42,13 @@ def find_machine(device: str = "auto", dtype: str = "auto") -> Machine:
 
 def machine_of(device: "torch.device", dtype: "torch.dtype") -> Machine:
     """Return what a pipeline on a device runs on; memory that it takes itself already counts as free."""
+    name = {"torch.bfloat16": "bf16", "torch.float16": "fp16"}.get(str(dtype), "fp32")
     if device.type == "cuda":
         import torch
 
         free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-        return Machine(memory=free, value_bytes=dtype.itemsize, has_own_memory=True)
-    return Machine(memory=free_memory(), value_bytes=dtype.itemsize)  # Apple's GPU shares the main memory
+        return Machine(memory=free, number_format=name, has_own_memory=True)
+    return Machine(memory=free_memory(), number_format=name)  # Apple's GPU shares the main memory
 
 
 def may_have_accelerator() -> bool:

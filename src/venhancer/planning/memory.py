@@ -40,13 +40,18 @@ class Machine:
 
     Args:
         memory: bytes that there are for it; None sets no limit.
-        value_bytes: bytes of a network's value.
+        number_format: of the networks: fp32, bf16 or fp16.
         has_own_memory: whether it is a GPU with memory of its own, so that weights can wait in main memory.
     """
 
     memory: int | None = None
-    value_bytes: int = 4
+    number_format: str = "fp32"
     has_own_memory: bool = False
+
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of a network's value."""
+        return 4 if self.number_format == "fp32" else 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

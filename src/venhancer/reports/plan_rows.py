@@ -134,8 +134,8 @@ def _memory_row(plan: EnhancePlan) -> str:
     parts = ", ".join(f"{name} {size / 1e9:.2f}" for name, size in asdict(plan.footprint).items())
     given = "" if plan.machine.memory is None else f" of {format_memory(plan.machine.memory)}"
     given += " asked for" if plan.settings.memory else " free" if given else ""
-    bits = 8 * plan.machine.value_bytes
-    return f"about {plan.footprint.total / 1e9:,.1f} GB{given}, in {bits} bits (an estimate: {parts})"
+    number_format = plan.machine.number_format
+    return f"about {plan.footprint.total / 1e9:,.1f} GB{given}, in {number_format} (an estimate: {parts})"
 
 
 def _extent(video: ClipInfo | EnhancePlan) -> str:
