@@ -24,11 +24,10 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from venhancer.training.data.batches import Batches
 from venhancer.training.data.clips import open_array, read_draw
-from venhancer.training.data.index_settings import IndexSettings
 from venhancer.training.data.manifest import MANIFEST, ClipEntry, find_manifest, read_manifest, write_manifest
 from venhancer.training.data.shards import pack
 from venhancer.training.data.stretches import find_stretches
-from venhancer.training.settings import TrainSettings
+from venhancer.training.settings import IndexSettings, TrainSettings
 
 RESULTS = Path(__file__).parent / "results" / "data_loading.json"
 SIZES = {"nano": ((136, 128), 9, 1), "paper": ((720, 1280), 16, 2)}

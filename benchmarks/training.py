@@ -23,7 +23,7 @@ from venhancer.training.data.manifest import MANIFEST, ClipEntry, write_manifest
 from venhancer.training.learner import make_learner, make_optimizer
 from venhancer.training.log.log import RunLog
 from venhancer.training.settings import TrainSettings
-from venhancer.training.start import start_pipeline
+from venhancer.training.start import precision_of, start_pipeline
 from venhancer.training.state import TrainState
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "nano.yaml"
@@ -47,7 +47,7 @@ def main() -> None:
         network, output = settings.network.model_copy(update=half), Path(folder) / "narrow"
         narrow = settings.model_copy(update={"network": network, "output": output})
         narrow_times = list(step_times(narrow, arguments.steps))
-    result = {"threads": torch.get_num_threads(), "torch": torch.__version__, "precision": settings.precision}
+    result = {"threads": torch.get_num_threads(), "torch": torch.__version__, "precision": precision_of(settings)}
     result |= {"clips": settings.batch_size, "frames": settings.frames, "crop": list(settings.crop)}
     product = statistics.median(rate for _, _, rate in times)
     computing = statistics.median(seconds for seconds, _, _ in times)
@@ -105,7 +105,7 @@ def step_times(settings: TrainSettings, steps: int) -> Iterator[tuple[float, flo
 
 
 def number_format(settings: TrainSettings) -> torch.dtype:
-    return torch.bfloat16 if settings.precision == "bf16" else torch.float32
+    return torch.bfloat16 if precision_of(settings) == "bf16" else torch.float32
 
 
 def make_clips(folder: Path) -> Path:

@@ -12,15 +12,15 @@ from pydantic import BaseModel
 from venhancer.cli.flags import SHORTER
 from venhancer.model_files.traits import SamplingDefaults, load_traits
 from venhancer.settings import EnhanceSettings, allowed_values
-from venhancer.training.data.index_settings import IndexSettings
-from venhancer.training.settings import TrainSettings
-from venhancer.training.settings_groups import (
+from venhancer.training.settings import (
     AugmentSettings,
     DataSettings,
+    IndexSettings,
     LogSettings,
     LoraSettings,
     NetworkSettings,
     ObjectiveSettings,
+    TrainSettings,
 )
 
 PAGE = Path(__file__).with_name("settings.md")

@@ -26,9 +26,14 @@ def launch(folder: Path, processes: int, **changes) -> subprocess.CompletedProce
     settings = tiny_settings(folder, **STEP | changes)
     recipe = folder / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True)))
+    return launch_processes(processes, "-m", "venhancer", "train", str(recipe))
+
+
+def launch_processes(processes: int, *program: str) -> subprocess.CompletedProcess:
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [sys.executable, *launcher, "-m", "venhancer", "train", str(recipe)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *launcher, *program]
+    tests = str(Path(__file__).parents[1])
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([*sys.path, tests])}
     return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
 
 
@@ -61,6 +66,52 @@ def test_two_processes_are_one(tmp_path):
         for objective, means in alone["by_timestep"].items():
             assert together["by_timestep"][objective] == pytest.approx(means, rel=1e-3)
         assert together["by_factors"].keys() == alone["by_factors"].keys()
+
+
+DISKS_THAT_DIFFER = """
+import sys
+from pathlib import Path
+from accelerate import Accelerator
+from training.prepared import tiny_settings
+from venhancer.training.checkpoints import Checkpoints
+from venhancer.training.learner import make_learner, make_optimizer
+from venhancer.training.log.log import RunLog
+from venhancer.training.start import start_pipeline
+from venhancer.training.state import TrainState
+
+folder, accelerator = Path(sys.argv[1]), Accelerator(cpu=True)
+disk = folder / f"disk_{accelerator.process_index}"
+with accelerator.main_process_first():
+    settings = tiny_settings(folder)
+    learner = make_learner(settings, start_pipeline(settings))
+state = TrainState.begin(learner, make_optimizer(settings, learner), RunLog(settings, checkpoints=dict))
+options = {"keep": 1, "keep_every": None, "is_main": accelerator.is_main_process}
+checkpoints = Checkpoints(disk, **options)
+state.step = 3
+for _ in range(2):  # the second as by a run that is told to stop right after a save
+    checkpoints.save(state)
+    checkpoints.settle()
+accelerator.wait_for_everyone()
+saved = folder / "disk_0" / "step_00000003"
+if not accelerator.is_main_process:
+    for file in (disk / ".step_00000003.part").iterdir():
+        file.rename(saved / file.name)
+    (disk / saved.name).symlink_to(saved)
+    (disk / "step_00000009").mkdir()
+accelerator.wait_for_everyone()
+state.step = 0
+assert Checkpoints(disk, **options).resume(state)
+assert state.step == 3
+"""
+
+
+def test_processes_agree_though_the_disk_shows_them_different_things(tmp_path):
+    """A folder for each stands in for a network disk that shows some what was renamed later than others."""
+    make_clips(tmp_path / "clips")
+    script = tmp_path / "script.py"
+    script.write_text(DISKS_THAT_DIFFER)
+    done = launch_processes(2, str(script), str(tmp_path))
+    assert done.returncode == 0, done.stderr
 
 
 def test_groups_that_cannot_be_shared_out(tmp_path):

@@ -28,7 +28,7 @@ def gradients(settings) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 def test_checkpointing_changes_no_gradient(folder, precision):
-    settings = tiny_settings(folder, precision=precision)
+    settings = tiny_settings(folder, output=folder / precision, precision=precision)
     kept, again = (gradients(settings.model_copy(update={"gradient_checkpointing": value})) for value in (False, True))
     assert kept.keys() == again.keys()
     for name, gradient in kept.items():
@@ -37,8 +37,9 @@ def test_checkpointing_changes_no_gradient(folder, precision):
 
 
 def test_mixed_precision_is_near(folder):
-    settings = tiny_settings(folder)
-    exact, mixed = (gradients(settings.model_copy(update={"precision": value})) for value in ("no", "bf16"))
+    exact, mixed = (
+        gradients(tiny_settings(folder, output=folder / value, precision=value)) for value in ("no", "bf16")
+    )
     whole = [torch.cat([gradient.flatten() for gradient in each.values()]) for each in (exact, mixed)]
     assert not torch.equal(*whole)
     assert torch.nn.functional.cosine_similarity(*whole, dim=0) > 0.98

@@ -7,7 +7,9 @@ import torch
 
 from training.prepared import make_clips, tiny_settings, weights_of
 from venhancer.errors import JobFailed
+from venhancer.model_files.traits import load_traits
 from venhancer.pipeline import VEnhancerPipeline
+from venhancer.processor import has_bfloat16
 from venhancer.training.data.batches import Batches, generator_for
 from venhancer.training.learner import make_learner, make_optimizer
 from venhancer.training.loop import learning_rate, train
@@ -59,6 +61,18 @@ def test_going_on_with_other_settings_is_refused(tmp_path):
         train(tiny_settings(tmp_path, network=wider))
 
 
+def test_another_number_format_is_refused(tmp_path):
+    """Whoever chose it: `auto` means another one on another machine."""
+    make_clips(tmp_path / "clips")
+    automatic = "bf16" if has_bfloat16() else "no"
+    train(tiny_settings(tmp_path, steps=2, precision="auto", device="cpu"))
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["precision"] == automatic
+    train(tiny_settings(tmp_path, steps=3, precision=automatic, device="cpu"))
+    other = {"bf16": "no", "no": "bf16"}[automatic]
+    with pytest.raises(JobFailed, match=rf"other settings \(precision {automatic} then and {other} now\); restore"):
+        train(tiny_settings(tmp_path, steps=4, precision=other, device="cpu"))
+
+
 def test_learning_rate_warms_up_and_falls(tmp_path):
     settings = tiny_settings(tmp_path, steps=110, warmup=10, cosine_decay=True, learning_rate=1.0)
     assert learning_rate(settings, 0) == pytest.approx(0.1)
@@ -74,3 +88,34 @@ def test_a_run_keeps_its_autoencoder_when_the_data_grow(tmp_path):
     make_clips(tmp_path / "clips", count=6)
     second = weights_of(train(tiny_settings(tmp_path, steps=4)))
     assert torch.equal(first["vae.basis"], second["vae.basis"])
+
+
+def test_defaults_may_change_while_a_run_lasts(tmp_path):
+    make_clips(tmp_path / "clips")
+    train(tiny_settings(tmp_path, steps=2, defaults={"steps": 4}))
+    folder = train(tiny_settings(tmp_path, steps=3, defaults={"steps": 2, "solver": "ddim"}))
+    defaults = load_traits(str(folder)).defaults
+    assert (defaults.steps, defaults.solver) == (2, "ddim")
+
+
+def test_the_residual_is_measured_from_steadied_key_frames(tmp_path):
+    """As it will be learnt."""
+    make_clips(tmp_path / "clips")
+    augment = {"unstable_share": 1.0, "noise_augmentation_range": (300, 300)}
+    plain, steadied = (
+        start_pipeline(tiny_settings(tmp_path, output=tmp_path / str(amount), augment=augment, steadying=amount))
+        for amount in (0.0, 4.0)
+    )
+    assert torch.equal(plain.vae.basis, steadied.vae.basis)
+    assert plain.config["residual_scale"] != steadied.config["residual_scale"]
+
+
+def test_a_run_learns_from_stills(tmp_path):
+    """With every term of the loss, and looked at as it is validated."""
+    make_clips(tmp_path / "clips")
+    log = {"validation_every": 2, "pictures_every": 2, "validation_clips": 1}
+    objective = {"finishing_share": 0.5, "frame_difference_weight": 0.5}
+    folder = train(tiny_settings(tmp_path, frames=1, steps=4, batch_size=2, objective=objective, log=log))
+    assert VEnhancerPipeline.from_pretrained(folder).space.residual_scale is not None
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert all(line["validation"]["psnr"] > 0 for line in lines if "validation" in line)

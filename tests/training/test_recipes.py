@@ -31,6 +31,11 @@ def test_there_is_a_recipe_for_the_embedded_model():
         ("output: a\ndata: b\ncrop: [8, 8]\nsteps: 1\nlearning_rte: 1", "did you mean learning_rate"),
         ("output: a\ndata: b\ncrop: [8, 8]\nsteps: 0", "steps is 0: input should be greater than or equal to 1"),
         ("output: a\ndata: b\ncrop: [8, 8]\nsteps: 1\naugment: {prompt_dropot: 1}", "did you mean prompt_dropout"),
+        (
+            "output: a\ndata: b\ncrop: [8, 8]\nsteps: 1\ntrain: all\ndefaults: {steps: 0}",
+            "wrong defaults: steps 0 is below 1",
+        ),
+        ("output: a\ndata: b\ncrop: [8, 8]\nsteps: 1\ntrain: all\ndefaults: {stps: 1}", "of the recipe has"),
         ("steps: [", "cannot be read"),
     ],
 )

@@ -26,7 +26,7 @@ from venhancer.cli.seams import run as _seams
 from venhancer.cli.study import add_flags as add_study_flags
 from venhancer.cli.study import run as _study
 from venhancer.errors import SettingsError, Stopped, VEnhancerError
-from venhancer.training.data.index_settings import IndexSettings, parse_index_settings
+from venhancer.training.settings import IndexSettings, parse_index_settings
 
 if TYPE_CHECKING:
     from venhancer.model_files.description import ModelDescription

@@ -48,6 +48,7 @@ class Checkpoints:
         self._group = None if self._is_alone else cast("dist.ProcessGroup", dist.new_group(backend="gloo"))
         self._publisher = ThreadPoolExecutor(max_workers=1)
         self._pending: Future[None] | None = None
+        self._newest: int | None = None  # step of the newest one, known to every process without asking the disk
 
     def save(self, state: TrainState) -> None:
         """Begin to write a checkpoint of the state as it is now; training may go on at once.
@@ -56,13 +57,14 @@ class Checkpoints:
             JobFailed: the checkpoint before could not be written.
         """
         self.settle()
-        target = self.folder / f"{_PREFIX}{state.step:08d}"
-        if target.is_dir():
+        if state.step == self._newest:
             return
+        target = self.folder / f"{_PREFIX}{state.step:08d}"
         partial = self.folder / f".{target.name}.part"
         self.folder.mkdir(parents=True, exist_ok=True)
         writing = async_save(state.content(), checkpoint_id=partial, process_group=self._group, no_dist=self._is_alone)
         self._pending = self._publisher.submit(self._publish, writing, partial, target)
+        self._newest = state.step
 
     def settle(self, *, wait: bool = True) -> None:
         """Finish what was begun to be written; without `wait`, only if it is done.
@@ -86,29 +88,39 @@ class Checkpoints:
         """
         for stale in self.folder.glob(f".{_PREFIX}*.part") if self.is_main else ():
             shutil.rmtree(stale)
-        found = list_checkpoints(self.folder)
-        if not found:
+        newest = self._agreed_newest()
+        if newest is None:
             return False
         content = state.content()
         try:
-            reader = FileSystemReader(found[-1])
+            reader = FileSystemReader(newest)
             difference = _first_difference(reader.read_metadata().state_dict_metadata, content)
             if difference is None:
                 load(content, storage_reader=reader, process_group=self._group, no_dist=self._is_alone)
         except (Exception, CheckpointException) as error:  # a damaged file can raise anything, and the second is none
             reason = " ".join(str(error).split())[:200]
-            raise JobFailed(f"{found[-1]} is damaged ({reason}); remove it to go on from the one before") from error
+            raise JobFailed(f"{newest} is damaged ({reason}); remove it to go on from the one before") from error
         if difference is not None:
             raise JobFailed(
-                f"{found[-1]} is of another network ({difference}); restore the settings, or give another output"
+                f"{newest} is of another network ({difference}); restore the settings, or give another output"
             )
         state.adopt(content)
+        self._newest = state.step
         return True
 
     def by_step(self) -> dict[int, Path]:
         """Return the whole checkpoints by their step, oldest first, once what was begun is written."""
         self.settle()
         return {_step_of(folder): folder for folder in list_checkpoints(self.folder)}
+
+    def _agreed_newest(self) -> Path | None:
+        """Return the newest checkpoint that the first process sees: what others see of its disk may be older."""
+        newest = list_checkpoints(self.folder)[-1:]
+        if not self._is_alone:
+            names = [folder.name for folder in newest] or [None]
+            dist.broadcast_object_list(names, src=0, group=self._group)
+            newest = [self.folder / name for name in names if name is not None]
+        return newest[0] if newest else None
 
     def _publish(self, writing: Future[Any] | AsyncSaveResponse, partial: Path, target: Path) -> None:
         """Give a checkpoint its name when all of it is on the disk, and remove those no longer kept."""
@@ -126,8 +138,8 @@ class Checkpoints:
                 shutil.rmtree(old)
 
     def _not_written(self, error: BaseException) -> JobFailed:
-        found = list_checkpoints(self.folder)
-        last = f"{found[-1]} stays" if found else "there was none before"
+        whole = list_checkpoints(self.folder)
+        last = f"{whole[-1]} stays" if whole else "there was none before"
         reason = " ".join(str(_first_cause(error)).split())[:200]
         return JobFailed(f"a checkpoint could not be written ({reason}); {last}: make room and run the command again")
 
@@ -166,16 +178,16 @@ def _first_cause(error: BaseException) -> BaseException:
     return error
 
 
-def _first_difference(kept: Mapping[str, Any], content: Mapping[str, Any]) -> str | None:
+def _first_difference(metadata: Mapping[str, Any], content: Mapping[str, Any]) -> str | None:
     """Say where the weights in a checkpoint differ in name or shape from those that learn; None if nowhere."""
     shapes = {f"weights.{name}": value.shape for name, value in content["weights"].items()}
-    kept_shapes = {
+    stored_shapes = {
         name: value.size
-        for name, value in kept.items()
+        for name, value in metadata.items()
         if name.startswith("weights.") and isinstance(value, TensorStorageMetadata)
     }
-    for name in sorted(shapes.keys() | kept_shapes.keys()):
-        here, there = shapes.get(name), kept_shapes.get(name)
+    for name in sorted(shapes.keys() | stored_shapes.keys()):
+        here, there = shapes.get(name), stored_shapes.get(name)
         if here != there:
             shown = ["x".join(map(str, shape)) if shape is not None else "missing" for shape in (there, here)]
             return f"{name.removeprefix('weights.')} is {shown[0]} there and {shown[1]} here"

@@ -16,11 +16,11 @@ from venhancer.model_files.traits import load_traits
 from venhancer.models import VideoControlNet, VideoUNet
 from venhancer.planning.estimate import CONTROL, DECODER, ENCODER, Grid, network_flops, skip_sizes
 from venhancer.training.settings import TrainSettings
-from venhancer.training.start import TEXT_WINDOW, check_crop, new_shape, new_text_encoder
+from venhancer.training.start import TEXT_WINDOW, check_crop, new_shape, new_text_encoder, precision_of
 
 # Bytes a block keeps for each of its output's values: measured, in float32 and in mixed precision.
-_KEPT_BY_RES_BLOCK = {"no": 68, "bf16": 42}
-_KEPT_BY_TRANSFORMERS = {"no": 273, "bf16": 144}  # spatial and temporal together
+_BYTES_OF_RES_BLOCK = {"no": 68, "bf16": 42}
+_BYTES_OF_TRANSFORMERS = {"no": 273, "bf16": 144}  # spatial and temporal together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +57,7 @@ class RunCost:
         yield "samples seen", f"{clips:,} clips of up to {settings.frames} frames of {width}x{height}"
         yield "FLOPs a step", f"{self.step_flops / 1e12:,.4g} T"
         yield "FLOPs in all", f"{self.step_flops * settings.steps / 1e15:,.4g} P"
+        yield "mixed precision", precision_of(settings)
         yield "memory (estimate)", ", ".join(f"{name} {size / 1e9:.2f} GB" for name, size in self.memory.items())
         yield "in all", f"{sum(self.memory.values()) / 1e9:.2f} GB a process"
         if settings.shard:
@@ -150,15 +151,15 @@ def _activation_bytes(settings: TrainSettings, shape: NetworkShape, grid: Grid, 
     """Return what a clip's forward keeps for the backward pass, of the parts that one goes through."""
     stages = [*_encoder_stages(shape, grid, CONTROL), *_encoder_stages(shape, grid, ENCODER)]
     stages += _decoder_stages(shape, grid)
-    kept, largest = 0, 0
+    total, largest, precision = 0, 0, precision_of(settings)
     for part, values, entering, blocks, attention in stages:
         if passes[part] == 1:
             continue
-        transformers = _KEPT_BY_TRANSFORMERS[settings.precision] if attention else 0
-        own = values * (blocks * _KEPT_BY_RES_BLOCK[settings.precision] + transformers)
-        kept += 4 * entering if settings.gradient_checkpointing else own
+        transformers = _BYTES_OF_TRANSFORMERS[precision] if attention else 0
+        own = values * (blocks * _BYTES_OF_RES_BLOCK[precision] + transformers)
+        total += 4 * entering if settings.gradient_checkpointing else own
         largest = max(largest, own)
-    return kept + (largest if settings.gradient_checkpointing else 0)
+    return total + (largest if settings.gradient_checkpointing else 0)
 
 
 def _encoder_stages(shape: NetworkShape, grid: Grid, part: str) -> Iterator[tuple[str, int, int, int, bool]]:
@@ -183,5 +184,5 @@ def _decoder_stages(shape: NetworkShape, grid: Grid) -> Iterator[tuple[str, int,
 
 
 def _parameters(counts: dict[str, int]) -> str:
-    shown = ", ".join(f"{name} {count / 1e6:,.2f} M" for name, count in counts.items())
-    return f"{sum(counts.values()) / 1e6:,.2f} M parameters ({shown})" if counts else "nothing"
+    by_network = ", ".join(f"{name} {count / 1e6:,.2f} M" for name, count in counts.items())
+    return f"{sum(counts.values()) / 1e6:,.2f} M parameters ({by_network})" if counts else "nothing"

@@ -17,11 +17,13 @@ from torch.utils.checkpoint import checkpoint
 
 from venhancer.errors import SettingsError
 from venhancer.pipeline import VEnhancerPipeline
+from venhancer.runtime import choose_dtype
 from venhancer.training.data.augment import Example
 from venhancer.training.lora import add_adapters
 from venhancer.training.objective import Losses, Objective
 from venhancer.training.perceptual import PerceptualDistance, find_weights
 from venhancer.training.settings import TrainSettings
+from venhancer.training.start import precision_of
 
 SHARDED_TOGETHER = ("ResBlock", "FeedForward", "Downsample", "Upsample")
 """Modules gathered and freed as one by FSDP2: those called by their forward only. Attention stays with the whole."""
@@ -75,7 +77,10 @@ def make_learner(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Learne
         SettingsError: adapters are asked for layers that are not there, or need a package that is missing.
         WeightsError: the objective needs weights that are not there.
     """
-    learner = Learner(pipeline, make_objective(settings, pipeline), mixed_precision=settings.precision == "bf16")
+    if settings.precision == "bf16":
+        choose_dtype("bf16", pipeline.device)  # warns where it is emulated
+    is_mixed = precision_of(settings) == "bf16"
+    learner = Learner(pipeline, make_objective(settings, pipeline), mixed_precision=is_mixed)
     pipeline.unet.requires_grad_(settings.train in ("unet", "all"))
     pipeline.controlnet.requires_grad_(settings.train in ("controlnet", "all"))
     pipeline.text_encoder.requires_grad_(settings.learns_text)

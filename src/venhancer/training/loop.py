@@ -5,15 +5,19 @@ same weights: the clips and the randomness of a group depend on the seed, the st
 process and many do the same work; a step's gradient is the mean over all its groups, whoever computes them.
 """
 
+import logging
 import math
+import signal
 from contextlib import nullcontext
 from pathlib import Path
+from typing import cast
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import FullyShardedDataParallelPlugin, gather_object
+from accelerate.utils import FullyShardedDataParallelPlugin, gather, gather_object
 
 from venhancer.errors import SettingsError
+from venhancer.jobs.stopping import StopRequest, stop_requests
 from venhancer.runtime import choose_device
 from venhancer.training.checkpoints import Checkpoints, only_run
 from venhancer.training.data.batches import fill_latent_cache, generator_for, load_batches
@@ -24,7 +28,8 @@ from venhancer.training.log.validation import Validation
 from venhancer.training.settings import TrainSettings
 from venhancer.training.start import start_pipeline
 from venhancer.training.state import TrainState
-from venhancer.training.stopping import stop_requests
+
+logger = logging.getLogger(__name__)
 
 
 def train(settings: TrainSettings) -> Path | None:
@@ -68,7 +73,7 @@ def _train(settings: TrainSettings, accelerator: Accelerator) -> Path | None:
 
     log.begin(state.step)
     wants_checkpoint = False
-    with stop_requests() as stop:
+    with stop_requests(_say_stopping, (signal.SIGTERM, signal.SIGINT)) as stop:
         while state.step < settings.steps:
             rate = learning_rate(settings, state.step)
             set_learning_rate(optimizer, rate)
@@ -80,7 +85,7 @@ def _train(settings: TrainSettings, accelerator: Accelerator) -> Path | None:
                     losses = learner(batch, generator, state.step)
                     accelerator.backward(torch.stack(list(losses.terms.values())).sum() / len(mine))
                 log.add(batch, losses)
-                if stop.agreed(accelerator):  # the step is done again from its beginning
+                if _stop_is_agreed(stop, accelerator):  # the step is done again from its beginning
                     checkpoints.save(state)
                     checkpoints.settle()
                     return None
@@ -106,6 +111,18 @@ def _train(settings: TrainSettings, accelerator: Accelerator) -> Path | None:
     log.finish(state.step, skipped_clips=len(set(skipped)))
     averaged = state.averaged_weights()
     return export(settings, averaged) if accelerator.is_main_process else settings.output / "pipeline"
+
+
+def _say_stopping(name: str) -> None:
+    logger.info("%s: stopping; what is done so far is being kept", name)
+
+
+def _stop_is_agreed(stop: StopRequest, accelerator: Accelerator) -> bool:
+    """Tell whether any process was asked to stop; all of them must call it and get the same answer."""
+    if accelerator.num_processes == 1:
+        return stop.was_made
+    wishes = torch.tensor([float(stop.was_made)], device=accelerator.device)
+    return bool(cast("torch.Tensor", gather(wishes)).any())
 
 
 def make_accelerator(settings: TrainSettings) -> Accelerator:
@@ -145,5 +162,5 @@ def learning_rate(settings: TrainSettings, step: int) -> float:
         return settings.learning_rate * (step + 1) / settings.warmup
     if not settings.cosine_decay:
         return settings.learning_rate
-    done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+    share = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * share))

@@ -10,7 +10,7 @@ from venhancer.checkpoints.adapters import SCALE, merge_adapters
 from venhancer.durable import written_whole
 from venhancer.errors import SettingsError
 from venhancer.pipeline import VEnhancerPipeline
-from venhancer.training.settings_groups import LoraSettings
+from venhancer.training.settings import LoraSettings
 
 _NAME = "default"  # peft names every adapter; ours are alone
 

@@ -18,6 +18,7 @@ from transformers import CLIPTextModel, PreTrainedTokenizerBase
 from venhancer.conditioning import (
     Between,
     Conditions,
+    Encode,
     LatentSpace,
     encode_clip,
     make_conditions,
@@ -31,7 +32,7 @@ from venhancer.models.text import encode_prompts
 from venhancer.training.data.augment import Example
 from venhancer.training.data.damage import happens
 from venhancer.training.perceptual import PerceptualDistance
-from venhancer.training.settings_groups import ObjectiveSettings
+from venhancer.training.settings import ObjectiveSettings
 
 
 class Losses(NamedTuple):
@@ -107,26 +108,14 @@ class Objective:
             return self._finishing(predict, batch, conditions, generator, step)
         if timesteps is None:
             first, last = self.settings.timestep_range
-            drawn = torch.randint(first, last + 1, (len(batch.target),), generator=generator)
-            timesteps = drawn.to(batch.target.device)
+            timesteps = torch.randint(first, last + 1, (len(batch.target),), generator=generator)
+            timesteps = timesteps.to(batch.target.device)
         return self._denoising(predict, batch, conditions, generator, timesteps)
 
     @torch.no_grad()
     def conditions(self, batch: Example, generator: Generator) -> Conditions:
         """Return the conditions of a batch, made as inference makes them."""
-        clips = [
-            encode_clip(
-                key_frames.unbind(1),
-                mask,
-                self.between,
-                self.vae.encode_frames,
-                steadiness=steadiness_of(noise_augmentation, self.steadying),
-            )
-            for key_frames, mask, noise_augmentation in zip(
-                batch.key_frames, batch.key_frame_mask, batch.noise_augmentation.tolist(), strict=True
-            )
-        ]
-        key_frame_latents, start_latents = (torch.cat(parts) for parts in zip(*clips, strict=True))
+        key_frame_latents, start_latents = encode_examples(batch, self.vae.encode_frames, self.between, self.steadying)
         return make_conditions(
             key_frame_latents,
             batch.key_frame_mask,
@@ -141,8 +130,8 @@ class Objective:
         self, predict: PredictV, batch: Example, conditions: Conditions, generator: Generator, timesteps: Tensor
     ) -> Losses:
         with torch.no_grad():
-            kept = batch.target_latents
-            latents = self.vae.encode_frames(batch.target) if kept is None else kept
+            cached = batch.target_latents
+            latents = self.vae.encode_frames(batch.target) if cached is None else cached
             clean = self.space.enter(latents, conditions)
         noise = _noise_like(clean, generator)
         predicted = predict(self.schedule.add_noise(clean, noise, timesteps), timesteps)
@@ -168,8 +157,8 @@ class Objective:
             terms["motion"] = settings.frame_difference_weight * motion_error
         if self.perceptual is not None and step >= settings.perceptual_from_step:
             every, targets = (rearrange(clip, "b c f h w -> (b f) c h w") for clip in (frames, batch.target))
-            chosen = torch.randperm(len(every), generator=generator)[: settings.perceptual_frames].to(every.device)
-            pictures, targets = every[chosen], targets[chosen]
+            numbers = torch.randperm(len(every), generator=generator)[: settings.perceptual_frames].to(every.device)
+            pictures, targets = every[numbers], targets[numbers]
             terms["perceptual"] = settings.perceptual_weight * self.perceptual(pictures, targets)
         timesteps = torch.full((len(frames),), settings.finishing_start_timestep, device=frames.device)
         return Losses(terms, differences.detach(), timesteps)
@@ -190,6 +179,20 @@ class Objective:
                 noisy = schedule.add_noise(denoised, eps, next_time)
         v = predict(noisy, torch.full((len(noisy),), times[-1], device=noisy.device))
         return self.space.leave(schedule.x0_from_v(v, noisy, times[-1]), conditions)
+
+
+def encode_examples(
+    batch: Example, encode: Encode, between: Between, steadying: float
+) -> tuple[Float[Tensor, "b c k h w"], Float[Tensor, "b c f h w"]]:
+    """Return the latents of a batch's key frames and those that all frames start from; see `encode_clip`."""
+    clips = [
+        encode_clip(key_frames.unbind(1), mask, between, encode, steadiness=steadiness_of(noise, steadying))
+        for key_frames, mask, noise in zip(
+            batch.key_frames, batch.key_frame_mask, batch.noise_augmentation.tolist(), strict=True
+        )
+    ]
+    key_frame_latents, start_latents = (torch.cat(parts) for parts in zip(*clips, strict=True))
+    return key_frame_latents, start_latents
 
 
 def _noise_like(latents: Tensor, generator: Generator) -> Tensor:

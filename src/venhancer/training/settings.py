@@ -1,23 +1,254 @@
-"""The settings of a training run: one frozen model a recipe file is read into; unknown keys are refused."""
+"""The settings of training: a run's, as a recipe file holds them, and those of `venhancer train index`; no torch.
+
+Frozen models; unknown keys are refused.
+"""
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from venhancer.errors import SettingsError
-from venhancer.training.settings_groups import (
-    AugmentSettings,
-    DataSettings,
-    Frozen,
-    LogSettings,
-    LoraSettings,
-    NetworkSettings,
-    ObjectiveSettings,
-    data_settings,
-)
+from venhancer.errors import SettingsError, WeightsError
+from venhancer.model_files.traits import parse_defaults
+from venhancer.settings import Rate, Size
+
+Law: TypeAlias = Literal["uniform", "log"]
+Kernel: TypeAlias = Literal["area", "bicubic", "bilinear"]
+
+
+class Frozen(BaseModel):
+    """A settings group: immutable, and every key in it is known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkSettings(Frozen):
+    """Widths of a model made from nothing; see `venhancer.model_files.network_shape.NetworkShape`."""
+
+    latent_channels: int = Field(default=24, ge=1, description="Channels of the linear autoencoder.")
+    patch: int = Field(default=4, ge=1, description="Pixels per latent, a side.")
+    base_channels: int = Field(default=48, ge=8, description="Width of the first level.")
+    channel_mults: tuple[int, ...] = Field(default=(1, 2, 2), description="Width of each level over base_channels.")
+    blocks_per_level: int = Field(default=1, ge=1, description="ResBlocks on each level of the way down.")
+    attention_levels: tuple[bool, ...] = Field(default=(False, False, True), description="Levels with transformers.")
+    head_dim: int = Field(default=16, ge=1, description="Width of an attention head.")
+    text_dim: int = Field(default=64, ge=8, description="Width of the text embeddings.")
+    text_layers: int = Field(default=2, ge=1, description="Layers of the text encoder.")
+    entry_heads: int = Field(default=3, ge=1, description="Heads of the first temporal transformer.")
+    norm_groups: int = Field(default=16, ge=1, description="Groups of the group normalisations.")
+
+
+class AugmentSettings(Frozen):
+    """Space-time augmentation of high-quality clips into training pairs; the defaults are the paper's (sec. 3.3)."""
+
+    temporal_factors: tuple[int, ...] = Field(
+        default=(1, 2, 3, 4, 5, 6, 7, 8), description="Key frames every m-th frame."
+    )
+    temporal_weights: tuple[float, ...] = Field(
+        default=(1.0,) * 8, description="How often each temporal factor is drawn."
+    )
+    downscale_range: tuple[float, float] = Field(default=(1.0, 8.0), description="Range of the downscale factor s.")
+    downscale_law: Law = Field(default="uniform", description="How s is spread over its range.")
+    downscale_focus: tuple[float, ...] = Field(default=(4.0, 8.0), description="Factors drawn more often than others.")
+    downscale_focus_weights: tuple[float, ...] = Field(
+        default=(1.0, 2.0), description="How often each factor in focus is drawn among them."
+    )
+    downscale_focus_share: float = Field(default=0.6, ge=0, le=1, description="Share of clips at a factor in focus.")
+    downscale_kernels: tuple[Kernel, ...] = Field(
+        default=("area", "bicubic", "bilinear"), min_length=1, description="Anti-aliased kernels, one drawn a clip."
+    )
+    noise_augmentation_range: tuple[int, int] = Field(
+        default=(1, 300), description="Range of the noise put on key frames, t' in timesteps."
+    )
+    noise_augmentation_law: Law = Field(default="uniform", description="How t' is spread over its range.")
+    clean_key_frames: float = Field(
+        default=0.0, ge=0, le=1, description="Share of clips whose key frames get no noise."
+    )
+    degraded_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of inputs with real-world damage: blur, noise, JPEG, codec, resizes.",
+    )
+    unstable_share: float = Field(
+        default=0.0, ge=0, le=1, description="Share of inputs that flicker, shimmer and ghost as generated video does."
+    )
+    damage_follows_noise: bool = Field(
+        default=False,
+        description="Damage only clips with noise on their key frames, as strongly as t' is high: the noise a user "
+        "asks for then says how little the input is to be trusted.",
+    )
+    refined_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of groups at full size and rate, so that a model learns to refine; those with noise on "
+        "their key frames are unstable.",
+    )
+    refined_sources: tuple[str, ...] = Field(
+        default=(), description="Beginnings of the sources steady enough to be targets of those; all if left out."
+    )
+    steady_targets: bool = Field(
+        default=False,
+        description="Average targets with their neighbours along the motion, the more the noisier their key frames: "
+        "the noise a user asks for then takes flicker out. Those of refined groups always count as very noisy.",
+    )
+    least_steadied: float = Field(
+        default=0.0, ge=0, le=1, description="How strongly steady targets are averaged without any noise."
+    )
+    low_quality_share: float = Field(default=0.0, ge=0, le=1, description="Share of targets degraded and captioned so.")
+    low_quality_caption: str = Field(
+        default="blurry, low quality, jpeg artifacts", description="Caption of those targets."
+    )
+    high_quality_suffix: str = Field(default="", description="Added to the captions of the others.")
+    words_vary: bool = Field(
+        default=False,
+        description="Half of the time say only some of those words of quality, in any order, so that each counts.",
+    )
+    prompt_dropout: float = Field(default=0.1, ge=0, le=1, description="Share of prompts replaced by the empty one.")
+
+    def refining(self) -> Self:
+        """Return the settings of a group at full size and rate."""
+        one_size = {"downscale_focus": (1.0,), "downscale_focus_weights": (1.0,), "downscale_focus_share": 1.0}
+        return self.model_copy(update={**one_size, "unstable_share": 1.0, "least_steadied": 1.0})
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        pairs = {
+            "temporal_weights": (self.temporal_weights, self.temporal_factors),
+            "downscale_focus_weights": (self.downscale_focus_weights, self.downscale_focus),
+        }
+        for name, (weights, values) in pairs.items():
+            if len(weights) != len(values) or min(weights, default=0) < 0 or not sum(weights):
+                raise ValueError(
+                    f"{name} has {len(weights)} weights for {len(values)} values; give one each, not all 0"
+                )
+        bounds = {
+            "downscale_range": (self.downscale_range, (1, 8)),
+            "noise_augmentation_range": (self.noise_augmentation_range, (1, 300)),
+            "temporal_factors": ((min(self.temporal_factors), max(self.temporal_factors)), (1, 8)),
+            "downscale_focus": ((min(self.downscale_focus), max(self.downscale_focus)), (1, 8)),
+        }
+        for name, ((low, high), (least, most)) in bounds.items():
+            if not least <= low <= high <= most:
+                raise ValueError(f"{name} goes from {low} to {high}; allowed is {least} to {most}, the smaller first")
+        return self
+
+
+class ObjectiveSettings(Frozen):
+    """What the networks learn: v-prediction, and optionally the result of their own few sampling steps in pixels."""
+
+    min_snr_gamma: float | None = Field(
+        default=None,
+        gt=0,
+        description="Weigh timesteps by min-SNR with this gamma (Hang et al. 2023); None weighs none.",
+    )
+    timestep_range: tuple[Annotated[int, Field(ge=0, le=999)], Annotated[int, Field(ge=0, le=999)]] = Field(
+        default=(0, 999), description="First and last of the timesteps that v is learned at, all drawn alike."
+    )
+    finishing_share: float = Field(
+        default=0.0, ge=0, le=1, description="Share of steps spent on the sampler's own result, compared in pixels."
+    )
+    finishing_steps: int = Field(
+        default=1, ge=1, le=4, description="Sampler steps of that result; gradients pass through the last one."
+    )
+    finishing_start_timestep: int = Field(default=899, ge=1, le=999, description="Where those steps start.")
+    finishing_start_noise: float = Field(default=1.0, ge=0, le=1, description="Share of that timestep's noise there.")
+    pixel_weight: float = Field(default=1.0, ge=0, description="Weight of the absolute pixel difference.")
+    perceptual_weight: float = Field(default=0.0, ge=0, description="Weight of the VGG feature distance.")
+    perceptual_frames: int = Field(default=1, ge=1, description="Frames of a group that the feature distance looks at.")
+    perceptual_from_step: int = Field(
+        default=0, ge=0, description="First step with the feature distance, so that fidelity can come first."
+    )
+    frame_difference_weight: float = Field(
+        default=0.0, ge=0, description="Weight of errors in the change from frame to frame."
+    )
+
+    @model_validator(mode="after")
+    def _first_timestep_first(self) -> Self:
+        first, last = self.timestep_range
+        if first > last:
+            raise ValueError(f"timestep_range goes from {first} to {last}; give the smaller first")
+        return self
+
+
+class LoraSettings(Frozen):
+    """Low-rank adapters, for `train: lora` (Hu et al. 2021); everything else stays frozen."""
+
+    networks: tuple[Literal["unet", "controlnet"], ...] = Field(
+        default=("controlnet",), min_length=1, description="Networks that get adapters: controlnet, unet or both."
+    )
+    rank: int = Field(default=16, ge=1, description="Rank of each adapter.")
+    alpha: int = Field(default=16, ge=1, description="Adapters are scaled by alpha / rank.")
+    layers: tuple[str, ...] = Field(
+        default=("to_q", "to_k", "to_v", "to_out", "to_hidden"),
+        min_length=1,
+        description="Names of the linear layers that get adapters.",
+    )
+
+
+class DataSettings(Frozen):
+    """Which clips are trained on, and which of their pixels; `data: PATH` in a recipe is short for its manifest."""
+
+    manifest: Path = Field(description="A manifest that `venhancer train index` made, or the folder that holds it.")
+    split: str = Field(default="train", min_length=1, description="Clips of this split are used.")
+    captions: Path | None = Field(
+        default=None, description="Text file that replaces the captions: one line for each clip of the split."
+    )
+    fps: Rate | None = Field(
+        default=None, description="Frames a second, reached by frame skipping; each clip's own if left out."
+    )
+    skipping: Literal["nearest", "even"] = Field(
+        default="nearest",
+        description="Frames kept: those nearest to exact moments, or every n-th, which never judders.",
+    )
+    resize: Literal["none", "cover"] = Field(
+        default="none", description="Crop clips as they are, or reduce them first until the crop just covers them."
+    )
+    crop_from: Literal["random", "centre"] = Field(default="random", description="Where crops are taken.")
+    mirrored_share: float = Field(default=0.5, ge=0, le=1, description="Share of clips with left and right changed.")
+    reversed_share: float = Field(default=0.5, ge=0, le=1, description="Share of clips shown backwards.")
+    latent_cache: Path | None = Field(
+        default=None,
+        description="Folder in which clips are kept encoded, in 16 bits; only for centre crops never mirrored.",
+    )
+
+    @model_validator(mode="after")
+    def _a_cache_needs_crops_that_stay(self) -> Self:
+        if self.latent_cache is not None and (self.crop_from != "centre" or self.mirrored_share):
+            crops = f"crop_from {self.crop_from} and mirrored_share {self.mirrored_share:g}"
+            raise ValueError(
+                f"latent_cache cannot keep clips that look different each time ({crops}); "
+                "set crop_from: centre and mirrored_share: 0, or leave it out"
+            )
+        return self
+
+
+def data_settings(value: object) -> object:
+    """Return the data of a recipe; a path alone is short for its manifest."""
+    return {"manifest": value} if isinstance(value, str | Path) else value
+
+
+class LogSettings(Frozen):
+    """What a run tells of itself, and when it stops by itself; nothing here changes what is learned."""
+
+    bucket_window: int = Field(default=200, ge=1, description="Clips that the mean loss of a bucket is taken over.")
+    validation_every: int = Field(
+        default=500, ge=0, description="Steps between validations on clips that stay the same; 0 for none."
+    )
+    validation_clips: int = Field(default=4, ge=1, description="Clips of a validation.")
+    validation_seed: int = Field(default=1, ge=0, description="Seed of those clips and of their noise.")
+    pictures_every: int = Field(
+        default=500, ge=0, description="Steps between sample grids and motion strips; 0 for none."
+    )
+    picture_clips: int = Field(default=2, ge=1, description="Validation clips that are shown in pictures.")
+    spike_factor: float = Field(
+        default=10.0, gt=1, description="Training stops when the loss is over this many times its running median ..."
+    )
+    spike_steps: int = Field(default=10, ge=1, le=50, description="... for so many steps in a row.")
+    spike_window: int = Field(default=200, ge=100, description="Steps that the running median is taken over.")
 
 
 class TrainSettings(Frozen):
@@ -73,7 +304,10 @@ class TrainSettings(Frozen):
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay.")
     clip_norm: float = Field(default=1.0, gt=0, description="Gradients are clipped to this norm.")
     ema_decay: float = Field(default=0.999, ge=0, lt=1, description="Decay of the averaged weights that are shipped.")
-    precision: Literal["no", "bf16"] = Field(default="no", description="Mixed precision of the networks.")
+    precision: Literal["auto", "no", "bf16"] = Field(
+        default="no",
+        description="Mixed precision of the networks; auto is bf16 where there are instructions for it.",
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         default="auto", description="Where to train; with several processes each takes a GPU of its own."
     )
@@ -113,11 +347,19 @@ class TrainSettings(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _defaults_that_a_model_can_have(self) -> Self:
+        try:
+            parse_defaults("of the recipe", {"defaults": self.defaults})
+        except WeightsError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @model_validator(mode="after")
     def _something_to_start_from(self) -> Self:
         if self.start_from is None and (self.train in ("controlnet", "lora") or self.fresh_controlnet):
-            given = "fresh_controlnet" if self.fresh_controlnet else f"train: {self.train}"
+            need = "fresh_controlnet" if self.fresh_controlnet else f"train: {self.train}"
             raise ValueError(
-                f"{given} needs start_from, a model whose base network stays as it is; "
+                f"{need} needs start_from, a model whose base network stays as it is; "
                 "name one, or train unet or all from nothing"
             )
         return self
@@ -130,9 +372,9 @@ class TrainSettings(Frozen):
 
     @model_validator(mode="after")
     def _network_of_the_model_to_start_from(self) -> Self:
-        brought = sorted({"network", "relative_to_start"} & self.model_fields_set)
-        if self.start_from is not None and brought:
-            raise ValueError(f"{' and '.join(brought)} come from the model in start_from; leave them out")
+        foreign = sorted({"network", "relative_to_start"} & self.model_fields_set)
+        if self.start_from is not None and foreign:
+            raise ValueError(f"{' and '.join(foreign)} come from the model in start_from; leave them out")
         return self
 
     @model_validator(mode="after")
@@ -176,6 +418,54 @@ def _first_line(error: ValidationError) -> str:
         return f"{name} {first['input']} {reason}" if reason.startswith("is ") else reason
     if first["type"] != "extra_forbidden":
         return f"{name} is {first['input']!r}: {first['msg'].lower()}"
-    known = [field for group in Frozen.__subclasses__() for field in group.model_fields]
-    near = get_close_matches(str(first["loc"][-1]), known, n=1)
+    names = [field for group in Frozen.__subclasses__() for field in group.model_fields]
+    near = get_close_matches(str(first["loc"][-1]), names, n=1)
     return f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else "")
+
+
+class IndexSettings(BaseModel):
+    """How a folder becomes a manifest: what is cut, what is left out, what is said of the clips."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    licence: str = Field("", description="Terms of the clips, where no sidecar tells them.")
+    split: str = Field("train", min_length=1, description="What the clips are for: train, or held_out of training.")
+    captions: Path | None = Field(
+        None, description="Text file of captions, one line for each file in order of name, instead of sidecars."
+    )
+    shortest: int = Field(17, ge=1, description="Shots of fewer frames are left out.")
+    longest: int = Field(300, ge=2, description="Shots of more frames become several clips of equal length.")
+    smallest: int = Field(128, ge=1, description="Clips whose shorter side has fewer pixels are left out.")
+    darkest: float = Field(12, ge=0, le=255, description="Shots whose mean luma is below this are left out as black.")
+    stillest: float = Field(
+        0.4, ge=0, le=255, description="Shots whose luma changes less than this a frame are left out as static."
+    )
+    whole_files: bool = Field(default=False, description="Do not cut at shots.")
+    moves: int = Field(
+        4, ge=0, le=1000, description="Clips made of each still picture by moving a camera; 0 leaves pictures out."
+    )
+    move_size: Size = Field((480, 270), description="Width and height of those clips.")
+    move_frames: int = Field(25, ge=2, le=1000, description="Frames of those clips.")
+    parallax_share: float = Field(
+        0.3, ge=0, le=1, description="Share of those clips with a piece of the picture passing in front, faster."
+    )
+    rate: Rate = Field("24", validate_default=True, description="Frames a second of arrays and of those clips.")
+    shard_size: int | None = Field(
+        None, ge=1, description="Also pack the files into tar shards of about so many MB, beside the manifest."
+    )
+    workers: int = Field(1, ge=1, le=256, description="Processes that look at files.")
+
+
+def parse_index_settings(**values: object) -> IndexSettings:
+    """Return the settings that these values mean; text is understood.
+
+    Raises:
+        SettingsError: one line for the first value that cannot be.
+    """
+    try:
+        return IndexSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        reason = first.get("ctx", {}).get("error") if first["type"] == "value_error" else first["msg"].lower()
+        raise SettingsError(f"--{name.replace('_', '-')} {values.get(name)}: {reason}") from error

@@ -3,13 +3,12 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 from transformers import ByT5Tokenizer, CLIPTextConfig, CLIPTextModel
 
-from venhancer.conditioning import encode_clip
 from venhancer.durable import written_whole
 from venhancer.errors import JobFailed, SettingsError
 from venhancer.model_files.folders import find_model
@@ -18,9 +17,10 @@ from venhancer.model_files.traits import load_traits
 from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.blocks import ResBlock, Upsample
 from venhancer.pipeline import VEnhancerPipeline
+from venhancer.runtime import choose_device, choose_dtype
 from venhancer.training.data.batches import Batches
-from venhancer.training.settings import TrainSettings
-from venhancer.training.settings_groups import NetworkSettings
+from venhancer.training.objective import encode_examples
+from venhancer.training.settings import NetworkSettings, TrainSettings
 from venhancer.weights import load_pipeline
 
 TEXT_WINDOW = 77
@@ -52,23 +52,36 @@ def start_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
         SettingsError: the crop does not fit the model.
         WeightsError: the model to start from cannot be used.
     """
-    kept = settings.output / "start"
+    begun_in = settings.output / "start"
     check_crop(settings)
-    begun_with = settings.model_dump(mode="json", include=SETTLED_AT_START)
+    begun_with = settings.model_dump(mode="json", include=SETTLED_AT_START) | {"precision": precision_of(settings)}
     if settings.start_from is not None:
         begun_with["weights"] = _checksums(find_model(settings.start_from))
-    if not kept.exists():
-        _begin(settings, kept, begun_with)
-    settled = json.loads((kept / SETTLED_FILE).read_text())
-    changed = [name for name, value in begun_with.items() if settled.get(name) != value]
+    if not begun_in.exists():
+        _begin(settings, begun_in, begun_with)
+    settled = json.loads((begun_in / SETTLED_FILE).read_text())
+    changed = [
+        name if isinstance(value, dict) else f"{name} {settled[name]} then and {value} now"
+        for name, value in begun_with.items()
+        if name in settled and settled[name] != value
+    ]
     if changed:
         raise JobFailed(
             f"{settings.output} was begun with other settings ({', '.join(changed)}); "
             "restore them, or give another output"
         )
     if settings.start_from is None:
-        return VEnhancerPipeline.from_pretrained(kept, torch_dtype=torch.float32)
+        pipeline = VEnhancerPipeline.from_pretrained(begun_in, torch_dtype=torch.float32)
+        pipeline.register_to_config(defaults=settings.defaults)  # they may change while a run lasts
+        return pipeline
     return _pipeline_from(settings.start_from, settings)
+
+
+def precision_of(settings: TrainSettings) -> Literal["no", "bf16"]:
+    """Return the mixed precision of a run: what is asked for, or what `auto` means on this machine."""
+    if settings.precision != "auto":
+        return settings.precision
+    return "bf16" if choose_dtype("auto", choose_device(settings.device)) == torch.bfloat16 else "no"
 
 
 def check_crop(settings: TrainSettings) -> None:
@@ -95,19 +108,19 @@ def check_crop(settings: TrainSettings) -> None:
         )
 
 
-def _begin(settings: TrainSettings, kept: Path, begun_with: dict[str, Any]) -> None:
+def _begin(settings: TrainSettings, folder: Path, begun_with: dict[str, Any]) -> None:
     """Write what a run starts from; the folder appears whole or not at all."""
     pipeline = make_pipeline(settings) if settings.start_from is None else None
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(kept) as partial:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(folder) as partial:
             partial.mkdir()
             if pipeline is not None:
                 pipeline.save_pretrained(partial)
             (partial / SETTLED_FILE).write_text(json.dumps(begun_with))
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise JobFailed(f"{kept} could not be written ({reason}); make room, or give another output") from error
+        raise JobFailed(f"{folder} could not be written ({reason}); make room, or give another output") from error
 
 
 def _pipeline_from(model: Path, settings: TrainSettings) -> VEnhancerPipeline:
@@ -143,7 +156,7 @@ def _new_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
     network = settings.network
     batches = Batches(settings)
     examples = [batches.group(number, 0) for number in range(_BATCHES_TO_FIT_ON)]
-    between = settings.between or "repeat"
+    between, steadying = settings.between or "repeat", settings.steadying or 0.0
     frames = torch.cat([example.target[:, :, 0] for example in examples])
     vae = LinearAutoencoder.fit(frames, patch=network.patch, latent_channels=network.latent_channels)
 
@@ -151,11 +164,9 @@ def _new_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
     if settings.relative_to_start:
         differences = []
         for example in examples:
-            for target, key_frames, mask in zip(
-                example.target, example.key_frames, example.key_frame_mask, strict=True
-            ):
-                _, start = encode_clip(key_frames.unbind(1), mask, between, vae.encode_frames)
-                differences.append((vae.encode_frames(target[None]) - start)[0].flatten(1))
+            _, starts = encode_examples(example, vae.encode_frames, between, steadying)
+            for target, start in zip(example.target, starts, strict=True):
+                differences.append((vae.encode_frames(target[None])[0] - start).flatten(1))
         residual_scale = [round(float(deviation), 5) for deviation in torch.cat(differences, dim=1).std(dim=1)]
 
     unet = VideoUNet(**new_shape(network))
@@ -169,7 +180,7 @@ def _new_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
         tokenizer=tokenizer,
         residual_scale=residual_scale,
         between=between,
-        steadying=settings.steadying or 0.0,
+        steadying=steadying,
         defaults=dict(settings.defaults),
     )
 

@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from venhancer.training.data import augment
-from venhancer.training.settings_groups import AugmentSettings
+from venhancer.training.settings import AugmentSettings
 
 PLAIN = AugmentSettings(prompt_dropout=0)
 

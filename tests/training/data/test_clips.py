@@ -1,6 +1,8 @@
 """Pixels out of videos, arrays and shards."""
 
 import io
+import os
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +10,12 @@ import pytest
 
 from media.clips import make_clip, number_of
 from venhancer.errors import InputError
-from venhancer.training.data.clips import ShardMember, read_draw
+from venhancer.training.data.clips import open_member, read_draw
 from venhancer.training.data.draws import Draw
-from venhancer.training.data.index_settings import IndexSettings
 from venhancer.training.data.manifest import ClipEntry
 from venhancer.training.data.shards import pack, read_members
 from venhancer.training.data.stretches import find_stretches
+from venhancer.training.settings import IndexSettings
 
 LENIENT = IndexSettings(smallest=1, shortest=1)
 
@@ -99,13 +101,23 @@ def test_sidecars_lie_beside_the_clip_in_a_shard(array, tmp_path):
 
 
 def test_a_member_is_a_file_of_its_own(tmp_path):
-    (tmp_path / "a").write_bytes(b"0123456789")
-    with ShardMember(tmp_path / "a", 2, 5) as member:
+    (tmp_path / "b").write_bytes(b"0123456789")
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        tar.add(tmp_path / "b", "b")
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        offset = tar.getmember("b").offset_data
+    with open_member(tmp_path / "a.tar", offset + 2, 5) as member:
         assert member.read() == b"23456"
         assert member.seek(-2, io.SEEK_END) == 3
         assert member.read(10) == b"56"
-        assert member.seek(9) == 9
+        member.seek(9)
         assert member.read(1) == b""
+    os.truncate(tmp_path / "a.tar", offset + 4)
+    with (
+        pytest.raises(InputError, match=r"a\.tar cannot be read"),
+        open_member(tmp_path / "a.tar", offset, 10) as member,
+    ):
+        member.read()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from training.prepared import make_clips, tiny_settings
-from venhancer.errors import InputError, JobFailed
+from venhancer.errors import InputError, JobFailed, SettingsError
 from venhancer.training.data.batches import SKIPPED, Batches, load_batches
 from venhancer.training.data.manifest import MANIFEST, ClipEntry, read_manifest, write_manifest
 
@@ -58,6 +58,32 @@ def test_groups_that_refine_take_steady_clips_at_full_size_and_rate(folder):
     group = batches.group(0, 0)
     assert bool(group.key_frame_mask.all())
     assert group.downscale_factor.tolist() == [1.0] * len(group.downscale_factor)
+
+
+@pytest.mark.parametrize("shortened", [False, True])
+def test_sources_to_refine_that_match_nothing_long_enough_are_one_line(folder, shortened):
+    entries = read_manifest(folder / "clips" / MANIFEST)
+    sources = {"source": "film: a"} | ({"frames": 3} if shortened else {})
+    entries[0] = entries[0].model_copy(update=sources)
+    write_manifest(folder / "clips" / MANIFEST, entries)
+    augment = {"refined_share": 0.5, "refined_sources": ["film" if shortened else "flim"]}
+    message = (
+        r"refined_sources fl?i?l?m match no clip of 5 frames or more in .*clips, whose sources are '', 'film: a'; cor"
+    )
+    with pytest.raises(SettingsError, match=message) as raised:
+        load_batches(tiny_settings(folder, augment=augment), 0)
+    assert "\n" not in str(raised.value)
+    Batches(tiny_settings(folder, augment=augment | {"refined_share": 0.0}))
+
+
+def test_stills_are_clips_of_one_frame(folder):
+    entries = [entry.model_copy(update={"frames": 1}) for entry in read_manifest(folder / "clips" / MANIFEST)]
+    write_manifest(folder / "clips" / MANIFEST, entries)
+    augment = {"degraded_share": 1.0, "unstable_share": 1.0, "refined_share": 0.3, "steady_targets": True}
+    settings = tiny_settings(folder, frames=1, batch_size=2, augment=augment)
+    for group in load_batches(settings, 0):
+        assert group.target.shape == group.key_frames.shape == (2, 3, 1, 40, 32)
+        assert group.key_frame_mask.all()
 
 
 def test_an_epoch_shows_every_clip(folder):

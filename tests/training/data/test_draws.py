@@ -8,7 +8,7 @@ import torch
 from venhancer.errors import InputError
 from venhancer.training.data.draws import ClipDraws, covering_size, frames_at_rate, skipped_frames
 from venhancer.training.data.manifest import ClipEntry
-from venhancer.training.settings_groups import DataSettings
+from venhancer.training.settings import DataSettings
 
 
 def entry(**changes) -> ClipEntry:

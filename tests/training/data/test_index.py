@@ -15,9 +15,9 @@ from venhancer.errors import InputError, JobFailed, SettingsError
 from venhancer.training.data.clips import read_draw
 from venhancer.training.data.draws import Draw
 from venhancer.training.data.index import index_folder
-from venhancer.training.data.index_settings import parse_index_settings
 from venhancer.training.data.manifest import ClipEntry, read_manifest
 from venhancer.training.data.stretches import find_stretches, split_evenly
+from venhancer.training.settings import parse_index_settings
 
 SMALL = parse_index_settings(smallest=32, shortest=5, move_size="64x36", move_frames=4, moves=2)
 

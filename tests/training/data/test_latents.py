@@ -1,13 +1,17 @@
 """The high-quality side, encoded once."""
 
 import logging
+import shutil
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
-from training.prepared import make_clips, tiny_settings
+from training.prepared import make_clips, moving_pattern, tiny_settings
 from venhancer.errors import InputError, JobFailed, SettingsError
 from venhancer.models import LinearAutoencoder
 from venhancer.training.data.batches import Batches, fill_latent_cache, load_batches, stack_examples
@@ -125,8 +129,48 @@ def test_a_batch_without_all_latents_has_none(folder):
     assert stack_examples([example, example._replace(target_latents=None)]).target_latents is None
 
 
+def assert_latents_are_of_the_targets(settings: TrainSettings, vae: LinearAutoencoder) -> None:
+    fill_latent_cache(settings, vae)
+    group = Batches(settings).group(0, 0)
+    assert_close(group.target_latents, vae.encode_frames(group.target), atol=2e-3, rtol=2e-3)
+
+
+def test_footage_made_anew_in_place_is_encoded_anew(folder):
+    settings, vae = cached(folder), an_autoencoder()
+    assert_latents_are_of_the_targets(settings, vae)
+    for number in range(2):
+        np.save(folder / "clips" / f"clip_{number}.npy", moving_pattern(12, 48, phase=7 + number))
+    assert_latents_are_of_the_targets(settings, vae)
+
+
+def test_two_data_sets_may_share_a_cache(folder):
+    """Whose manifests name files alike; the same clips elsewhere are encoded once."""
+    settings, vae = cached(folder), an_autoencoder()
+    assert_latents_are_of_the_targets(settings, vae)
+    make_clips(folder / "others")
+    for number in range(2):
+        np.save(folder / "others" / f"clip_{number}.npy", moving_pattern(12, 48, phase=20 + number))
+    others = settings.data.model_copy(update={"manifest": folder / "others"})
+    assert_latents_are_of_the_targets(settings.model_copy(update={"data": others}), vae)
+    assert len(files_in(folder)) == 4
+    shutil.copytree(folder / "clips", folder / "copy")
+    copy = settings.data.model_copy(update={"manifest": folder / "copy"})
+    assert_latents_are_of_the_targets(settings.model_copy(update={"data": copy}), vae)
+    assert len(files_in(folder)) == 4
+
+
+def test_the_same_file_read_in_another_way_is_encoded_anew(folder):
+    cache, batches = LatentCache(folder / "cache", folder / "clips"), Batches(cached(folder))
+    draw = batches.draws.draw_from(batches.draws.entries[0], 2, torch.Generator())
+    changes = {"full_range": True, "color_matrix": "smpte170m", "begin": Fraction(1, 24), "rotation": 90, "start": 1}
+    entries = [draw.entry, *(draw.entry.model_copy(update={name: value}) for name, value in changes.items())]
+    assert len({cache.file(replace(draw, entry=entry)) for entry in entries}) == len(entries)
+    renamed = draw.entry.model_copy(update={"caption": "other words", "licence": "CC0"})
+    assert cache.file(replace(draw, entry=renamed)) == cache.file(draw)
+
+
 def test_crops_do_not_share_a_file(folder):
-    cache = LatentCache(folder / "cache")
+    cache = LatentCache(folder / "cache", folder / "clips")
     draws = [Batches(cached(folder, crop=crop)).draws for crop in ((40, 32), (32, 32))]
     files = {cache.file(one.draw_from(one.entries[0], 2, torch.Generator())) for one in draws}
     assert len(files) == 2

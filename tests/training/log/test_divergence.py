@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from venhancer.training.log.divergence import FEWEST_TO_JUDGE, GroupLoss, Watch
-from venhancer.training.settings_groups import LogSettings
+from venhancer.training.settings import LogSettings
 
 
 def step_of(loss: float, objective: str = "denoising") -> list[GroupLoss]:

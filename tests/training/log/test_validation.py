@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from training.prepared import make_clips, tiny_settings
+from venhancer.frames.levels import psnr
 from venhancer.training.learner import make_learner
 from venhancer.training.log.file import read_log
 from venhancer.training.log.log import RunLog
-from venhancer.training.log.validation import Validation, psnr, resized_input, sample, to_eight_bits
+from venhancer.training.log.validation import Validation, resized_input, sample, to_eight_bits
 from venhancer.training.start import start_pipeline
+from venhancer.weights import load_pipeline
 
 QUICK = {"steps": 2, "solver": "ddim", "guidance_scale": 1.0, "noise_augmentation": 0}
 LOG = {"validation_every": 2, "pictures_every": 3, "validation_clips": 2, "picture_clips": 1}
@@ -116,6 +118,17 @@ def test_every_length_and_gap_is_sampled_to_its_own_frames(tmp_path):
         assert held.shape == made_frames.shape
         first_key = to_eight_bits(example.key_frames[0])[0]
         assert np.array_equal(held[0], first_key)
+
+
+def test_sampling_follows_the_defaults_of_the_run_not_those_of_its_model(tmp_path):
+    """As a user will sample the model that the run leaves."""
+    made(tmp_path)
+    asked = {**QUICK, "steps": 3, "start_timestep": 700}
+    validation, _ = made(tmp_path, output=tmp_path / "second", start_from=tmp_path / "run" / "start", defaults=asked)
+    validation.pipeline.save_pretrained(tmp_path / "left")
+    left, example = load_pipeline(tmp_path / "left", device="cpu", dtype="fp32"), validation.examples[0]
+    assert left.traits.defaults.steps == 3
+    assert np.array_equal(sample(validation.pipeline, example, seed=0), sample(left, example, seed=0))
 
 
 def test_psnr_is_that_of_the_formula():

@@ -23,7 +23,7 @@ from venhancer.training.data.damage import (
     happens,
     through_codec,
 )
-from venhancer.training.settings_groups import AugmentSettings, Kernel, Law
+from venhancer.training.settings import AugmentSettings, Kernel, Law
 
 
 class Example(NamedTuple):

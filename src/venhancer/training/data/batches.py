@@ -21,12 +21,12 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from venhancer.errors import InputError, JobFailed
+from venhancer.errors import InputError, JobFailed, SettingsError
 from venhancer.media.source import failures_as
 from venhancer.progress import SILENT, Progress
 from venhancer.training.data.augment import Example, draw_temporal_factor, make_example
 from venhancer.training.data.clips import read_draw
-from venhancer.training.data.damage import draw_integer, draw_uniform, happens
+from venhancer.training.data.damage import draw_integer, draw_uniform, from_bytes, happens
 from venhancer.training.data.draws import ClipDraws
 from venhancer.training.data.latents import Autoencoder, LatentCache, fill_cache
 from venhancer.training.data.manifest import find_manifest, read_captions, read_manifest
@@ -62,6 +62,10 @@ class Batches(Dataset[Prepared]):
         first_step: step that the dataset begins with.
         rank: number of this training process.
         ranks: how many there are; group g is worked on by process g % ranks.
+
+    Raises:
+        InputError: there is nothing that can be trained on.
+        SettingsError: groups are to be refined and no clip is of `refined_sources`.
     """
 
     def __init__(self, settings: TrainSettings, first_step: int = 0, *, rank: int = 0, ranks: int = 1) -> None:
@@ -80,7 +84,20 @@ class Batches(Dataset[Prepared]):
         self.unsteady = frozenset(
             number for number, entry in enumerate(self.draws.entries) if steady and not entry.source.startswith(steady)
         )
-        self.cache = LatentCache(settings.data.latent_cache) if settings.data.latent_cache is not None else None
+        if settings.augment.refined_share:
+            self._check_refined_sources(steady)
+        self.cache = LatentCache(settings.data.latent_cache, self.folder) if settings.data.latent_cache else None
+
+    def _check_refined_sources(self, beginnings: tuple[str, ...]) -> None:
+        """Refuse beginnings of sources that leave a group to refine without a clip long enough."""
+        lengths = [length for number, length in enumerate(self.draws.lengths) if number not in self.unsteady]
+        if max(lengths, default=0) < self.settings.frames:
+            sources = sorted({repr(entry.source) for entry in self.draws.entries})
+            raise SettingsError(
+                f"augment.refined_sources {', '.join(beginnings)} match no clip of {self.settings.frames} frames or "
+                f"more in {self.settings.data.manifest}, whose sources are {', '.join(sources)[:200]}; "
+                "correct them, or leave them out"
+            )
 
     def __len__(self) -> int:
         return max(0, self.settings.steps - self.first_step) * len(self.groups)
@@ -119,6 +136,8 @@ class Batches(Dataset[Prepared]):
     def _draw_length(self, factor: int, generator: Generator) -> int:
         """Return how many frames: mostly a whole number of gaps between key frames, sometimes a loose end."""
         most = self.settings.frames
+        if most == 1:
+            return 1
         whole = max(1, (most - 1) // factor) * factor + 1
         length = whole if draw_uniform(generator) < 0.75 else draw_integer(min(whole, most - 1), most, generator)
         return min(length, most)
@@ -142,7 +161,7 @@ class Batches(Dataset[Prepared]):
                 failed[number] = SkippedClip(draw.entry.name, str(error))
                 skipped.append(failed[number])
                 continue
-            example = make_example(_to_unit(pixels), draw.entry.caption, factor, augment, generator)
+            example = make_example(from_bytes(pixels), draw.entry.caption, factor, augment, generator)
             return example._replace(target_latents=latents)
         reason = next(iter(failed.values())).reason
         raise InputError(
@@ -218,9 +237,9 @@ def fill_latent_cache(
     if settings.data.latent_cache is None:
         return
     batches = Batches(settings)
-    cache = LatentCache(settings.data.latent_cache)
-    made = fill_cache(cache, batches.draws, batches.folder, vae, rank=rank, ranks=ranks, progress=progress)
-    logger.info("encoded %d clips into %s", made, cache.folder)
+    cache = LatentCache(settings.data.latent_cache, batches.folder)
+    encoded = fill_cache(cache, batches.draws, vae, rank=rank, ranks=ranks, progress=progress)
+    logger.info("encoded %d clips into %s", encoded, cache.folder)
 
 
 def stack_examples(examples: Sequence[Example]) -> Example:
@@ -237,11 +256,6 @@ def generator_for(*key: int) -> Generator:
     """Return a CPU generator that depends on all the numbers given."""
     words = np.random.SeedSequence(key).generate_state(2, dtype=np.uint32)
     return torch.Generator().manual_seed(int(words[0]) << 31 ^ int(words[1]))
-
-
-def _to_unit(frames: np.ndarray) -> Tensor:
-    """Return frames as floats in [0, 1], channels first."""
-    return torch.from_numpy(frames).movedim(-1, 1).float() / 255
 
 
 def _begin_worker(_: int) -> None:

@@ -5,11 +5,17 @@ it with a soft, irregular outline passes in front, faster, so that things are co
 function of the pictures and a generator.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image
+from PIL import Image, ImageOps
+
+from venhancer.errors import InputError
+from venhancer.media.source import open_picture
+from venhancer.training.settings import IndexSettings
 
 MARGIN = 1.12
 """A turned view needs some room around it."""
@@ -87,8 +93,8 @@ def draw_move(
     widest = max(1, zoom) * MARGIN
     margin = widest * generator.uniform(1.2, 2.2)
     reduction = min(1.0, max(2 * width * margin / picture.width, 2 * height * margin / picture.height))
-    kept = (round(picture.width * reduction), round(picture.height * reduction))
-    small = picture.resize(kept, Image.Resampling.LANCZOS)
+    reduced = (round(picture.width * reduction), round(picture.height * reduction))
+    small = picture.resize(reduced, Image.Resampling.LANCZOS)
     view = min(2 * width, small.width / widest / 1.1, small.height / widest / 1.1 * width / height)
     ease = smooth_path(generator, frames)
     room = np.array([small.width - view * widest, small.height - view * widest * height / width]) / 2
@@ -153,3 +159,46 @@ def draw_outline(generator: np.random.Generator, size: tuple[int, int]) -> UInt8
     distance = np.hypot(across, down) - radius * (1 + wander)
     softness = generator.uniform(1, 3)
     return np.clip(255 * (0.5 - distance / softness), 0, 255).astype(np.uint8)
+
+
+def read_picture(file: Path) -> Image.Image:
+    """Return a picture as RGB, upright.
+
+    Raises:
+        InputError: damaged, or no picture.
+    """
+    with open_picture(file) as picture:
+        return ImageOps.exif_transpose(picture).convert("RGB")
+
+
+def render_moves(
+    file: Path, settings: IndexSettings, key: int, others: Sequence[Path]
+) -> Iterator[UInt8[np.ndarray, "f h w 3"]]:
+    """Yield the camera moves over a picture, none if it is smaller than they are to be.
+
+    Args:
+        file: of the picture.
+        settings: how many moves, and their size.
+        key: what makes them others than those of another picture.
+        others: pictures that pieces passing in front are taken from; a mirrored one of its own if there are none.
+
+    Raises:
+        InputError: the picture is damaged.
+    """
+    picture = read_picture(file)
+    width, height = settings.move_size
+    if picture.width < width or picture.height < height:
+        return
+    for number in range(settings.moves):
+        generator = np.random.default_rng([key, number])
+        has_depth = generator.uniform() < settings.parallax_share
+        front = _draw_front(picture, others, generator) if has_depth else None
+        yield move_camera(picture, generator, size=settings.move_size, frames=settings.move_frames, front=front)
+
+
+def _draw_front(picture: Image.Image, others: Sequence[Path], generator: np.random.Generator) -> Image.Image:
+    number = int(generator.integers(0, max(1, len(others))))
+    try:
+        return read_picture(others[number]) if others else ImageOps.mirror(picture)
+    except InputError:  # named when its own turn comes
+        return ImageOps.mirror(picture)

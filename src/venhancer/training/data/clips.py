@@ -5,7 +5,11 @@ shard, only the member's own bytes are touched.
 """
 
 import io
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from av import VideoFrame
@@ -14,11 +18,10 @@ from jaxtyping import UInt8
 from numpy.lib import format as npy
 
 from venhancer.errors import InputError
+from venhancer.frames.levels import Frames
 from venhancer.media.reading.seeking import SMALLER, Timeline, read_numbered
 from venhancer.training.data.draws import Draw
 from venhancer.training.data.manifest import ClipEntry
-
-Frames = UInt8[np.ndarray, "f h w 3"]
 
 
 def read_draw(draw: Draw, folder: Path) -> Frames:
@@ -88,10 +91,10 @@ def _of_array(draw: Draw, folder: Path, size: tuple[int, int] | None) -> Frames:
     step = (last - first) // max(1, len(draw.numbers) - 1)
     even = list(range(first, last + 1, step or 1))
     numbers = [entry.start + number for number in draw.numbers]
-    chosen = array[first : last + 1 : step or 1] if numbers == even else array[numbers]
+    pictures = array[first : last + 1 : step or 1] if numbers == even else array[numbers]
     if size is None:
-        return chosen[:, draw.top : draw.top + draw.height, draw.left : draw.left + draw.width]
-    return np.stack([_crop(_resized(picture, size), draw) for picture in chosen])
+        return pictures[:, draw.top : draw.top + draw.height, draw.left : draw.left + draw.width]
+    return np.stack([_crop(_resized(picture, size), draw) for picture in pictures])
 
 
 def _of_video(draw: Draw, folder: Path, size: tuple[int, int] | None) -> Frames:
@@ -100,62 +103,35 @@ def _of_video(draw: Draw, folder: Path, size: tuple[int, int] | None) -> Frames:
     if entry.shard is None:
         pictures = read_numbered(folder / entry.path, timeline(entry), numbers, size=size)
         return np.stack([_crop(picture, draw) for picture in pictures])
-    with ShardMember(folder / entry.shard, entry.offset, entry.bytes) as content:
+    with open_member(folder / entry.shard, entry.offset, entry.bytes) as content:
         name = folder / entry.shard / entry.path
-        pictures = read_numbered(name, timeline(entry), numbers, content=io.BufferedReader(content), size=size)
+        pictures = read_numbered(name, timeline(entry), numbers, content=content, size=size)
         return np.stack([_crop(picture, draw) for picture in pictures])
+
+
+@contextmanager
+def open_member(shard: Path, offset: int, size: int) -> Iterator[io.BufferedReader]:
+    """Give the bytes of one member of a tar file as a file of their own; nothing before them is read but one head.
+
+    Raises:
+        InputError: the shard cannot be read, or ends too early.
+    """
+    member = tarfile.TarInfo()
+    member.offset_data, member.size = offset, size
+    try:
+        with tarfile.open(shard, "r:") as tar, cast("io.BufferedReader", tar.extractfile(member)) as content:
+            yield content
+    except (tarfile.TarError, OSError) as error:  # the first as well where the shard ends within the member
+        raise InputError(f"shard {shard} cannot be read ({error}); check the path, or pack it again") from error
 
 
 def _crop(picture: UInt8[np.ndarray, "h w 3"], draw: Draw) -> UInt8[np.ndarray, "h2 w2 3"]:
     if picture.shape[:2] != draw.size:
-        size, told = (f"{shape[1]}x{shape[0]}" for shape in (picture.shape, draw.size))
-        raise InputError(f"{draw.entry.name} is {size}, not {told} as the manifest says; index it again")
+        size, stated = (f"{shape[1]}x{shape[0]}" for shape in (picture.shape, draw.size))
+        raise InputError(f"{draw.entry.name} is {size}, not {stated} as the manifest says; index it again")
     return picture[draw.top : draw.top + draw.height, draw.left : draw.left + draw.width]
 
 
 def _resized(picture: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h2 w2 3"]:
     frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
     return VideoReformatter().reformat(frame, width=size[1], height=size[0], interpolation=SMALLER).to_ndarray()
-
-
-class ShardMember(io.RawIOBase):
-    """The bytes of one member of a tar file, as a file of their own that can be searched."""
-
-    def __init__(self, shard: Path, offset: int, size: int) -> None:
-        super().__init__()
-        try:
-            self.file = shard.open("rb", buffering=0)
-        except OSError as error:
-            raise InputError(f"shard {shard} cannot be read ({error.strerror}); check the path") from error
-        self.offset, self.size, self.position = offset, size, 0
-
-    def readable(self) -> bool:
-        """Tell that it can be read."""
-        return True
-
-    def seekable(self) -> bool:
-        """Tell that it can be searched."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a position and return it."""
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.size}[whence]
-        self.position = max(0, origin + offset)
-        return self.position
-
-    def tell(self) -> int:
-        """Return the position."""
-        return self.position
-
-    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Fill a buffer as far as the member goes and return how many bytes that was."""
-        room = memoryview(buffer)[: max(0, self.size - self.position)]
-        self.file.seek(self.offset + self.position)
-        count = self.file.readinto(room) if len(room) else 0
-        self.position += count
-        return count
-
-    def close(self) -> None:
-        """Close the tar file."""
-        self.file.close()
-        super().close()

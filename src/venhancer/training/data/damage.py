@@ -73,8 +73,8 @@ def wobble(frames: Float[Tensor, "f c h w"], deviation: float, generator: Genera
     shifts = deviation * F.interpolate(cells, (height, width), mode="bicubic").movedim(1, -1)
     rows, columns = ((torch.arange(side) * 2 + 1) / side - 1 for side in (height, width))
     places = torch.stack(torch.meshgrid(rows, columns, indexing="ij")[::-1], dim=-1)
-    moved = places + shifts * torch.tensor([2 / width, 2 / height])
-    return F.grid_sample(frames, moved, mode="bilinear", padding_mode="border", align_corners=False)
+    sources = places + shifts * torch.tensor([2 / width, 2 / height])
+    return F.grid_sample(frames, sources, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def there_and_back(frames: Float[Tensor, "f c h w"], factor: float) -> Float[Tensor, "f c h w"]:
@@ -118,7 +118,7 @@ def through_jpeg(frames: Float[Tensor, "f c h w"], quality: int) -> Float[Tensor
         file = io.BytesIO()
         Image.fromarray(picture).save(file, "JPEG", quality=quality)
         decoded.append(np.asarray(Image.open(file)))
-    return _from_bytes(np.stack(decoded))
+    return from_bytes(np.stack(decoded))
 
 
 def through_codec(frames: Float[Tensor, "f c h w"], quantiser: int) -> Float[Tensor, "f c h w"]:
@@ -146,7 +146,7 @@ def through_codec(frames: Float[Tensor, "f c h w"], quantiser: int) -> Float[Ten
     packets.extend(encoder.encode(None))
     decoded = [frame for packet in packets for frame in decoder.decode(packet)]
     decoded.extend(decoder.decode(None))
-    return _from_bytes(np.stack([frame.to_ndarray(format="rgb24") for frame in decoded]))[:, :, :height, :width]
+    return from_bytes(np.stack([frame.to_ndarray(format="rgb24") for frame in decoded]))[:, :, :height, :width]
 
 
 def draw_uniform(generator: Generator) -> float:
@@ -169,5 +169,6 @@ def _to_bytes(frames: Float[Tensor, "f c h w"]) -> np.ndarray:
     return np.ascontiguousarray(pixels.movedim(1, -1).numpy())
 
 
-def _from_bytes(pictures: np.ndarray) -> Float[Tensor, "f c h w"]:
+def from_bytes(pictures: np.ndarray) -> Float[Tensor, "f c h w"]:
+    """Return eight-bit pictures, channels last, as frames in [0, 1]."""
     return torch.from_numpy(pictures).movedim(-1, 1).float() / 255

@@ -19,7 +19,7 @@ from torch import Generator
 from venhancer.errors import InputError
 from venhancer.training.data.damage import draw_integer, draw_uniform
 from venhancer.training.data.manifest import ClipEntry
-from venhancer.training.settings_groups import DataSettings
+from venhancer.training.settings import DataSettings
 
 SLOWEST = Fraction(9, 10)
 """A clip may be this much slower than the rate asked for (23.976 for 24); slower ones would need invented frames."""
@@ -67,7 +67,7 @@ class ClipDraws:
     entries: Sequence[ClipEntry]
     settings: DataSettings
     crop: tuple[int, int]
-    _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _last_order: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def fitting(
@@ -119,8 +119,8 @@ class ClipDraws:
         chance = float(torch.rand((), dtype=torch.float64, generator=generator))
         if cumulative[-1] == 0:
             return None
-        chosen = int(np.searchsorted(cumulative, chance * cumulative[-1], side="right"))
-        return chosen, self.draw_from(self.entries[chosen], frames, generator)
+        number = int(np.searchsorted(cumulative, chance * cumulative[-1], side="right"))
+        return number, self.draw_from(self.entries[number], frames, generator)
 
     def draw_from(self, entry: ClipEntry, frames: int, generator: Generator) -> Draw:
         """Return a stretch and a crop of one clip."""
@@ -159,11 +159,11 @@ class ClipDraws:
 
     def _order(self, seed: int, epoch: int) -> Int[np.ndarray, "visits"]:
         """Return the clips of an epoch; the last order asked for is kept, as examples are asked for one by one."""
-        if self._kept.get("epoch") != (seed, epoch):
+        if self._last_order.get("epoch") != (seed, epoch):
             every = np.repeat(np.arange(len(self.entries)), self.visits)
             order = np.random.default_rng(np.random.SeedSequence((seed, epoch, _ORDERS))).permutation(every)
-            self._kept.update(epoch=(seed, epoch), order=order)
-        return self._kept["order"]
+            self._last_order.update(epoch=(seed, epoch), order=order)
+        return self._last_order["order"]
 
 
 def frame_step(entry: ClipEntry, settings: DataSettings) -> Fraction:

@@ -23,10 +23,10 @@ from venhancer.durable import written_whole
 from venhancer.errors import InputError, JobFailed
 from venhancer.media.source import failures_as
 from venhancer.progress import SILENT, Progress, track
-from venhancer.training.data.index_settings import IndexSettings
 from venhancer.training.data.manifest import MANIFEST, ClipEntry, read_captions, write_manifest
 from venhancer.training.data.shards import SIDECARS, pack, read_members
 from venhancer.training.data.stretches import ARRAY, VIDEOS, Stretches, find_stretches
+from venhancer.training.settings import IndexSettings
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ MOVES, PACKED = "moves", "packed"
 """Folders beside the manifest, for camera moves and for shards."""
 
 
-class Found(NamedTuple):
+class Finding(NamedTuple):
     """What one file gave."""
 
     clips: list[ClipEntry]
@@ -44,7 +44,7 @@ class Found(NamedTuple):
     damage: str
 
 
-Look = Callable[[Path], Found]
+Look = Callable[[Path], Finding]
 
 
 class Place(NamedTuple):
@@ -113,14 +113,14 @@ def index_folder(
     pictures = tuple(file for file in files if file.suffix.lower() in PICTURES)
     look = partial(_look_at, place=Place(folder, manifest.parent / MOVES, pictures), settings=settings)
     with _mapper(settings.workers) as spread:
-        found = list(track(spread(look, files), len(files), "index", progress))
-    damaged = {str(file): result.damage for file, result in zip(files, found, strict=True) if result.damage}
+        findings = list(track(spread(look, files), len(files), "index", progress))
+    damaged = {str(file): result.damage for file, result in zip(files, findings, strict=True) if result.damage}
     for damage in damaged.values():
         logger.warning("left out: %s", damage)
-    left_out = dict(Counter(reason for result in found for reason in result.left_out).most_common())
+    left_out = dict(Counter(reason for result in findings for reason in result.left_out).most_common())
     clips = [
         _placed(clip, manifest.parent, captions.get(file), settings)
-        for file, result in zip(files, found, strict=True)
+        for file, result in zip(files, findings, strict=True)
         for clip in result.clips
     ]
     if not clips:
@@ -131,16 +131,16 @@ def index_folder(
     return IndexReport(manifest=manifest, clips=clips, files=len(files), left_out=left_out, damaged=damaged)
 
 
-def find_files(folder: Path, made_in: Path, settings: IndexSettings) -> list[Path]:
+def find_files(folder: Path, output: Path, settings: IndexSettings) -> list[Path]:
     """Return the files of a folder that may hold clips, in order of name; what was made of them earlier is left out."""
-    made = (made_in / MOVES, made_in / PACKED)
+    outputs = (output / MOVES, output / PACKED)
     kinds = {*VIDEOS, ARRAY, SHARD, *(PICTURES if settings.moves else ())}
     return sorted(
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in kinds
         and path.is_file()
-        and not any(path.is_relative_to(earlier) for earlier in made)
+        and not any(path.is_relative_to(own) for own in outputs)
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
 
@@ -154,7 +154,7 @@ def _check(folder: Path, manifest: Path, *, overwrite: bool) -> None:
         raise InputError(f"{manifest} exists; pass --overwrite or choose another --output")
 
 
-def _look_at(file: Path, *, place: Place, settings: IndexSettings) -> Found:
+def _look_at(file: Path, *, place: Place, settings: IndexSettings) -> Finding:
     """Return what one file gives; its clips carry absolute paths."""
     suffix = file.suffix.lower()
     try:
@@ -163,18 +163,18 @@ def _look_at(file: Path, *, place: Place, settings: IndexSettings) -> Found:
         beside = {kind: file.with_suffix(kind) for kind in SIDECARS}
         with failures_as(InputError, f"the caption file of {file} cannot be read"):
             sidecars = {kind: path.read_bytes() for kind, path in beside.items() if path.is_file()}
-        told = _read_sidecars(sidecars, str(file))
+        texts = _read_sidecars(sidecars, str(file))
         if suffix in PICTURES:
-            found = _from_picture(file, place, settings)
+            stretches = _from_picture(file, place, settings)
         else:
-            found = find_stretches(file, settings)
-            told["path"] = str(file.resolve())
-        return Found([clip.model_copy(update=told) for clip in found.clips], found.left_out, "")
+            stretches = find_stretches(file, settings)
+            texts["path"] = str(file.resolve())
+        return Finding([clip.model_copy(update=texts) for clip in stretches.clips], stretches.left_out, "")
     except InputError as error:
-        return Found([], [], str(error))
+        return Finding([], [], str(error))
 
 
-def _in_shard(shard: Path, settings: IndexSettings) -> Found:
+def _in_shard(shard: Path, settings: IndexSettings) -> Finding:
     """Return the clips of the members of a shard, each written out for a moment to be probed."""
     clips: list[ClipEntry] = []
     left_out: list[str] = []
@@ -187,20 +187,20 @@ def _in_shard(shard: Path, settings: IndexSettings) -> Found:
             with failures_as(JobFailed, f"{member.name} of {shard} cannot be unpacked; make room in {folder}"):
                 alone.write_bytes(file.read(member.size))
             try:
-                told = _read_sidecars(member.sidecars, f"{shard}/{member.name}")
-                found = find_stretches(alone, settings)
+                texts = _read_sidecars(member.sidecars, f"{shard}/{member.name}")
+                stretches = find_stretches(alone, settings)
             except InputError as error:
                 damage.append(str(error).replace(str(alone), f"{shard}/{member.name}"))
                 continue
             place = {"shard": str(shard.resolve()), "path": member.name, "offset": member.offset, "bytes": member.size}
-            clips.extend(clip.model_copy(update=told | place) for clip in found.clips)
-            left_out.extend(found.left_out)
-    return Found(clips, left_out, "; ".join(damage))
+            clips.extend(clip.model_copy(update=texts | place) for clip in stretches.clips)
+            left_out.extend(stretches.left_out)
+    return Finding(clips, left_out, "; ".join(damage))
 
 
 def _from_picture(file: Path, place: Place, settings: IndexSettings) -> Stretches:
     """Return the camera moves over a picture, written as arrays into the folder for them."""
-    from venhancer.training.data.stills import render_moves  # Pillow, which only this needs
+    from venhancer.training.data.camera import render_moves  # Pillow, which only this needs
 
     name = str(file.relative_to(place.folder))
     key = zlib.crc32(name.encode())
@@ -233,16 +233,16 @@ def _read_sidecars(sidecars: dict[str, bytes], clip: str) -> dict[str, str]:
         InputError: they cannot be read.
     """
     try:
-        told = json.loads(sidecars.get(".json", b"{}"))
+        texts = json.loads(sidecars.get(".json", b"{}"))
         text = " ".join(sidecars.get(".txt", b"").decode("utf-8").split())
     except ValueError as error:
         raise InputError(f"the caption file of {clip} cannot be read ({error}); write UTF-8 text or JSON") from error
-    if not isinstance(told, dict):
+    if not isinstance(texts, dict):
         raise InputError(f'the .json of {clip} is no object; write {{"caption": "..."}}')
-    known = {name: told[name] for name in ("caption", "licence", "source") if name in told}
-    if wrong := [name for name, value in known.items() if not isinstance(value, str)]:
+    ours = {name: texts[name] for name in ("caption", "licence", "source") if name in texts}
+    if wrong := [name for name, value in ours.items() if not isinstance(value, str)]:
         raise InputError(f"{wrong[0]} in the .json of {clip} is no text; put it in quotes")
-    return ({"caption": text} if text else {}) | known
+    return ({"caption": text} if text else {}) | ours
 
 
 def _captions_by_file(files: Sequence[Path], settings: IndexSettings) -> dict[Path, str]:
@@ -268,7 +268,7 @@ def _packed(clips: list[ClipEntry], folder: Path, megabytes: int) -> list[ClipEn
 
 
 @contextmanager
-def _mapper(workers: int) -> Iterator[Callable[[Look, Sequence[Path]], Iterator[Found]]]:
+def _mapper(workers: int) -> Iterator[Callable[[Look, Sequence[Path]], Iterator[Finding]]]:
     """Provide `map`, or the same over processes."""
     if workers == 1:
         yield map
@@ -292,5 +292,5 @@ def _nothing(folder: Path, files: Sequence[Path], left_out: dict[str, int], dama
 def _counted(names: Iterable[str]) -> str:
     """Return the most frequent names with how often each comes."""
     common = Counter(names).most_common()
-    shown = ", ".join(f"{name} ({count:,})" for name, count in common[:5])
-    return f"{shown} and {len(common) - 5} others" if len(common) > 5 else shown
+    most = ", ".join(f"{name} ({count:,})" for name, count in common[:5])
+    return f"{most} and {len(common) - 5} others" if len(common) > 5 else most

@@ -8,7 +8,7 @@ taken from there. The low-quality side depends on what is drawn and is encoded o
 import hashlib
 import json
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from venhancer.durable import write_whole
 from venhancer.errors import InputError, JobFailed, SettingsError
+from venhancer.jobs.origin import quick_fingerprint
 from venhancer.media.source import failures_as
 from venhancer.models import LinearAutoencoder
 from venhancer.models.autoencoder import ImageAutoencoder, VideoAutoencoder
@@ -38,48 +39,60 @@ AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class LatentCache:
-    """Latents by clip and crop, one file each, in 16 bits.
+    """Latents by the content of a clip and its crop, one file each, in 16 bits.
 
     Args:
         folder: that holds them.
+        footage: folder of the manifest, which paths of clips are relative to.
     """
 
     folder: Path
+    footage: Path
+    _fingerprints: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def read(self, draw: Draw) -> Float[Tensor, "c f h w"] | None:
         """Return the latents of a draw; None if its clip is not kept.
 
         Raises:
-            InputError: the file is damaged.
+            InputError: the latents are damaged, or the clip's file cannot be read.
         """
         file = self.file(draw)
         if not file.exists():
             return None
         first, last = draw.numbers[0], draw.numbers[-1]
         try:
-            with safe_open(file, "pt") as kept:
-                stretch = kept.get_slice("latents")[first : last + 1]
+            with safe_open(file, "pt") as tensors:
+                stretch = tensors.get_slice("latents")[first : last + 1]
         except (SafetensorError, OSError) as error:
             raise InputError(f"{file} is damaged ({error}); remove it, and it is made again") from error
-        chosen = stretch[[number - first for number in draw.numbers]].float()
-        return (chosen.flip(0) if draw.reversed else chosen).transpose(0, 1)
+        latents = stretch[[number - first for number in draw.numbers]].float()
+        return (latents.flip(0) if draw.reversed else latents).transpose(0, 1)
 
     def file(self, draw: Draw) -> Path:
-        """Return where the latents of a draw's clip at its crop are kept."""
+        """Return where the latents of a draw's clip at its crop are kept: by the file's content, not by its name.
+
+        Raises:
+            InputError: the clip's file cannot be read.
+        """
         entry = draw.entry
-        clip = [entry.shard, entry.path, entry.offset, entry.start, entry.frames]
-        crop = [draw.size, draw.top, draw.left, draw.height, draw.width]
-        key = hashlib.blake2b(json.dumps([clip, crop]).encode(), digest_size=16).hexdigest()
+        footage = entry.shard or entry.path
+        if footage not in self._fingerprints:
+            self._fingerprints[footage] = quick_fingerprint(self.footage / footage)
+        pixels = entry.model_dump_json(exclude={"path", "shard", "caption", "licence", "split", "source"})
+        crop = (draw.size, draw.top, draw.left, draw.height, draw.width)
+        clip = f"{self._fingerprints[footage]} {pixels} {crop}"
+        key = hashlib.blake2b(clip.encode(), digest_size=16).hexdigest()
         return self.folder / key[:2] / f"{key}.safetensors"
 
-    def belongs_to(self, vae: torch.nn.Module) -> None:
+    def belongs_to(self, vae: Autoencoder) -> None:
         """Note which autoencoder the latents are of.
 
         Raises:
             SettingsError: they are of another one.
             JobFailed: the folder cannot be written.
         """
-        digest = hashlib.blake2b(type(vae).__name__.encode(), digest_size=16)
+        config = {name: value for name, value in vae.config.items() if not name.startswith("_")}
+        digest = hashlib.blake2b(json.dumps(config, sort_keys=True, default=str).encode(), digest_size=16)
         for name, value in sorted(vae.state_dict().items()):
             digest.update(name.encode())
             digest.update(value.detach().cpu().float().contiguous().numpy().tobytes())
@@ -97,7 +110,6 @@ class LatentCache:
 def fill_cache(
     cache: LatentCache,
     draws: ClipDraws,
-    folder: Path,
     vae: Autoencoder,
     *,
     rank: int = 0,
@@ -109,7 +121,6 @@ def fill_cache(
     Args:
         cache: to fill.
         draws: of the run.
-        folder: of the manifest.
         vae: the autoencoder; it runs where it is.
         rank: number of this process; it takes every `ranks`-th clip.
         ranks: how many processes share the work.
@@ -121,28 +132,28 @@ def fill_cache(
     """
     cache.belongs_to(vae)
     mine = draws.entries[rank::ranks]
-    made = 0
+    encoded = 0
     for entry in track(mine, len(mine), "encode clips once", progress):
         whole = whole_clip(entry, draws)
-        file = cache.file(whole)
-        if file.exists():
-            continue
         try:
-            latents = _encode(whole, folder, vae)
+            file = cache.file(whole)
+            if file.exists():
+                continue
+            latents = _encode(whole, cache.footage, vae)
         except InputError as error:
             logger.warning("clip %s is not encoded: %s", entry.name, error)
             continue
         with failures_as(JobFailed, f"latents {file} cannot be written; make room or name another latent_cache"):
             file.parent.mkdir(exist_ok=True)
             write_whole(file, save({"latents": latents}))
-        made += 1
-    return made
+        encoded += 1
+    return encoded
 
 
 def whole_clip(entry: ClipEntry, draws: ClipDraws) -> Draw:
     """Return every frame of a clip at the crop that training uses."""
-    drawn = draws.draw_from(entry, 1, torch.Generator())
-    return replace(drawn, numbers=range(entry.frames), mirrored=False, reversed=False)
+    still = draws.draw_from(entry, 1, torch.Generator())
+    return replace(still, numbers=range(entry.frames), mirrored=False, reversed=False)
 
 
 def _encode(whole: Draw, folder: Path, vae: Autoencoder) -> Float[Tensor, "f c h w"]:

@@ -70,13 +70,13 @@ class ClipEntry(BaseModel):
         return self.model_dump_json(exclude_defaults=True)
 
 
-def find_manifest(given: Path) -> Path:
+def find_manifest(path: Path) -> Path:
     """Return the manifest that a path means: itself, or `manifest.jsonl` in a folder.
 
     Raises:
         InputError: there is none.
     """
-    manifest = given / MANIFEST if given.is_dir() else given
+    manifest = path / MANIFEST if path.is_dir() else path
     if not manifest.is_file():
         raise InputError(f"there is no manifest {manifest}; make one with `venhancer train index FOLDER`")
     return manifest
@@ -103,11 +103,11 @@ def read_manifest(manifest: Path, split: str | None = None) -> list[ClipEntry]:
                 raise InputError(f"{manifest}, line {number}: {_mistake(error)}") from error
     if not entries:
         raise InputError(f"manifest {manifest} is empty; make it with `venhancer train index` from a folder of clips")
-    chosen = [entry for entry in entries if split in (None, entry.split)]
-    if not chosen:
+    clips = [entry for entry in entries if split in (None, entry.split)]
+    if not clips:
         present = ", ".join(sorted({entry.split for entry in entries}))
         raise InputError(f"{manifest} lists no clip of split {split!r}; its splits are {present}")
-    return chosen
+    return clips
 
 
 def write_manifest(manifest: Path, entries: Iterable[ClipEntry]) -> None:

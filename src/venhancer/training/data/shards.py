@@ -66,20 +66,20 @@ def pack(entries: Sequence[ClipEntry], folder: Path, place: str, megabytes: int)
         InputError: the folder cannot be written.
     """
     files = [list(clips) for _, clips in groupby(entries, key=lambda entry: entry.path)]
-    number, packed = 0, 0
-    while packed < len(files):
+    number, count = 0, 0
+    while count < len(files):
         shard = folder / place / f"shard_{number:06d}.tar"
         try:
             shard.parent.mkdir(parents=True, exist_ok=True)
             with written_whole(shard) as partial, tarfile.open(partial, "w") as tar:
-                begun = packed
-                while packed < len(files) and (packed == begun or tar.offset < megabytes * MEGABYTE):
-                    _add(tar, packed, files[packed], folder)
-                    packed += 1
+                first = count
+                while count < len(files) and (count == first or tar.offset < megabytes * MEGABYTE):
+                    _add(tar, count, files[count], folder)
+                    count += 1
         except OSError as error:
             raise InputError(f"shard {shard} cannot be written ({error.strerror}); make room") from error
-        members = {_key(member.name): member for member in read_members(shard, _suffixes(files[begun:packed]))}
-        for file in range(begun, packed):
+        members = {_key(member.name): member for member in read_members(shard, _suffixes(files[first:count]))}
+        for file in range(first, count):
             member = members[f"{file:09d}"]
             name = f"{place}/{shard.name}"
             at = {"shard": name, "path": member.name, "offset": member.offset, "bytes": member.size}

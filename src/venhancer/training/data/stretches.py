@@ -19,8 +19,8 @@ from venhancer.media.reading.probe import probe
 from venhancer.media.reading.shot_search import Luma, read_lumas, small_luma
 from venhancer.media.reading.shots import FrameChange, find_cuts, measure_changes
 from venhancer.training.data.clips import open_array
-from venhancer.training.data.index_settings import IndexSettings
 from venhancer.training.data.manifest import ClipEntry
+from venhancer.training.settings import IndexSettings
 
 VIDEOS = frozenset((".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"))
 ARRAY = ".npy"
@@ -58,14 +58,14 @@ def find_stretches(path: Path, settings: IndexSettings) -> Stretches:
 def _usable(entry: ClipEntry, changes: list[FrameChange], settings: IndexSettings) -> Stretches:
     """Return the usable shots of a file whose frames all have been looked at."""
     cuts = [] if settings.whole_files else list(find_cuts(changes))
-    found = Stretches([], [])
+    stretches = Stretches([], [])
     for start, stop in pairwise([0, *cuts, min(entry.frames, len(changes))]):
         for first, last in split_evenly(start, stop, settings.longest):
             if fault := _fault(changes[first:last], settings):
-                found.left_out.append(fault)
+                stretches.left_out.append(fault)
             else:
-                found.clips.append(entry.model_copy(update={"start": first, "frames": last - first}))
-    return found
+                stretches.clips.append(entry.model_copy(update={"start": first, "frames": last - first}))
+    return stretches
 
 
 def split_evenly(start: int, stop: int, longest: int) -> list[tuple[int, int]]:

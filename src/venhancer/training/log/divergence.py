@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from statistics import fmean, median
 from typing import NamedTuple
 
-from venhancer.training.settings_groups import LogSettings
+from venhancer.training.settings import LogSettings
 
 FEWEST_TO_JUDGE = 20
 """Steps with an objective that must have been seen before its next one is judged."""
@@ -76,7 +76,7 @@ class Watch:
 
     def _height(self, objective: str, loss: float) -> float:
         """Return a step's loss as a multiple of its objective's running median; 1 while too few steps are known."""
-        known = self._losses.get(objective, ())
-        if len(known) < min(FEWEST_TO_JUDGE, self.settings.spike_window):
+        history = self._losses.get(objective, ())
+        if len(history) < min(FEWEST_TO_JUDGE, self.settings.spike_window):
             return 1.0
-        return loss / max(median(known), 1e-12)
+        return loss / max(median(history), 1e-12)

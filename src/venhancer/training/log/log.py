@@ -1,20 +1,25 @@
-"""What a run tells of itself: `log.jsonl` always, a line on the console, TensorBoard where it is installed.
+"""What a run tells of itself: `log.jsonl`, lines on the console, TensorBoard if installed, at the end `report.json`.
 
 The loop hands over every group's losses with `add` and every step with `finish_step`, which judges the step before its
 update is made: a run that has gone wrong ends there, and its checkpoints stay. Whatever later lines depend on is in
 `state`, which belongs into checkpoints, so that a log reads the same however often the run was stopped.
 """
 
+import json
 import logging
+import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
+import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -22,6 +27,7 @@ from venhancer.errors import JobFailed
 from venhancer.reports.sheets import as_file
 from venhancer.training.data.augment import Example
 from venhancer.training.log.buckets import (
+    BucketRow,
     ClipLoss,
     RunningMeans,
     factor_bucket,
@@ -32,16 +38,18 @@ from venhancer.training.log.buckets import (
 )
 from venhancer.training.log.divergence import GroupLoss, Watch
 from venhancer.training.log.file import append_line, cut_log, flat, rounded, write_file
-from venhancer.training.log.report import peak_memory, write_report
 from venhancer.training.objective import Losses
 from venhancer.training.settings import TrainSettings
+from venhancer.training.start import precision_of
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 logger = logging.getLogger(__name__)
 
-PICTURES, BOARD = "pictures", "tensorboard"
+PICTURES, BOARD, REPORT_FILE = "pictures", "tensorboard", "report.json"
+PACKAGES = ("venhancer", "torch", "diffusers", "transformers", "accelerate", "numpy", "av")
+"""Their versions are in the report."""
 
 
 class Group(NamedTuple):
@@ -54,14 +62,6 @@ class Group(NamedTuple):
     def loss(self) -> GroupLoss:
         """The group's whole loss under the name of its objective."""
         return GroupLoss(self.clips[0].objective, sum(self.terms.values()))
-
-
-class _Added(NamedTuple):
-    """What is kept of a group until its step is done; numbers are asked for once a step, since asking waits."""
-
-    losses: Losses
-    key_frame_mask: Tensor
-    downscale_factor: Tensor
 
 
 class _Moment(NamedTuple):
@@ -96,7 +96,7 @@ class RunLog:
         self.by_factors = RunningMeans(settings.log.bucket_window, factor_bucket, factor_label)
         self.validations: dict[str, dict[str, Any]] = {}
         self.clips, self.seconds = 0, 0.0
-        self._added: list[_Added] = []
+        self._pending: list[tuple[Losses, Tensor, Tensor]] = []  # numbers are asked for once a step: asking waits
         self._recent: list[dict[str, Any]] = []
         self._loading = self._aside = 0.0
         self._counted_until = time.monotonic()
@@ -109,8 +109,8 @@ class RunLog:
             JobFailed: the run's folder cannot be written to.
         """
         now = time.monotonic()
-        self._begun = _Moment(step, self.clips, now)
-        self._last_line = self._begun
+        self._start = _Moment(step, self.clips, now)
+        self._last_line = self._start
         self._counted_until = now
         if not self.is_main:
             return
@@ -123,23 +123,23 @@ class RunLog:
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Count the time within the block as waiting for data."""
-        asked = time.monotonic()
+        began = time.monotonic()
         yield
-        self._loading += time.monotonic() - asked
+        self._loading += time.monotonic() - began
 
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Leave the time within the block, when nothing is learned, out of the rates of lines."""
-        begun = time.monotonic()
+        began = time.monotonic()
         yield
-        self._aside += time.monotonic() - begun
+        self._aside += time.monotonic() - began
 
     def add(self, batch: Example, losses: Losses) -> None:
         """Take note of the losses of one group of the current step."""
         losses = losses._replace(
             terms={name: term.detach() for name, term in losses.terms.items()}, per_clip=losses.per_clip.detach()
         )
-        self._added.append(_Added(losses, batch.key_frame_mask, batch.downscale_factor))
+        self._pending.append((losses, batch.key_frame_mask, batch.downscale_factor))
 
     def finish_step(self, step: int, gradient_norm: float | Tensor, learning_rate: float) -> None:
         """Judge step number `step`, from 1, before its update is made; write a line if one is due.
@@ -147,8 +147,8 @@ class RunLog:
         Raises:
             JobFailed: the loss or the gradient is no number, or the loss has jumped; the same in all processes.
         """
-        groups = self.gather([_as_numbers(added) for added in self._added])
-        self._added.clear()
+        groups = self.gather([_as_numbers(*group) for group in self._pending])
+        self._pending.clear()
         norm = float(gradient_norm)
         if complaint := self.watch.judge(step, [group.loss for group in groups], norm):
             self._stop(step, complaint, first_bad=step - self.watch.high_steps + 1)
@@ -174,8 +174,8 @@ class RunLog:
         if line["loss"] <= self.validations.get("best", line)["loss"]:
             self.validations["best"] = line
         self._write({"step": step, "validation": rounded(result)})
-        shown = ", ".join(f"{name} {value}" for name, value in rounded(result).items() if isinstance(value, float))
-        self._tell("step %s: validation %s", f"{step:,}", shown)
+        figures = ", ".join(f"{name} {value}" for name, value in rounded(result).items() if isinstance(value, float))
+        self._tell("step %s: validation %s", f"{step:,}", figures)
 
     def pictured(self, step: int, name: str, picture: UInt8[np.ndarray, "h w 3"]) -> None:
         """Keep a picture of a step as a PNG file and on the board."""
@@ -198,7 +198,7 @@ class RunLog:
         totals = {"steps": step, "clips": self.clips, "seconds": self.seconds, **totals}
         tables = {"by_timestep": self.by_timestep, "by_factors": self.by_factors}
         rows = {name: list(means.rows()) for name, means in tables.items()}
-        write_report(self.settings, totals | {"validation": self.validations}, rows)
+        _write_report(self.settings, totals | {"validation": self.validations}, rows)
         for name, buckets in rows.items():
             for row in buckets:
                 what = f"{row.objective} {name.replace('_', ' ')}"
@@ -251,10 +251,10 @@ class RunLog:
             "steps_per_second": (step - last.step) / seconds,
             "clips_per_second": (self.clips - last.clips) / seconds,
             "loading_share": min(1.0, self._loading / seconds),
-            "peak_memory_bytes": peak_memory(),
+            "peak_memory_bytes": _peak_memory(),
         }
         self._write(rounded(line))
-        done, since = step - self._begun.step, now.time - self._begun.time
+        steps, seconds = step - self._start.step, now.time - self._start.time
         self._tell(
             "step %s of %s: loss %.4g (%s), gradient %.3g, %.3g steps/s, %s left",
             f"{step:,}",
@@ -263,7 +263,7 @@ class RunLog:
             ", ".join(f"{name} {value:.4g}" for name, value in line["terms"].items()),
             line["gradient_norm"],
             line["steps_per_second"],
-            show_duration((self.settings.steps - step) * since / done),
+            timedelta(seconds=round((self.settings.steps - step) * seconds / steps)),
         )
         self._recent, self._last_line, self._loading, self._aside = [], now, 0.0, 0.0
 
@@ -288,9 +288,9 @@ class RunLog:
             append_line(self.settings.output, {"step": step, "stopped": complaint})
         if self._board is not None:
             self._board.close()
-        kept = self.checkpoints()
-        good = [folder for number, folder in kept.items() if number < first_bad - 1]
-        suspect = [str(folder) for number, folder in kept.items() if number >= first_bad - 1]
+        checkpoints = self.checkpoints()
+        good = [folder for number, folder in checkpoints.items() if number < first_bad - 1]
+        suspect = [str(folder) for number, folder in checkpoints.items() if number >= first_bad - 1]
         last = f"the last good checkpoint is {good[-1]}" if good else "there is no good checkpoint yet"
         remove = f"remove {' and '.join(suspect)}, " if suspect else ""
         raise JobFailed(
@@ -304,34 +304,13 @@ class RunLog:
         self._counted_until = now
 
 
-def show_duration(seconds: float) -> str:
-    """Return a duration in the two largest of days, hours, minutes and seconds.
-
-    >>> show_duration(3_700)
-    '1 h 1 min'
-    """
-    units = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-    rest, parts = round(seconds), []
-    for size, unit in units:
-        if rest >= size or (unit == "s" and not parts):
-            parts.append(f"{rest // size} {unit}")
-            rest %= size
-    return " ".join(parts[:2])
-
-
-def _as_numbers(added: _Added) -> Group:
-    objective = next(iter(added.losses.terms))
-    clips = [
-        ClipLoss(objective, timestep, key_frame_gap(mask), factor, loss)
-        for timestep, mask, factor, loss in zip(
-            added.losses.timesteps.tolist(),
-            added.key_frame_mask.tolist(),
-            added.downscale_factor.tolist(),
-            added.losses.per_clip.tolist(),
-            strict=True,
-        )
-    ]
-    return Group({name: float(term) for name, term in added.losses.terms.items()}, clips)
+def _as_numbers(losses: Losses, key_frame_masks: Tensor, downscale_factors: Tensor) -> Group:
+    objective = next(iter(losses.terms))
+    columns = losses.timesteps, map(key_frame_gap, key_frame_masks.tolist()), downscale_factors, losses.per_clip
+    rows = zip(*(column.tolist() if isinstance(column, Tensor) else column for column in columns), strict=True)
+    return Group(
+        {name: float(term) for name, term in losses.terms.items()}, [ClipLoss(objective, *row) for row in rows]
+    )
 
 
 def _mean_terms(groups: Iterable[Mapping[str, float]]) -> dict[str, float]:
@@ -340,4 +319,43 @@ def _mean_terms(groups: Iterable[Mapping[str, float]]) -> dict[str, float]:
     for terms in groups:
         for name, value in terms.items():
             values.setdefault(name, []).append(value)
-    return {name: fmean(those) for name, those in values.items()}
+    return {name: fmean(numbers) for name, numbers in values.items()}
+
+
+def _write_report(
+    settings: TrainSettings, totals: Mapping[str, Any], losses: Mapping[str, Sequence[BucketRow]]
+) -> None:
+    """Write the report of a run into its folder.
+
+    Args:
+        settings: of the run.
+        totals: steps, clips, seconds, validations and whatever else is to be told.
+        losses: mean losses by kind of bucket.
+
+    Raises:
+        JobFailed: it cannot be written.
+    """
+    report = {
+        **totals,
+        "peak_memory_bytes": _peak_memory(),
+        **{name: [row._asdict() for row in rows] for name, rows in losses.items()},
+    }
+    versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    report = rounded(report) | {
+        "versions": versions,
+        "precision": precision_of(settings),
+        "settings": settings.model_dump(mode="json"),
+    }
+    write_file(settings.output / REPORT_FILE, json.dumps(report, indent=2) + "\n")
+
+
+def _peak_memory() -> int:
+    """Return the most bytes this process has held: on the accelerator if there is one, else in memory; 0 if unknown."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if platform.system() == "Darwin" else peak * 1024

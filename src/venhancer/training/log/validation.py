@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
-from venhancer.errors import InputError
+from venhancer.errors import InputError, SettingsError
+from venhancer.frames.levels import Frames, psnr, to_levels
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.reports.sheets import liveliest_row, motion_strips, stills
 from venhancer.training.data.augment import Example
@@ -32,10 +33,7 @@ from venhancer.training.settings import TrainSettings
 logger = logging.getLogger(__name__)
 
 HELD_OUT = "held_out"
-MOST_DECIBELS = 100.0
 FRAMES_SHOWN = 4
-
-Clip = UInt8[np.ndarray, "f h w 3"]
 
 
 class Validation:
@@ -69,8 +67,8 @@ class Validation:
         """
         settings = self.settings.log
         wants_figures = self._falls_on(step, settings.validation_every)
-        shown = settings.picture_clips if self._falls_on(step, settings.pictures_every) else 0
-        examples = self.examples if wants_figures else self.examples[:shown]
+        pictures = settings.picture_clips if self._falls_on(step, settings.pictures_every) else 0
+        examples = self.examples if wants_figures else self.examples[:pictures]
         with _gathered(self.learner):
             results = [sample(self.pipeline, example, settings.validation_seed) for example in examples]
             figures = self._figures(results) if wants_figures else None
@@ -78,10 +76,10 @@ class Validation:
             log.validated(step, figures)
         if not log.is_main:
             return
-        for number, (example, result) in enumerate(zip(examples[:shown], results, strict=False)):
+        for number, (example, result) in enumerate(zip(examples[:pictures], results, strict=False)):
             clips = {"input": resized_input(example), "output": result, "target": to_eight_bits(example.target[0])}
-            shown_frames = np.linspace(0, len(result) - 1, FRAMES_SHOWN).round().astype(int)
-            log.pictured(step, f"clip_{number}", stills(clips, np.unique(shown_frames).tolist()))
+            instants = np.linspace(0, len(result) - 1, FRAMES_SHOWN).round().astype(int)
+            log.pictured(step, f"clip_{number}", stills(clips, np.unique(instants).tolist()))
             row = liveliest_row(clips["target"])
             log.pictured(step, f"clip_{number}_motion", motion_strips(clips, row=row))
 
@@ -90,7 +88,7 @@ class Validation:
         """The clips, each a batch of one on the networks' device."""
         try:
             batches = Batches(self._drawing(HELD_OUT))
-        except InputError as error:
+        except (InputError, SettingsError) as error:
             self.split = self.settings.data.split
             logger.info("validation uses clips of split %s: %s", self.split, error)
             batches = Batches(self._drawing(self.split))
@@ -110,7 +108,7 @@ class Validation:
         }
         return self.settings.model_copy(update=changes)
 
-    def _figures(self, results: Sequence[Clip]) -> dict[str, Any]:
+    def _figures(self, results: Sequence[Frames]) -> dict[str, Any]:
         by_timestep = {
             timestep_label((bucket,)): fmean(self._loss(number, bucket) for number in range(len(self.examples)))
             for bucket in range(self.pipeline.schedule.num_timesteps // TIMESTEPS_A_BUCKET)
@@ -151,7 +149,7 @@ def _gathered(learner: Learner) -> Iterator[None]:
         learner.reshard()
 
 
-def sample(pipeline: VEnhancerPipeline, example: Example, seed: int) -> Clip:
+def sample(pipeline: VEnhancerPipeline, example: Example, seed: int) -> Frames:
     """Return what the pipeline makes of one example's key frames by its defaults.
 
     Args:
@@ -162,7 +160,7 @@ def sample(pipeline: VEnhancerPipeline, example: Example, seed: int) -> Clip:
     key_frames = to_eight_bits(example.key_frames[0])
     frames = example.target.shape[2]
     factor = key_frame_gap(example.key_frame_mask[0].tolist())
-    made = pipeline(
+    result = pipeline(
         key_frames,
         source_fps=Fraction(24, factor),
         fps=Fraction(24),
@@ -173,21 +171,15 @@ def sample(pipeline: VEnhancerPipeline, example: Example, seed: int) -> Clip:
         window_overlap=0,
         seed=seed,
     )
-    return made[:frames]
+    return result[:frames]
 
 
-def resized_input(example: Example) -> Clip:
+def resized_input(example: Example) -> Frames:
     """Return the input as it is without a model: key frames at full size, each held until the next."""
     key_frames = to_eight_bits(example.key_frames[0])
     return key_frames[(example.key_frame_mask[0].cumsum(0) - 1).clamp(min=0).cpu().numpy()]
 
 
-def to_eight_bits(frames: Float[Tensor, "3 f h w"]) -> Clip:
+def to_eight_bits(frames: Float[Tensor, "3 f h w"]) -> Frames:
     """Return frames in [-1, 1] as pictures."""
-    return ((frames.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
-
-
-def psnr(result: Clip, reference: Clip) -> float:
-    """Return the peak signal-to-noise ratio in dB, the mean over frames."""
-    errors = ((result.astype(np.float64) - reference) ** 2).mean(axis=(1, 2, 3))
-    return float(np.minimum(10 * np.log10(255**2 / np.maximum(errors, 1e-12)), MOST_DECIBELS).mean())
+    return np.stack([to_levels(picture, 8) for picture in frames.unbind(1)])
