@@ -52,18 +52,18 @@ def start_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
         SettingsError: the crop does not fit the model.
         WeightsError: the model to start from cannot be used.
     """
-    begun_in = settings.output / "start"
+    folder = settings.output / "start"
     check_crop(settings)
-    begun_with = settings.model_dump(mode="json", include=SETTLED_AT_START) | {"precision": precision_of(settings)}
+    origin = settings.model_dump(mode="json", include=SETTLED_AT_START) | {"precision": precision_of(settings)}
     if settings.start_from is not None:
-        begun_with["weights"] = _checksums(find_model(settings.start_from))
-    if not begun_in.exists():
-        _begin(settings, begun_in, begun_with)
-    settled = json.loads((begun_in / SETTLED_FILE).read_text())
+        origin["weights"] = _checksums(find_model(settings.start_from))
+    if not folder.exists():
+        _begin(settings, folder, origin)
+    earlier = json.loads((folder / SETTLED_FILE).read_text())
     changed = [
-        name if isinstance(value, dict) else f"{name} {settled[name]} then and {value} now"
-        for name, value in begun_with.items()
-        if name in settled and settled[name] != value
+        name if isinstance(value, dict) else f"{name} {earlier[name]} then and {value} now"
+        for name, value in origin.items()
+        if name in earlier and earlier[name] != value
     ]
     if changed:
         raise JobFailed(
@@ -71,7 +71,7 @@ def start_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
             "restore them, or give another output"
         )
     if settings.start_from is None:
-        pipeline = VEnhancerPipeline.from_pretrained(begun_in, torch_dtype=torch.float32)
+        pipeline = VEnhancerPipeline.from_pretrained(folder, torch_dtype=torch.float32)
         pipeline.register_to_config(defaults=settings.defaults)  # they may change while a run lasts
         return pipeline
     return _pipeline_from(settings.start_from, settings)
@@ -108,7 +108,7 @@ def check_crop(settings: TrainSettings) -> None:
         )
 
 
-def _begin(settings: TrainSettings, folder: Path, begun_with: dict[str, Any]) -> None:
+def _begin(settings: TrainSettings, folder: Path, origin: dict[str, Any]) -> None:
     """Write what a run starts from; the folder appears whole or not at all."""
     pipeline = make_pipeline(settings) if settings.start_from is None else None
     try:
@@ -117,7 +117,7 @@ def _begin(settings: TrainSettings, folder: Path, begun_with: dict[str, Any]) ->
             partial.mkdir()
             if pipeline is not None:
                 pipeline.save_pretrained(partial)
-            (partial / SETTLED_FILE).write_text(json.dumps(begun_with))
+            (partial / SETTLED_FILE).write_text(json.dumps(origin))
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise JobFailed(f"{folder} could not be written ({reason}); make room, or give another output") from error
