@@ -99,6 +99,33 @@ def test_mistakes_make_one_line(values, line):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: EnhanceSettings(scale=12),
+        lambda: EnhanceSettings.model_validate({"scale": 12}),
+        lambda: EnhanceSettings.model_validate_json('{"scale": 12}'),
+        lambda: EnhanceSettings(seed=3).model_copy(update={"scale": 12}),
+    ],
+)
+def test_settings_made_in_any_way_say_the_same(make):
+    with pytest.raises(SettingsError, match=r"^scale 12 is above 8; pass --scale 1 to 8, or run twice$"):
+        make()
+
+
+def test_a_copy_keeps_the_other_values():
+    settings = parse_settings(fps="23.976", size="640x480", start="1:30.25", memory="8GB", background="black")
+    assert settings.model_copy(update={"model": "v2"}) == parse_settings(
+        **settings.model_dump(exclude={"model"}), model="v2"
+    )
+    assert settings.model_copy() == settings
+
+
+def test_what_is_no_mapping_is_refused():
+    with pytest.raises(SettingsError, match="valid dictionary"):
+        EnhanceSettings.model_validate("scale=2")
+
+
 def test_every_field_is_described_and_bounded():
     for name, field in EnhanceSettings.model_fields.items():
         assert field.description, name
@@ -116,7 +143,7 @@ def test_settings_survive_json():
     assert parse_settings(**settings.model_dump(mode="json")) == settings
 
 
-@pytest.mark.parametrize("module", ["settings", "traits", "plan", "planning.estimate", "windows"])
+@pytest.mark.parametrize("module", ["settings", "model_files.traits", "plan", "planning.estimate", "windows"])
 def test_arithmetic_loads_no_torch(module):
     code = f"import venhancer.{module}, sys; sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

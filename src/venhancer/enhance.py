@@ -28,7 +28,7 @@ from venhancer.planning.memory import Machine, is_out_of_memory
 from venhancer.progress import SILENT, Progress
 from venhancer.report import EnhanceReport
 from venhancer.reports.plan_rows import describe_change
-from venhancer.settings import EnhanceSettings
+from venhancer.settings import AnyPath, EnhanceSettings
 
 if TYPE_CHECKING:
     import venhancer.pipeline  # named, not loaded: planning must not wait for torch
@@ -37,9 +37,9 @@ logger = logging.getLogger(__name__)
 
 
 def plan_video(
-    source: Path,
+    source: AnyPath,
     settings: EnhanceSettings,
-    target: Path | None = None,
+    target: AnyPath | None = None,
     *,
     restart: bool = False,
     machine: Machine = UNKNOWN_MACHINE,
@@ -65,6 +65,7 @@ def plan_video(
         SettingsError: the settings cannot be met for this clip, model and target.
         WeightsError: the model is not there.
     """
+    source, target = Path(source), None if target is None else Path(target)
     work = None if target is None or restart else find_work(target)
     traits = traits or load_traits(settings.model)
     decided: dict[str, Any] = {}
@@ -87,8 +88,8 @@ def plan_video(
 
 
 def enhance_video(
-    source: Path,
-    target: Path,
+    source: AnyPath,
+    target: AnyPath,
     pipeline: "venhancer.pipeline.VEnhancerPipeline",
     settings: EnhanceSettings,
     *,
@@ -117,6 +118,7 @@ def enhance_video(
         JobFailed: writing failed half-way; finished segments are kept, and the message says where.
         Stopped: `stop` or Ctrl-C said so; likewise.
     """
+    source, target = Path(source), Path(target)
     settings = settings.model_copy(update={"model": pipeline.traits.name})
     check_target(target, source, codec=settings.codec, overwrite=overwrite or is_finished(target))
     plan = plan_video(
@@ -135,7 +137,7 @@ def enhance_video(
 
 def enhance_as_planned(
     plan: EnhancePlan,
-    target: Path,
+    target: AnyPath,
     pipeline: "venhancer.pipeline.VEnhancerPipeline",
     *,
     overwrite: bool = False,
@@ -148,6 +150,7 @@ def enhance_as_planned(
 
     Where memory runs out, a plan that needs less of it is gone on with, and `tell` told so in a line.
     """
+    target = Path(target)
     started, writing = time.monotonic(), writing_of(plan, target)
     device, dtype = str(pipeline.device), str(pipeline.unet.dtype).removeprefix("torch.")
     machine = {"device": pipeline.device.type, "number format": dtype, "weights": pipeline.fingerprint()}

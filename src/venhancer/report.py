@@ -4,12 +4,12 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from venhancer.durable import write_whole
-from venhancer.jobs.origin import PACKAGES
+from venhancer.jobs.origin import versions
 from venhancer.plan import EnhancePlan
+from venhancer.settings import AnyPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +43,11 @@ class EnhanceReport:
             "frames_before": self.frames_before,
             "device": self.device,
             "dtype": self.dtype,
-            "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+            "versions": {"python": platform.python_version(), **versions()},
         }
 
-    def save(self, path: Path) -> Path:
+    def save(self, path: AnyPath) -> Path:
         """Write the report as JSON."""
+        path = Path(path)
         write_whole(path, json.dumps(self.to_json(), indent=2) + "\n")
         return path

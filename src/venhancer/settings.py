@@ -1,13 +1,14 @@
 """What a user can ask for, as one frozen model that flags, YAML keys, page widgets and the settings page are made from.
 
 Every field says what it does and which values it takes; None stands for the model's own default, which the plan
-resolves and shows. Nothing is silently corrected: `parse_settings` turns each mistake into one line.
+resolves and shows. Nothing is silently corrected: each mistake raises `SettingsError` with one line.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from fractions import Fraction
+from os import PathLike
 from typing import Annotated, Any, Literal, Self
 
 from PIL import ImageColor
@@ -23,6 +24,9 @@ LARGEST_SIDE = 16384
 LARGEST_RATE = 480
 LONGEST = 360_000  # seconds
 SMALLEST_MEMORY, LARGEST_MEMORY = 10**8, 10**15  # bytes
+
+AnyPath = str | PathLike[str]
+"""What the public functions take for a file or folder."""
 
 Solver = Literal["dpmpp_2m_sde", "heun", "ddim"]
 Timetable = Literal["trailing", "fast"]
@@ -135,7 +139,11 @@ Memory = Annotated[int, BeforeValidator(parse_memory)]
 
 
 class EnhanceSettings(BaseModel):
-    """Everything a user can ask of one enhancement; None means the model's default."""
+    """Everything a user can ask of one enhancement; None means the model's default, and text is understood.
+
+    Raises:
+        SettingsError: one line naming each value that cannot be, what is allowed and what to pass.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -288,17 +296,33 @@ class EnhanceSettings(BaseModel):
             raise ValueError(f"{given}; pass --window-overlap 0 to {self.window_frames - 1}")
         return self
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _mistakes_in_one_line(cls, values: object, validate: Callable[[object], Self]) -> Self:
+        try:
+            return validate(values)
+        except ValidationError as error:
+            given = values if isinstance(values, Mapping) else {}
+            raise SettingsError(". Also: ".join(_explain(detail, given) for detail in error.errors())) from error
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with other values for some fields, checked like all settings.
+
+        Raises:
+            SettingsError: as for new settings.
+        """
+        if update is None:
+            return super().model_copy(deep=deep)
+        return type(self).model_validate({name: getattr(self, name) for name in self.model_fields_set} | dict(update))
+
 
 def parse_settings(**values: object) -> EnhanceSettings:
-    """Return the settings these values mean, as given by flags, YAML keys or a page (text is understood).
+    """Return the settings these values mean, as given by flags, YAML keys or a page.
 
     Raises:
-        SettingsError: one line naming each value that cannot be, what is allowed and what to pass.
+        SettingsError: see `EnhanceSettings`.
     """
-    try:
-        return EnhanceSettings.model_validate(values)
-    except ValidationError as error:
-        raise SettingsError(". Also: ".join(_explain(detail, values) for detail in error.errors())) from error
+    return EnhanceSettings.model_validate(values)
 
 
 def allowed_values(name: str) -> str:
@@ -356,7 +380,7 @@ def _explain(detail: ErrorDetails, values: Mapping[str, object]) -> str:
     """Return one line for one mistake: what was given, what is allowed, what to do."""
     context = {key: _plain(bound) for key, bound in detail.get("ctx", {}).items()}
     if not detail["loc"]:
-        return str(context["error"])
+        return context.get("error", detail["msg"])
     name, kind = str(detail["loc"][0]), detail["type"]
     known = list(EnhanceSettings.model_fields)
     if kind == "extra_forbidden":

@@ -34,6 +34,7 @@ from venhancer.model_files.folders import (
 from venhancer.model_files.traits import load_traits
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.runtime import choose_device, choose_dtype
+from venhancer.settings import AnyPath
 
 _NETWORK_FILE = "diffusion_pytorch_model.safetensors"
 _OURS = models.__name__
@@ -41,7 +42,7 @@ _OURS = models.__name__
 Model = TypeVar("Model")
 
 
-def load_pipeline(model: str | Path = EMBEDDED, *, device: str = "auto", dtype: str = "auto") -> VEnhancerPipeline:
+def load_pipeline(model: AnyPath = EMBEDDED, *, device: str = "auto", dtype: str = "auto") -> VEnhancerPipeline:
     """Return a pipeline ready to enhance clips.
 
     Args:

@@ -5,6 +5,8 @@ import hashlib
 import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -29,17 +31,24 @@ PACKAGE = ROOT / "src" / "venhancer"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 PUBLIC = [
+    "EnhancePlan",
     "EnhanceReport",
     "EnhanceSettings",
     "InputError",
     "JobFailed",
     "SettingsError",
+    "Stopped",
     "VEnhancerError",
     "VEnhancerPipeline",
     "WeightsError",
+    "__version__",
     "enhance_video",
+    "find_machine",
     "load_pipeline",
+    "merge_adapters",
     "plan_video",
+    "probe",
+    "read_frames",
 ]
 WITHOUT_TORCH = (
     "venhancer",
@@ -89,8 +98,17 @@ def name_of(path: Path) -> str:
 
 def test_public_names_are_frozen():
     assert venhancer.__all__ == PUBLIC
-    for name in PUBLIC:
+    assert dir(venhancer) == PUBLIC
+    assert venhancer.__version__ == version("venhancer")
+    for name in set(PUBLIC) - {"__version__"}:
         assert getattr(venhancer, name).__name__ == name
+
+
+def test_the_package_says_that_it_is_typed():
+    assert (PACKAGE / "py.typed").is_file()
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"] == {
+        "packages": ["src/venhancer"]
+    }
 
 
 def test_a_name_that_is_not_public_is_no_attribute():

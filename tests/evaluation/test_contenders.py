@@ -76,4 +76,4 @@ def test_a_baseline_without_its_package_is_refused(monkeypatch, tmp_path):
 
 def test_a_program_is_a_contender():
     contender = command_contender("mine=cp {input} {output}")
-    assert (contender.name, dict(contender.identity)) == ("mine", {"command": "cp {input} {output}"})
+    assert (contender.name, contender.identity["command"]) == ("mine", "cp {input} {output}")

@@ -1,12 +1,15 @@
 """What a result depends on: told by content, whole or by spots, and named where it differs."""
 
 import os
+import re
 import shutil
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from venhancer.errors import InputError
-from venhancer.jobs.origin import SPOT_BYTES, WHOLE_BYTES, differences, fingerprint, origin_of
+from venhancer.jobs.origin import PACKAGES, SPOT_BYTES, WHOLE_BYTES, differences, fingerprint, origin_of
 from venhancer.model_files.folders import find_model
 from venhancer.settings import parse_settings
 
@@ -63,7 +66,13 @@ def test_an_origin_names_all_that_a_result_depends_on(tmp_path):
     model.mkdir()
     (model / "model_index.json").write_text("{}")
     then = origin_of(source, parse_settings(model=str(model)))
-    assert {"input", "model", "scale", "noise augmentation", "version of venhancer", "version of av"} <= then.keys()
+    assert {
+        "input",
+        "model",
+        "scale",
+        "noise augmentation",
+        *(f"version of {package}" for package in PACKAGES),
+    } <= then.keys()
     assert differences(then, origin_of(source, parse_settings(model=str(model)))) == []
     (model / "model_index.json").write_text("{ }")
     now = origin_of(source, parse_settings(model=str(model), size="64x48", prompt="x" * 90, seed=3))
@@ -73,6 +82,13 @@ def test_an_origin_names_all_that_a_result_depends_on(tmp_path):
         f"prompt none then and {'x' * 37}... now",
         "seed 0 then and 3 now",
     ]
+
+
+def test_every_package_is_compared_or_known_to_change_no_frame():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    needed = {re.split(r"[<>=]", requirement)[0] for requirement in project["dependencies"]}
+    harmless = {"accelerate", "einops", "filelock", "huggingface-hub", "jaxtyping", "psutil", "pydantic", "rich"}
+    assert {*PACKAGES, *harmless, "safetensors"} == {*needed, "venhancer"}
 
 
 def test_a_model_counts_by_its_files_and_not_by_where_they_lie(tmp_path):

@@ -1,13 +1,12 @@
 """Low-rank adapters from a file into a pipeline: what `train: lora` makes, used without the package it is made with."""
 
-from pathlib import Path
-
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from venhancer.errors import WeightsError
 from venhancer.pipeline import VEnhancerPipeline
+from venhancer.settings import AnyPath
 
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 SCALE = "scale"
@@ -15,7 +14,7 @@ SCALE = "scale"
 
 
 @torch.no_grad()
-def merge_adapters(pipeline: VEnhancerPipeline, file: Path, *, strength: float = 1.0) -> None:
+def merge_adapters(pipeline: VEnhancerPipeline, file: AnyPath, *, strength: float = 1.0) -> None:
     """Add a file of low-rank adapters to the weights of a pipeline's networks.
 
     Args:

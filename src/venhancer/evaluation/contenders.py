@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from venhancer.evaluation.baselines.baseline import Baseline, Clip, Job
 from venhancer.evaluation.baselines.chains import CHAINS
 from venhancer.evaluation.baselines.command import CommandBaseline
 from venhancer.evaluation.baselines.resizing import bicubic_repeat, lanczos_blend, lanczos_minterpolate
+from venhancer.jobs.origin import versions
 from venhancer.model_files.folders import EMBEDDED, PUBLISHED, find_model
 from venhancer.settings import parse_settings
 
@@ -60,11 +60,11 @@ def parse_contender(text: str, packages: Path) -> Contender:
     if text in RESIZING:
         baseline, modules = RESIZING[text]
         _check_installed(text, modules)
-        return Contender(name=text, load=lambda: baseline, identity={"baseline": text, "version": 1})
+        return Contender(name=text, load=lambda: baseline, identity={"baseline": text, "versions": versions(*modules)})
     if text in CHAINS:
         chain = CHAINS[text]
         _check_installed(text, ("ncnn",))
-        identity = {"baseline": text, "packages": chain.packages, "version": 1}
+        identity = {"baseline": text, "packages": chain.packages, "versions": versions("ncnn")}
         return Contender(name=text, load=lambda: chain.load(packages), identity=identity)
     model, *settings = text.split("@")
     if model not in MODELS and not Path(model).is_dir():
@@ -124,12 +124,12 @@ def model_contender(model: str | Path, settings: Mapping[str, object], *, name: 
 
 
 def model_identity(model: str | Path) -> Mapping[str, object]:
-    """Return what tells a model's outputs from another's: its files, this package's code, torch.
+    """Return what tells a model's outputs from another's: its files, this package's code, the versions of others.
 
     Raises:
         WeightsError: there is no such model.
     """
-    return {"model": _digest(find_model(model), "*"), "code": _code_digest(), "torch": version("torch")}
+    return {"model": _digest(find_model(model), "*"), "code": _code_digest(), "versions": versions()}
 
 
 def command_contender(text: str) -> Contender:
@@ -139,7 +139,9 @@ def command_contender(text: str) -> Contender:
         SettingsError: it has another form, or the program is not there.
     """
     baseline = CommandBaseline.parse(text)
-    return Contender(name=baseline.name, load=lambda: baseline, identity={"command": baseline.command})
+    return Contender(
+        name=baseline.name, load=lambda: baseline, identity={"command": baseline.command, "versions": versions()}
+    )
 
 
 def fingerprint(identity: Mapping[str, object]) -> str:

@@ -6,6 +6,7 @@ Files are told by their content, so that a copy under another name is the same i
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from venhancer.settings import EnhanceSettings
 Origin = Mapping[str, Any]
 """Values of JSON by what they are, in words."""
 
-PACKAGES = ("venhancer", "torch", "diffusers", "transformers", "av")
-"""Versions of these change frames, or how they are written."""
+PACKAGES = ("venhancer", "torch", "diffusers", "transformers", "av", "numpy", "opencv-python-headless", "pillow")
+"""Packages whose versions can change frames, or how they are read and written."""
 
 WHOLE_BYTES = 64 * 2**20
 SPOTS, FEW_SPOTS, SPOT_BYTES = 256, 16, 2**16
@@ -41,8 +42,13 @@ def origin_of(source: Path, settings: EnhanceSettings) -> dict[str, Any]:
         "input": fingerprint(source),
         **_model(settings.model),
         **{name.replace("_", " "): value for name, value in chosen.items()},
-        **{f"version of {package}": version(package) for package in PACKAGES},
+        **{f"version of {package}": number for package, number in versions().items()},
     }
+
+
+def versions(*others: str) -> dict[str, str]:
+    """Return the versions of `PACKAGES` and of others that are installed."""
+    return {package: version(package) for package in (*PACKAGES, *others)}
 
 
 def differences(then: Origin, now: Origin) -> list[str]:
@@ -53,6 +59,8 @@ def differences(then: Origin, now: Origin) -> list[str]:
 def fingerprint(path: Path) -> str:
     """Return what tells a file's content, or that of numbered pictures or of all files in a folder, from any other.
 
+    A file is read once and again only when its size, times or place on the disk have changed.
+
     Files of up to 64 MiB are read whole. Of larger ones, size, time of change and 256 spots from first to last are
     looked at, which takes a moment however large they are. Of numbered pictures of more than 64 MiB together, size,
     time of change and the middle of each are.
@@ -62,13 +70,28 @@ def fingerprint(path: Path) -> str:
     """
     with failures_as(InputError, f"{path} cannot be read; check the path and its permissions"):
         if is_pattern(path):
-            pictures = list(find_numbered(path).paths())
-            is_much = sum(picture.stat().st_size for picture in pictures) > WHOLE_BYTES
-            return _digest(_spots(picture, 1) if is_much else _content(picture) for picture in pictures)
-        if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.is_file() and not _is_hidden(file, path))
-            return _digest(part for file in files for part in (str(file.relative_to(path)).encode(), _content(file)))
+            files = tuple(find_numbered(path).paths())
+        elif path.is_dir():
+            files = tuple(sorted(file for file in path.rglob("*") if file.is_file() and not _is_hidden(file, path)))
+        else:
+            files = (path,)
+        return _fingerprint(path, files, tuple(map(_state, files)))
+
+
+@lru_cache(maxsize=8)
+def _fingerprint(path: Path, files: tuple[Path, ...], states: tuple[tuple[int, ...], ...]) -> str:
+    """Return the fingerprint of files in these states, which are there to be told apart by."""
+    if files == (path,):
         return _content(path).hex()
+    if is_pattern(path):
+        is_much = sum(size for size, *_ in states) > WHOLE_BYTES
+        return _digest(_spots(picture, 1) if is_much else _content(picture) for picture in files)
+    return _digest(part for file in files for part in (str(file.relative_to(path)).encode(), _content(file)))
+
+
+def _state(file: Path) -> tuple[int, ...]:
+    state = file.stat()
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_dev, state.st_ino
 
 
 def quick_fingerprint(path: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from venhancer.errors import WeightsError
+from venhancer.settings import AnyPath
 
 EMBEDDED = "nano"
 PUBLISHED = ("v1", "v2")
@@ -18,7 +19,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("VENHANCER_CACHE") or Path.home() / ".cache" / "venhancer")
 
 
-def find_model(model: str | Path) -> Path:
+def find_model(model: AnyPath) -> Path:
     """Return the folder of a model: "nano" is embedded, "v1" and "v2" are in the cache, else it is a folder's path.
 
     Raises:

@@ -40,13 +40,14 @@ from venhancer.media.stills.picture_clip import probe_pictures
 from venhancer.media.stills.still import is_picture
 from venhancer.media.timing import Timing, find_timing
 from venhancer.media.tracks import TRIED, describe_tracks, try_tracks
+from venhancer.settings import AnyPath
 
 RGB = 0
 CAPTIONED = 8  # frames within which captions show, if there are some; broadcasters send them with every frame
 PROGRESSIVE = 1  # libav's order of fields; 0 is unknown, above are the four of interlaced pictures
 
 
-def probe(path: Path) -> ClipInfo:
+def probe(path: AnyPath) -> ClipInfo:
     """Return what the clip at `path` is: a video, a picture, an animation, or numbered pictures by their pattern.
 
     Reads the whole file; where packets are not frames one to one (avi, mpeg, ts, gif and some codecs) it decodes it.
@@ -54,7 +55,7 @@ def probe(path: Path) -> ClipInfo:
     Raises:
         InputError: no readable, whole file of at least one frame, or more than the limits allow.
     """
-    return with_sound(probe_film(path))
+    return with_sound(probe_film(Path(path)))
 
 
 def with_sound(clip: ClipInfo) -> ClipInfo:
