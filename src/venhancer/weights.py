@@ -90,10 +90,10 @@ def _load_component(folder: Path, name: str, class_path: list[str], dtype: torch
 
 
 def _class_named(module: ModuleType, name: str, kind: type[Model], folder: Path) -> type[Model]:
-    found = getattr(module, name, None)
-    if not (isinstance(found, type) and issubclass(found, kind)):
+    attribute = getattr(module, name, None)
+    if not (isinstance(attribute, type) and issubclass(attribute, kind)):
         raise _unknown_class(folder, module.__name__, name)
-    return found
+    return attribute
 
 
 def _load_network(network_class: type[ModelMixin], place: Path, dtype: torch.dtype) -> ModelMixin:
@@ -118,8 +118,8 @@ def _load_text_encoder(model_class: type[PreTrainedModel], place: Path, dtype: t
             )
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         raise damaged(place, error) from error
-    encoder, found = loaded
-    if lost := found["missing_keys"]:
+    encoder, report = loaded
+    if lost := report["missing_keys"]:
         raise damaged(place, KeyError(*lost))
     return encoder.eval()
 
@@ -134,12 +134,12 @@ def _load_tokenizer(tokenizer_class: type[PreTrainedTokenizerBase], place: Path)
 @contextmanager
 def _no_progress_bar() -> Iterator[None]:
     """Keep transformers from drawing its own bar."""
-    shown = transformers_logging.is_progress_bar_enabled()
+    was_enabled = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
+        if was_enabled:
             transformers_logging.enable_progress_bar()
 
 

@@ -125,11 +125,11 @@ def _what_to_do(error: Exception, missing: list[RemoteFile], sources: Path) -> s
     gated = (
         "accept its terms on its page and log in with `hf auth login`, " if isinstance(error, GatedRepoError) else ""
     )
-    wanted = ", ".join(f"{file.path} of {file.repository} as {file.place(sources)}" for file in missing)
+    missing_files = ", ".join(f"{file.path} of {file.repository} as {file.place(sources)}" for file in missing)
     reason = (str(error).splitlines() or [""])[0] or type(error).__name__
     return (
         f"could not fetch {missing[0].path} of {missing[0].repository} ({reason}); {gated}run this again when there is "
-        f"a network, which goes on where it stopped, or put the files there by hand: {wanted}"
+        f"a network, which goes on where it stopped, or put the files there by hand: {missing_files}"
     )
 
 

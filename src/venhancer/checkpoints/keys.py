@@ -62,8 +62,8 @@ def published_key(key: str, *, control: bool) -> str:
     'input_blocks.1.0.temopral_conv.conv1.0.weight'
     """
     for pattern, replacement in _AROUND_BLOCKS:
-        key, found = re.subn(pattern, replacement, key)
-        if found:
+        key, count = re.subn(pattern, replacement, key)
+        if count:
             break
     if key.startswith(("input_blocks.", "middle_block.", "output_blocks.")):
         for pattern, replacement in _INSIDE_BLOCKS:

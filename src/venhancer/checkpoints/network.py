@@ -1,4 +1,4 @@
-"""`VideoUNet` and `VideoControlNet` from a published checkpoint; names and layouts are those of `checkpoint_keys`."""
+"""`VideoUNet` and `VideoControlNet` from a published checkpoint; `venhancer.checkpoints.keys` has names and layouts."""
 
 import torch
 from diffusers.models.modeling_utils import ModelMixin
@@ -43,9 +43,9 @@ def _build(source: TensorFile) -> tuple[VideoUNet, VideoControlNet]:
             config.pop("out_channels")
             return unet, VideoControlNet(**config)
     except (KeyError, IndexError) as error:
-        found = sum(key.startswith(("input_blocks.", "output_blocks.", CONTROL_PREFIX)) for key in source.shapes)
+        known = sum(key.startswith(("input_blocks.", "output_blocks.", CONTROL_PREFIX)) for key in source.shapes)
         raise WeightsError(
-            f"{source.path} is not {WHAT}: {error} is missing, and of its {len(source.shapes)} tensors {found} have "
+            f"{source.path} is not {WHAT}: {error} is missing, and of its {len(source.shapes)} tensors {known} have "
             "the names of one; give venhancer_paper.pt or venhancer_v2.pt"
         ) from error
     except (ValueError, ZeroDivisionError) as error:

@@ -71,9 +71,9 @@ class TensorFile:
             if key in self.shapes and self.shapes[key] != shape
         ]
         problems = [
-            f"{len(found)} {kind} ({', '.join(found[:3])}{', ...' if len(found) > 3 else ''})"
-            for kind, found in (("missing", missing), ("unexpected", unexpected), ("of another shape", wrong))
-            if found
+            f"{len(keys)} {kind} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+            for kind, keys in (("missing", missing), ("unexpected", unexpected), ("of another shape", wrong))
+            if keys
         ]
         if problems:
             raise WeightsError(

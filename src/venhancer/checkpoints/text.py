@@ -51,7 +51,7 @@ def text_encoder(source: TensorFile, *, text_dim: int, head_dim: int = HEAD_DIM)
     tower = source.below("cond_stage_model.model.", "text_model.", "")
     is_open_clip = any(key.startswith(_OPEN_CLIP_BLOCKS) for key in tower.shapes)
     tensors = _from_open_clip(tower) if is_open_clip else tower
-    depth = len({found[1] for key in tensors.shapes if (found := _LAYER.match(key))})
+    depth = len({layer[1] for key in tensors.shapes if (layer := _LAYER.match(key))})
     layers = depth - 1 if is_open_clip else min(depth, LAYERS)
     tensors = tensors.renamed({key: key for key in tensors.shapes if _is_used(key, layers)})
     with torch.device("meta"):

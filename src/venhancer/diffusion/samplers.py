@@ -53,9 +53,9 @@ def sample_dpmpp_2m_sde(
             if previous is not None:
                 denoised_before, width_before = previous
                 target = denoised + width / (2 * width_before) * (denoised - denoised_before)
-            kept = math.exp(-(1 + eta) * width)
-            added = sigma_next * math.sqrt(-math.expm1(-2 * eta * width))
-            x = _add_noise(kept * x + (1 - kept) * target, added, noise, index)
+            share = math.exp(-(1 + eta) * width)  # of x, in the mean of x and target
+            noise_level = sigma_next * math.sqrt(-math.expm1(-2 * eta * width))
+            x = _add_noise(share * x + (1 - share) * target, noise_level, noise, index)
             previous = denoised, width
     return x
 
@@ -83,16 +83,16 @@ def sample_heun(
         ValueError: `eta` is above 0 and `noise` is missing.
     """
     for index, sigma, sigma_next in _steps(sigmas, progress):
-        kept, added = _split(sigma, sigma_next, eta)
+        own_level, noise_level = _split(sigma, sigma_next, eta)
         denoised = denoise(x, sigma)
         slope = _noise_in(x, denoised, sigma)
-        x_euler = denoised + kept * slope
-        if kept == 0 or math.isinf(sigma):
+        x_euler = denoised + own_level * slope
+        if own_level == 0 or math.isinf(sigma):
             x = x_euler
         else:
-            slope_there = _noise_in(x_euler, denoise(x_euler, kept), kept)
-            x = x + (kept - sigma) * (slope + slope_there) / 2
-        x = _add_noise(x, added, noise, index)
+            slope_there = _noise_in(x_euler, denoise(x_euler, own_level), own_level)
+            x = x + (own_level - sigma) * (slope + slope_there) / 2
+        x = _add_noise(x, noise_level, noise, index)
     return x
 
 
@@ -119,9 +119,9 @@ def sample_ddim(
         ValueError: `eta` is above 0 and `noise` is missing.
     """
     for index, sigma, sigma_next in _steps(sigmas, progress):
-        kept, added = _split(sigma, sigma_next, eta)
+        own_level, noise_level = _split(sigma, sigma_next, eta)
         denoised = denoise(x, sigma)
-        x = _add_noise(denoised + kept * _noise_in(x, denoised, sigma), added, noise, index)
+        x = _add_noise(denoised + own_level * _noise_in(x, denoised, sigma), noise_level, noise, index)
     return x
 
 
@@ -165,10 +165,10 @@ def _noise_in(x: Latents, denoised: Latents, sigma: float) -> Latents:
     return x if math.isinf(sigma) else (x - denoised) / sigma
 
 
-def _add_noise(x: Latents, added: float, noise: NoiseSource | None, index: int) -> Latents:
+def _add_noise(x: Latents, noise_level: float, noise: NoiseSource | None, index: int) -> Latents:
     """Return x with that much new noise."""
-    if added == 0:
+    if noise_level == 0:
         return x
     if noise is None:
         raise ValueError("eta is above 0, so steps add noise: pass noise=, or eta=0")
-    return x + added * noise(index)
+    return x + noise_level * noise(index)

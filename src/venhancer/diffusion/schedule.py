@@ -157,26 +157,6 @@ class Schedule:
         alpha_t, sigma_t = self._coefficients(timestep, x_t)
         return sigma_t * x_t + alpha_t * v
 
-    def v_from_x0(self, x0: Samples, x_t: Samples, timestep: Timestep) -> Samples:
-        """Return the velocity that leads from `x_t` to these clean latents."""
-        alpha_t, sigma_t = self._coefficients(timestep, x_t)
-        return (alpha_t * x_t - x0) / sigma_t
-
-    def eps_from_x0(self, x0: Samples, x_t: Samples, timestep: Timestep) -> Samples:
-        """Return the noise left in `x_t` when these are the clean latents."""
-        alpha_t, sigma_t = self._coefficients(timestep, x_t)
-        return (x_t - alpha_t * x0) / sigma_t
-
-    def x0_from_eps(self, eps: Samples, x_t: Samples, timestep: Timestep) -> Samples:
-        """Return the clean latents under this noise; not finite at pure noise, which says nothing of them."""
-        alpha_t, sigma_t = self._coefficients(timestep, x_t)
-        return (x_t - sigma_t * eps) / alpha_t
-
-    def v_from_eps(self, eps: Samples, x_t: Samples, timestep: Timestep) -> Samples:
-        """Return the velocity of this noise; not finite at pure noise."""
-        alpha_t, sigma_t = self._coefficients(timestep, x_t)
-        return (eps - sigma_t * x_t) / alpha_t
-
     def log_snr(self, timestep: Timestep) -> Float[Tensor, "b"]:
         """Return log(alpha_t^2 / sigma_t^2), one a sample, for weighting losses; minus infinity at pure noise."""
         timestep = torch.as_tensor(timestep).reshape(-1)

@@ -40,15 +40,15 @@ def arrange(components: Iterable[nn.Module], device: torch.device, offload: Offl
             )
 
 
-def bring(wanted: nn.Module, components: Iterable[nn.Module], device: torch.device, offload: Offload) -> None:
+def bring(target: nn.Module, components: Iterable[nn.Module], device: torch.device, offload: Offload) -> None:
     """Put one component on the device and all others back; does nothing where all are there or come by themselves."""
     if offload == "none":
         return
     for component in components:
-        if component is not wanted and not in_groups(component):
+        if component is not target and not in_groups(component):
             _move(component, WAITING)
-    if not in_groups(wanted):
-        _move(wanted, device)
+    if not in_groups(target):
+        _move(target, device)
 
 
 def in_groups(component: nn.Module) -> bool:
