@@ -10,10 +10,10 @@ from venhancer.conditioning import (
     augment_noise,
     encode_clip,
     make_conditions,
-    resize_frames,
     spread_key_frames,
 )
 from venhancer.diffusion.schedule import Schedule
+from venhancer.frames.resizing import resize_frames
 
 SCHEDULE = Schedule()
 

@@ -390,7 +390,7 @@ def test_a_plan_is_told_in_rows_and_survives_json():
     assert content["rate"] == "60000/1001"
     assert content["frames"] == 120
     assert content["segments"][0]["frames"][0] == 0
-    assert content["sampling"]["steps"] == 15
+    assert content["sampling"]["steps"] == 14
     assert parse_settings(**content["settings"]) == plan.settings
 
 

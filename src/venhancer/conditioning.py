@@ -5,13 +5,12 @@ conditioning, VEnhancer, sec. 3.2): their latents with some noise on them, how m
 input was. Every frame, key or not, also has *start latents*: what is known of it before the network speaks.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, Self, TypeAlias
 
 import torch
-import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -19,12 +18,11 @@ from venhancer.diffusion.schedule import Schedule
 from venhancer.frames.motion import frames_between
 from venhancer.frames.steadying import steadied
 from venhancer.models.controlnet import KeyFrames
+from venhancer.planning.layout import Segment
+from venhancer.settings import MOST_NOISE
 from venhancer.windows import Tile
 
 Between: TypeAlias = Literal["repeat", "blend", "flow"]
-MOST_NOISE = 300
-"""The greatest noise augmentation (VEnhancer, sec. 3.3)."""
-
 Encode: TypeAlias = Callable[[Tensor], Tensor]
 
 
@@ -46,14 +44,16 @@ class Conditions:
         Raises:
             ValueError: there is no key frame among them.
         """
-        mask = self.key_frames.mask[:, window.start : window.stop]
-        if not mask.any():
+        frames = slice(window.start, window.stop)
+        (is_key,) = self.key_frames.mask.tolist()  # to the host: make these once, not at every evaluation
+        before, inside = sum(is_key[: window.start]), sum(is_key[frames])
+        if not inside:
             raise ValueError(f"frames {window.start} to {window.stop - 1} hold no key frame; widen the window")
-        before = int(self.key_frames.mask[:, : window.start].sum())
-        latents = self.key_frames.latents[:, :, before : before + int(mask.sum())]
         return type(self)(
-            start_latents=self.start_latents[:, :, window.start : window.stop],
-            key_frames=self.key_frames._replace(latents=latents, mask=mask),
+            start_latents=self.start_latents[:, :, frames],
+            key_frames=self.key_frames._replace(
+                latents=self.key_frames.latents[:, :, before : before + inside], mask=self.key_frames.mask[:, frames]
+            ),
         )
 
     def crop(self, tile: Tile) -> Self:
@@ -62,6 +62,49 @@ class Conditions:
             start_latents=self.start_latents[tile.of()],
             key_frames=self.key_frames._replace(latents=self.key_frames.latents[tile.of()]),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The output frames that a segment's conditions are made from.
+
+    Attributes:
+        context: frames that have conditions.
+        frames: frames encoded: `context`, and on to the next key frame where its last ones start between two.
+        key_frames: numbers of the key frames read: those among `frames`, and those that steady the outermost of them.
+        steadiness: how strongly they are, see `encode_clip`.
+    """
+
+    context: range
+    frames: range
+    key_frames: list[int]
+    steadiness: float
+
+    @property
+    def lead(self) -> int:
+        """How many of the key frames come before `frames`."""
+        return sum(number < self.frames.start for number in self.key_frames)
+
+
+def reach_of(segment: Segment, is_key: Sequence[bool], between: Between, steadiness: float) -> Reach:
+    """Return what a segment's conditions reach to.
+
+    Args:
+        segment: of an output.
+        is_key: of every output frame, whether it is a key frame.
+        between: how frames between key frames start.
+        steadiness: how strongly key frames are averaged with their neighbours.
+    """
+    shot, frames = segment.shot, segment.context
+    if between != "repeat" and not segment.ends_shot and not is_key[frames.stop - 1]:
+        following = (number for number in range(frames.stop, shot.stop) if is_key[number])
+        frames = range(frames.start, next(following, frames.stop - 1) + 1)
+    before = (number for number in reversed(range(shot.start, frames.start)) if is_key[number])
+    after = (number for number in range(frames.stop, shot.stop) if is_key[number])
+    inside = [number for number in frames if is_key[number]]
+    neighbours = 1 if steadiness else 0
+    numbers = [*islice(before, neighbours), *inside, *islice(after, neighbours)]
+    return Reach(segment.context, frames, numbers, steadiness)
 
 
 def make_conditions(
@@ -115,6 +158,7 @@ def encode_clip(
     encode: Encode,
     *,
     steadiness: float = 0.0,
+    lead: int = 0,
 ) -> tuple[Float[Tensor, "1 c k h2 w2"], Float[Tensor, "1 c f h2 w2"]]:
     """Return the latents of a clip's key frames, and those that all its frames start from; few frames are held.
 
@@ -125,22 +169,24 @@ def encode_clip(
             along the optical flow between them.
         encode: frames to latents, `1 3 f h w` to `1 c f h2 w2`.
         steadiness: how strongly key frames are averaged with their neighbours along the motion, see `steadied`.
+        lead: how many of the first key frames come before the clip; they and those after it only steady their
+            neighbours.
     """
     key_frame_latents: list[Tensor] = []
-    moved: dict[int, Tensor] = {}
+    latents_between: dict[int, Tensor] = {}
     positions = key_frame_mask.nonzero().flatten().tolist()
     before: Tensor | None = None
-    for number, frame in enumerate(steadied(key_frames, steadiness)):
+    for number, frame in enumerate(islice(steadied(key_frames, steadiness), lead, lead + len(positions))):
         key_frame_latents.append(encode(frame[None, :, None]))
         if between == "flow" and before is not None:
             inside = range(positions[number - 1] + 1, positions[number])
             times = [(index - inside.start + 1) / (len(inside) + 1) for index in inside]
             for index, picture in zip(inside, frames_between(before, frame, times), strict=True):
-                moved[index] = encode(picture[None, :, None])
+                latents_between[index] = encode(picture[None, :, None])
         before = frame
     latents = torch.cat(key_frame_latents, dim=2)
     starts = spread_key_frames(latents, key_frame_mask[None], "blend" if between == "blend" else "repeat")
-    for index, picture in moved.items():
+    for index, picture in latents_between.items():
         starts[:, :, index] = picture[:, :, 0]
     return latents, starts
 
@@ -161,30 +207,15 @@ def spread_key_frames(
     """
     keys = key_frame_latents.shape[2]
     before = (key_frame_mask.cumsum(dim=1) - 1).clamp(min=0)
-    held = _take(key_frame_latents, before)
+    start = _take(key_frame_latents, before)
     if between == "repeat":
-        return held
+        return start
     frame = torch.arange(key_frame_mask.shape[1], device=key_frame_mask.device)
     positions = torch.stack([mask.nonzero().flatten() for mask in key_frame_mask])
     after = (before + 1).clamp(max=keys - 1)
     gap = (positions.gather(1, after) - positions.gather(1, before)).clamp(min=1)
     share = ((frame - positions.gather(1, before)) / gap).clamp(0, 1)
-    return torch.lerp(held, _take(key_frame_latents, after), share.to(held.dtype)[:, None, :, None, None])
-
-
-def resize_frame(
-    frame: Float[Tensor, "3 h w"], height: int, width: int, sides: tuple[int, int, int, int]
-) -> Float[Tensor, "3 h2 w2"]:
-    """Return one picture resized, and padded by its edges: left, right, above and below."""
-    resized = resize_frames(frame[None, :, None], height, width)
-    return F.pad(resized[:, :, 0], sides, mode="replicate")[0]
-
-
-def resize_frames(frames: Float[Tensor, "b c f h w"], height: int, width: int) -> Float[Tensor, "b c f h2 w2"]:
-    """Return frames at another size, bilinear as the networks were trained with."""
-    pictures = rearrange(frames, "b c f h w -> (b f) c h w")
-    resized = F.interpolate(pictures, size=(height, width), mode="bilinear", align_corners=False)
-    return rearrange(resized, "(b f) c h w -> b c f h w", b=frames.shape[0])
+    return torch.lerp(start, _take(key_frame_latents, after), share.to(start.dtype)[:, None, :, None, None])
 
 
 def _take(latents: Float[Tensor, "b c k h w"], order: Int[Tensor, "b f"]) -> Float[Tensor, "b c f h w"]:

@@ -77,7 +77,7 @@ def plan_video(
     plan = make_plan(clip, settings, traits, machine=machine)  # refuses before the frames are looked at
     if target is not None:
         encoding_of(plan, target)  # likewise
-    if settings.shots:
+    if settings.looks_for_cuts:
         cuts = decided.get("cuts")
         if cuts is None:
             cuts = search_shots(plan.clip, plan.timeline.inputs, progress=progress)

@@ -3,10 +3,11 @@
 `VEnhancerPipeline.enhance` is the whole path; the methods below it are its four steps, in order.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, partial
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -19,36 +20,53 @@ from venhancer.conditioning import (
     Between,
     Conditions,
     LatentSpace,
+    Reach,
     encode_clip,
     make_conditions,
-    resize_frame,
+    reach_of,
     steadiness_of,
 )
-from venhancer.diffusion.denoiser import Continued, Denoiser, Guided, Tiled, Windowed
+from venhancer.diffusion.denoiser import Continued, Denoiser, Guided, divided
 from venhancer.diffusion.samplers import SOLVERS
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
 from venhancer.frames.colour_fix import Colours, coarse_size
-from venhancer.frames.levels import Frame, to_levels, to_pixels
+from venhancer.frames.levels import Frame, ReadFrames, to_levels, to_pixels
+from venhancer.frames.resizing import pad_with_edges, resize_frames
 from venhancer.media.clip import describe_frames
 from venhancer.media.reading.shot_search import find_shots_in
 from venhancer.model_files.traits import ModelTraits, load_traits
-from venhancer.models import ImageAutoencoder, LinearAutoencoder, VideoAutoencoder, VideoControlNet, VideoUNet
+from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
+from venhancer.models.autoencoder import Autoencoder, mode_of, sample_of
 from venhancer.models.offload import arrange, bring
-from venhancer.models.prompts import ProjectedText, join_prompts, project_text
+from venhancer.models.prompts import ProjectedText, predict_velocities, project_text
 from venhancer.models.text import encode_prompts
 from venhancer.plan import EnhancePlan, make_plan
-from venhancer.planning.execution import Execution
 from venhancer.planning.layout import Segment
 from venhancer.planning.machine import machine_of
 from venhancer.planning.memory import Machine
 from venhancer.progress import SILENT, Progress
-from venhancer.runtime import frame_noise, release_memory
-from venhancer.segments import Carry, EnhancedSegment, ReadFrames
+from venhancer.runtime import DrawNoise, frame_noise, release_memory, weights_fingerprint
 from venhancer.settings import Offload, parse_ratio, parse_settings
 from venhancer.windows import Tile, blend_weights, tile_weights
 
 # Noises of one output frame, told apart by their number; solver steps follow.
-START_NOISE, KEY_FRAME_NOISE, STEP_NOISE = 0, 1, 2
+POSTERIOR_NOISE, START_NOISE, KEY_FRAME_NOISE, STEP_NOISE = -1, 0, 1, 2
+
+Carry: TypeAlias = dict[str, Tensor]
+"""What a segment hands on: "denoised" (evaluations, c, shared frames, h, w), x0 of the frames it shares;
+"latents" (c, n, h, w), settled but not decoded; "held" (n, 3, height, width), decoded but not yet cross-faded."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnhancedSegment:
+    """One segment's output: what is written of it, to be drawn to the end, and what the next segment needs.
+
+    `carry` is complete once `frames` have been drawn, and empty if another shot follows.
+    """
+
+    segment: Segment
+    frames: Iterator[Frame]
+    carry: Carry
 
 
 class VEnhancerPipeline(DiffusionPipeline):
@@ -68,11 +86,12 @@ class VEnhancerPipeline(DiffusionPipeline):
 
     Attributes:
         runs_on: the device that weights are moved to when they are needed; None where they stay where they are.
+        draw_noise: unit noise by seed, output frame, shape and draw; replace it to repeat a run with recorded noise.
     """
 
     def __init__(
         self,
-        vae: LinearAutoencoder | ImageAutoencoder | VideoAutoencoder,
+        vae: Autoencoder,
         unet: VideoUNet,
         controlnet: VideoControlNet,
         text_encoder: CLIPTextModel,
@@ -85,11 +104,11 @@ class VEnhancerPipeline(DiffusionPipeline):
     ) -> None:
         super().__init__()
         self.register_modules(vae=vae, unet=unet, controlnet=controlnet, text_encoder=text_encoder, tokenizer=tokenizer)
-        self.register_to_config(
-            residual_scale=residual_scale, between=between, steadying=steadying, defaults=defaults or {}
-        )
+        own = {"residual_scale": residual_scale, "between": between, "steadying": steadying}
+        self.register_to_config(**own, defaults=defaults or {})
         self.schedule = Schedule()
         self.runs_on: torch.device | None = None
+        self.draw_noise: DrawNoise = frame_noise
 
     @property
     def device(self) -> torch.device:
@@ -117,12 +136,7 @@ class VEnhancerPipeline(DiffusionPipeline):
 
     def fingerprint(self) -> str:
         """Return what tells the weights, as they are now, from any others: their names and a few values of each."""
-        digest = hashlib.blake2b(digest_size=16)
-        for component, module in self._weighty.items():
-            for name, values in module.state_dict().items():
-                few = values.flatten()[:: max(1, values.numel() // 64)].double().cpu().numpy()
-                digest.update(f"{component}.{name} {values.dtype} {tuple(values.shape)}".encode() + few.tobytes())
-        return digest.hexdigest()
+        return weights_fingerprint(self._weighty)
 
     @property
     def _weighty(self) -> dict[str, torch.nn.Module]:
@@ -161,19 +175,13 @@ class VEnhancerPipeline(DiffusionPipeline):
         """
         count, height, width, _ = frames.shape
         clip = describe_frames(count, height, width, parse_ratio(source_fps))
-        asked = parse_settings(**settings)
-        cuts = find_shots_in(frames) if asked.shots else ()
-        plan = make_plan(clip, asked, self.traits, cuts=cuts, machine=self.machine)
+        request = parse_settings(**settings)
+        cuts = find_shots_in(frames) if request.looks_for_cuts else ()
+        plan = make_plan(clip, request, self.traits, cuts=cuts, machine=self.machine)
         return np.stack(list(self.enhance(plan, lambda inputs: (frames[index] for index in inputs), progress=progress)))
 
     def enhance(self, plan: EnhancePlan, read: ReadFrames, *, progress: Progress = SILENT) -> Iterator[Frame]:
-        """Yield the output frames of a plan, in order, in memory that does not grow with the clip.
-
-        Args:
-            plan: what to do.
-            read: gives the input frames.
-            progress: told of every evaluation of a window's tile.
-        """
+        """Yield the output frames of a plan, in order, in memory that does not grow with the clip."""
         for enhanced in self.enhance_segments(plan, read, progress=progress):
             yield from enhanced.frames
 
@@ -186,21 +194,18 @@ class VEnhancerPipeline(DiffusionPipeline):
         carry: Carry | None = None,
         progress: Progress = SILENT,
     ) -> Iterator[EnhancedSegment]:
-        """Yield the segments of a plan, each to be drawn to its end before the next.
+        """Yield the segments of a plan from `first` on, each to be drawn to its end before the next.
 
-        Args:
-            plan: what to do.
-            read: gives the input frames.
-            first: number of the segment to begin with.
-            carry: of the segment before it.
-            progress: told of every evaluation of a window's tile.
+        `carry` is that of the segment before; `progress` is told of every evaluation of a window's tile.
         """
         segments = plan.segments[first:]
         windows = sum(len(segment.windows) for segment in segments)
         progress.start(plan.sampling.evaluations * windows * len(plan.tiles), "denoise")
         arrange(self._weighty.values(), self.device, plan.execution.offload)
         prompts = self.project_prompts(
-            [plan.sampling.prompt, plan.sampling.negative_prompt], offload=plan.execution.offload
+            [plan.sampling.prompt, plan.sampling.negative_prompt],
+            offload=plan.execution.offload,
+            most_windows=1 if plan.program else None,
         )
         carried = {name: tensor.to(self.device) for name, tensor in (carry or {}).items()}
         for segment in segments:
@@ -218,75 +223,83 @@ class VEnhancerPipeline(DiffusionPipeline):
         carried: Carry,
         progress: Progress,
     ) -> EnhancedSegment:
-        encoded = self.encoded_frames(plan, segment)
-        clip = plan.clip
+        clip, reach = plan.clip, self.reach(plan, segment)
         size = coarse_size(plan.height, plan.width, clip.height, clip.width)
         colours = Colours(plan.sampling.color_fix, size, carried)
-        keys = [index for index in encoded if plan.is_key[index]]
-        frames = colours.note(keys, read(plan.inputs_behind(encoded)), partial(to_pixels, device=self.device))
-        conditions = self.encode(frames, plan, segment)
-        latents, said = self.denoise(
+        inputs = read([plan.source[number] for number in reach.key_frames])
+        pictures = colours.note(reach.key_frames, (to_pixels(frame, self.device) for frame in inputs))
+        conditions = self.encode(pictures, plan, reach)
+        latents, shared = self.denoise(
             conditions, prompts, plan, segment, carried=carried.get("denoised"), progress=progress
         )
         settled = latents[:, :, : len(segment.settled)]
         if "latents" in carried:
             settled = torch.cat([carried["latents"][None], settled], dim=2)
         carry: Carry = {}
-        decoded = self.decode(settled, plan, segment, colours, held=carried.get("held"), carry=carry)
+        decoded = self.decode(settled, plan, segment, colours, boundary=carried.get("held"), carry=carry)
         if not segment.ends_shot:
             carry |= colours.carry(segment.frames.stop)
             undecoded = segment.settled.stop - segment.frames.stop
-            carry |= {"denoised": said, "latents": settled[0, :, settled.shape[2] - undecoded :]}
+            carry |= {"denoised": shared, "latents": settled[0, :, settled.shape[2] - undecoded :]}
         return EnhancedSegment(segment, decoded, carry)
 
     @torch.inference_mode()
-    def project_prompts(self, prompts: list[str], *, offload: Offload = "none") -> list[ProjectedText]:
-        """Return each prompt's keys and values: once a clip."""
+    def project_prompts(
+        self, prompts: list[str], *, offload: Offload = "none", most_windows: int | None = None
+    ) -> list[ProjectedText]:
+        """Return each prompt's keys and values: once a clip; `most_windows` as `encode_prompts` takes it."""
         self._bring(self.text_encoder, offload)
-        embeds = encode_prompts(prompts, self.tokenizer, self.text_encoder).to(self.unet.dtype)
+        embeds = encode_prompts(prompts, self.tokenizer, self.text_encoder, most_windows=most_windows)
+        networks = self.unet, self.controlnet
         return [
-            ProjectedText(*(project_text(network, one, self.device) for network in (self.unet, self.controlnet)))
-            for one in embeds.split(1)
+            ProjectedText(*(project_text(network, one, self.device) for network in networks))
+            for one in embeds.to(self.unet.dtype).split(1)
         ]
 
-    def encoded_frames(self, plan: EnhancePlan, segment: Segment) -> range:
-        """Return a segment's frames, up to the next key frame if the last ones start between two."""
-        stop = segment.context.stop
-        if self.config["between"] == "repeat" or segment.ends_shot:
-            return segment.context
-        following = next((index for index in range(stop, segment.shot.stop) if plan.is_key[index]), stop - 1)
-        return range(segment.context.start, following + 1)
+    def reach(self, plan: EnhancePlan, segment: Segment) -> Reach:
+        """Return the frames that a segment's conditions are made from."""
+        steadiness = steadiness_of(plan.sampling.noise_augmentation, self.config["steadying"])
+        return reach_of(segment, plan.is_key, self.config["between"], steadiness)
 
     @torch.inference_mode()
-    def encode(self, frames: Iterable[Frame], plan: EnhancePlan, segment: Segment) -> Conditions:
-        """Return the conditions of a segment.
-
-        Args:
-            frames: the input frames behind the key frames among `encoded_frames`.
-            plan: what to do.
-            segment: which one.
-        """
-        encoded = self.encoded_frames(plan, segment)
-        is_key = torch.tensor([plan.is_key[index] for index in encoded], device=self.device)
+    def encode(self, pictures: Iterable[Float[Tensor, "3 h w"]], plan: EnhancePlan, reach: Reach) -> Conditions:
+        """Return a segment's conditions; `pictures` are the input frames behind `reach.key_frames`, in [-1, 1]."""
+        sampling, program = plan.sampling, plan.program
+        is_key = torch.tensor([plan.is_key[number] for number in reach.frames], device=self.device)
         self._bring(self.vae, plan.execution.offload)
-        size, pad = (plan.height, plan.width), plan.padding
-        sides = (pad.left, pad.right, pad.top, pad.bottom)
-        resized = (resize_frame(to_pixels(frame, self.device), *size, sides) for frame in frames)
-        encode = partial(self.vae.encode_frames, tiles=plan.coded_tiles)
-        sampling = plan.sampling
-        steadiness = steadiness_of(sampling.noise_augmentation, self.config["steadying"])
-        latents, start_latents = encode_clip(resized, is_key, self.config["between"], encode, steadiness=steadiness)
-        key_frames = [index for index in encoded if plan.is_key[index]]
+        is_drawn = sampling.posterior == "sample" and not isinstance(self.vae, LinearAutoencoder)
+        encode = self.vae.encode_posterior if is_drawn else self.vae.encode_frames
+        latents, start_latents = encode_clip(
+            (self._enlarged(picture, plan) for picture in pictures),
+            is_key,
+            self.config["between"],
+            partial(encode, tiles=() if program else plan.coded_tiles),
+            steadiness=reach.steadiness,
+            lead=reach.lead,
+        )
+        if is_drawn:  # for every frame by itself, also for those that repeat a key frame
+            noise = self._noise(plan, reach.frames, mode_of(start_latents), POSTERIOR_NOISE)
+            start_latents = sample_of(start_latents, noise)
+            latents = start_latents[:, :, is_key]
+        keys = [number for number in reach.key_frames if number in reach.frames]
         conditions = make_conditions(
             latents,
             is_key[None],
             start_latents,
-            noise=self._noise(plan, key_frames, latents, KEY_FRAME_NOISE),
+            noise=self._noise(plan, keys, latents, KEY_FRAME_NOISE),
             noise_augmentation=torch.tensor([sampling.noise_augmentation], device=self.device),
             downscale_factor=torch.tensor([sampling.downscale_factor], device=self.device),
             schedule=self.schedule,
         )
-        return conditions.frames(range(len(segment.context)))
+        return conditions.frames(range(len(reach.context)))
+
+    @staticmethod
+    def _enlarged(picture: Tensor, plan: EnhancePlan) -> Float[Tensor, "3 h w"]:
+        """Return an input frame at the output's size, padded to the networks' grid."""
+        clip, program, pad = plan.clip, plan.program, plan.padding
+        factor = program and program.enlargement(clip.height, clip.width, plan.settings.scale)
+        resized = resize_frames(picture[None, :, None], plan.height, plan.width, factor)[0, :, 0]
+        return (program.pad if program else pad_with_edges)(resized, pad.left, pad.right, pad.top, pad.bottom)
 
     @torch.inference_mode()
     def denoise(
@@ -304,42 +317,46 @@ class VEnhancerPipeline(DiffusionPipeline):
         Args:
             conditions: of the segment.
             prompts: the prompt and the negative prompt.
-            plan: what to do.
+            plan: that the segment is of.
             segment: which one.
-            carried: what the segment before handed on; None for the first one of a shot.
+            carried: x0 of the shared frames by the segment before, an entry an evaluation; None for a shot's first.
             progress: told of every evaluation of a window's tile.
         """
-        sampling, schedule = plan.sampling, self.schedule
-        prompt, negative_prompt = prompts
+        sampling, schedule, program, how = plan.sampling, self.schedule, plan.program, plan.execution
+        predict = partial(
+            predict_velocities,
+            (self.unet, self.controlnet),
+            max_tokens=how.slice_tokens,
+            together=how.batches_guidance,
+            bring=partial(self._bring, offload=how.offload),
+        )
 
-        def denoise_tile(window: range, x: Tensor, sigma: float, tile: Tile) -> Tensor:
-            predict_v = Guided(
-                partial(self._predict_v, conditions.frames(window).crop(tile), plan.execution),
-                prompt,
-                negative_prompt,
-                guidance_scale=sampling.guidance_scale,
-                guidance_rescale=sampling.guidance_rescale,
-            )
-            denoised = Denoiser(predict_v, schedule, dtype=self.unet.dtype)(x, sigma)
-            progress.advance()
-            return denoised
-
-        def denoise_window(x: Tensor, sigma: float, window: range) -> Tensor:
-            return Tiled(partial(denoise_tile, window), plan.tiles, tile_weights(plan.tiles))(x, sigma)
+        def denoiser(window: range, tile: Tile) -> Denoiser:
+            key_frames = conditions.frames(window).crop(tile).key_frames
+            key_frames = key_frames._replace(latents=key_frames.latents.to(self.unet.dtype))
+            strength = {name: getattr(sampling, name) for name in ("guidance_scale", "guidance_rescale")}
+            guided = Guided(partial(predict, key_frames), *prompts, **strength)
+            return Denoiser(guided, schedule, dtype=self.unet.dtype)
 
         windows = segment.local_windows
-        carried_weights, *weights = blend_weights([range(segment.carried), *windows], sampling.window_fade)
-        windowed = Windowed(denoise_window, windows, weights)
-        denoise = Continued(windowed, carried, carried_weights, segment.handed_on)
-        timesteps = schedule.timesteps(sampling.steps, sampling.start_timestep, timetable=sampling.timetable)
+        parts = [range(segment.carried), *windows]
+        carried_fade, *fades = program.fades(parts) if program else blend_weights(parts, sampling.window_fade)
+        feathers = tile_weights(plan.tiles)
+        denoise = divided(denoiser, windows, fades, plan.tiles, feathers, device=self.device, progress=progress)
+        denoise = Continued(denoise, carried, torch.as_tensor(carried_fade, device=self.device), segment.handed_on)
+        timesteps = schedule.timesteps(
+            sampling.steps,
+            sampling.start_timestep,
+            timetable=sampling.timetable,
+            drop_penultimate=sampling.penultimate == "drop",
+        )
         sigmas = schedule.sigmas(timesteps)
         start = self.space.enter(conditions.start_latents, conditions)
         noise = partial(self._noise, plan, segment.context, start)
         noisy = schedule.add_noise(start, sampling.start_noise * noise(START_NOISE), sampling.start_timestep)
-        denoised = SOLVERS[sampling.solver](
-            denoise, solver_from_noisy(noisy, sigmas[0]), sigmas, noise=lambda step: noise(STEP_NOISE + step)
-        )
-        return self.space.leave(denoised, conditions), torch.stack(denoise.said)
+        x = (program.start if program else solver_from_noisy)(noisy, sigmas[0])
+        denoised = SOLVERS[sampling.solver](denoise, x, sigmas, noise=lambda step: noise(STEP_NOISE + step))
+        return self.space.leave(denoised, conditions), torch.stack(denoise.shared)
 
     def decode(
         self,
@@ -348,52 +365,36 @@ class VEnhancerPipeline(DiffusionPipeline):
         segment: Segment,
         colours: Colours,
         *,
-        held: Float[Tensor, "n 3 h2 w2"] | None,
+        boundary: Float[Tensor, "n 3 h2 w2"] | None,
         carry: Carry,
     ) -> Iterator[Frame]:
         """Yield the frames of a segment that are written, cropped to the output size.
 
         Args:
             latents: settled ones, from the segment's first written frame on.
-            plan: what to do.
+            plan: that the segment is of.
             segment: which one.
             colours: of the inputs behind its key frames and those around.
-            held: the first frames as the segment before decoded them, if frames are decoded together.
+            boundary: the first frames as the segment before decoded them, if frames are decoded together.
             carry: where such frames are left for the next segment.
         """
         rows = slice(plan.padding.top, plan.padding.top + plan.height)
         columns = slice(plan.padding.left, plan.padding.left + plan.width)
-        left = 0 if segment.ends_shot else plan.traits.decode_overlap
+        overlap, program = 0 if segment.ends_shot else plan.traits.decode_overlap, plan.program
         self._bring(self.vae, plan.execution.offload)
-        decoded = self.vae.decode_each(latents[:, :, : len(segment.frames) + left], held, tiles=plan.coded_tiles)
+        latents = latents[:, :, : len(segment.frames) + overlap]
+        seams = program.decoding(*latents.shape[2:]) if program else {"tiles": plan.coded_tiles}
+        decoded = self.vae.decode_each(latents, boundary, **seams)
         for index in segment.frames:
             with torch.inference_mode():  # entered anew for each frame: the caller's code runs between two of them
                 picture = colours.fix(index, next(decoded)[:, rows, columns])
-            yield to_levels(picture, plan.depth)
-        if left:
+            yield to_levels(picture, plan.depth, program.whole if program else torch.round)
+        if overlap:
             with torch.inference_mode():
                 carry["held"] = torch.stack(list(decoded))
-
-    def _predict_v(
-        self, conditions: Conditions, how: Execution, noisy: Tensor, timesteps: Tensor, prompts: Sequence[ProjectedText]
-    ) -> Sequence[Tensor]:
-        """Return one v a prompt: as a batch that shares what no prompt changes, or one after the other."""
-        key_frames = conditions.key_frames
-        key_frames = key_frames._replace(latents=key_frames.latents.to(noisy.dtype))
-
-        def predict(text: ProjectedText) -> Tensor:
-            self._bring(self.controlnet, how.offload)
-            residuals = self.controlnet(noisy, timesteps, text.controlnet, key_frames, how.slice_tokens)
-            self._bring(self.unet, how.offload)
-            return self.unet(noisy, timesteps, text.unet, control_residuals=residuals, max_tokens=how.slice_tokens)
-
-        if not how.batches_guidance:
-            return [predict(one) for one in prompts]
-        return predict(join_prompts(prompts)).chunk(len(prompts))
 
     def _noise(self, plan: EnhancePlan, frames: Iterable[int], like: Tensor, draw: int) -> Tensor:
         """Return unit noise for output frames, each a function of the seed, its number and the draw."""
         shape = (like.shape[1], *like.shape[3:])
-        return torch.stack([frame_noise(plan.sampling.seed, index, shape, draw) for index in frames], dim=1)[None].to(
-            like.device
-        )
+        noises = [self.draw_noise(plan.sampling.seed, index, shape, draw) for index in frames]
+        return torch.stack(noises, dim=1)[None].to(like.device)

@@ -28,6 +28,7 @@ from venhancer.planning.layout import (
 )
 from venhancer.planning.memory import Layout, Machine, Task, choose_layout, smaller_layout
 from venhancer.planning.timeline import Timeline, make_timeline
+from venhancer.published import Program, program_of
 from venhancer.settings import EnhanceSettings
 from venhancer.windows import Tile
 
@@ -181,9 +182,10 @@ class EnhancePlan:
         """Rows of latents."""
         return self.padded_height // self.traits.pixels_per_latent
 
-    def inputs_behind(self, frames: range) -> tuple[int, ...]:
-        """Return the numbers of the input frames behind the key frames among some output frames."""
-        return tuple(self.source[index] for index in frames if self.is_key[index])
+    @property
+    def program(self) -> Program | None:
+        """The published program that is followed, if it was asked for."""
+        return program_of(self.settings, self.traits)
 
     def frame_time(self, index: int) -> Fraction:
         """Return when an output frame is shown, in seconds from the first."""
@@ -226,13 +228,18 @@ def make_plan(
         SettingsError: the settings cannot be met for this clip and model.
     """
     clip = _made_opaque(_at_rate(clip, settings), settings)
-    width, height = output_size(clip, settings)
-    padding = pad_to_grid(width, height, traits)
-    timeline = make_timeline(clip, settings)
+    program = program_of(settings, traits)
+    width, height = output_size(clip, settings, program)
+    padding = pad_to_grid(width, height, traits, program)
+    timeline = make_timeline(clip, settings, program)
     key_frames = [index for index, is_key in enumerate(timeline.is_key) if is_key]
     if settings.memory is not None:
         machine = replace(machine, memory=settings.memory)
-    asked = _resolve_sampling(settings, traits, math.sqrt(width * height / (clip.width * clip.height)))
+    true_factor = math.sqrt(width * height / (clip.width * clip.height))
+    if program is not None:
+        true_factor = program.told_factor(clip.height, clip.width, settings.scale)
+    asked = _resolve_sampling(settings, traits, true_factor)
+    cuts = () if program else tuple(cuts)
     shots = cut_at(cuts, [timeline.source[key] for key in key_frames], key_frames, len(timeline.source))
     task = _task(
         clip, settings, asked, traits=traits, padding=padding, size=(width, height), shots=shots, keys=key_frames
@@ -246,7 +253,7 @@ def make_plan(
         width=width,
         height=height,
         padding=padding,
-        cuts=tuple(cuts),
+        cuts=cuts,
         timeline=timeline,
         sampling=sampling,
         layout=layout,
@@ -332,8 +339,15 @@ def _at_rate(clip: ClipInfo, settings: EnhanceSettings) -> ClipInfo:
 def _resolve_sampling(settings: EnhanceSettings, traits: ModelTraits, true_factor: float) -> Sampling:
     """Return the model's sampling defaults with the settings laid over them."""
     names = [field.name for field in fields(SamplingDefaults)]
-    given = {name: value for name in names if (value := getattr(settings, name)) is not None}
-    defaults = replace(traits.defaults, **given)
+    settled = {name: value for name in names if (value := getattr(settings, name)) is not None}
+    program = program_of(settings, traits)
+    defaults = replace(traits.defaults if program is None else program.sampled(traits.defaults), **settled)
+    if defaults.posterior == "sample" and not traits.autoencoder_width:
+        raise SettingsError(f"posterior sample: model {traits.name} has no distribution to draw from; pass mode")
+    if defaults.solver != "dpmpp_2m_sde":
+        if settings.penultimate == "drop":
+            raise SettingsError(f"penultimate drop is for dpmpp_2m_sde, not {defaults.solver}; leave out --penultimate")
+        defaults = replace(defaults, penultimate="keep")
     if settings.window_overlap is None:
         defaults = replace(defaults, window_overlap=min(defaults.window_overlap, defaults.window_frames // 2))
     if defaults.window_overlap >= defaults.window_frames:
@@ -348,7 +362,7 @@ def _resolve_sampling(settings: EnhanceSettings, traits: ModelTraits, true_facto
         )
     return Sampling(
         **{name: getattr(defaults, name) for name in names},
-        prompt=join_prompt(settings.prompt, defaults.prompt_suffix),
+        prompt=(program.join_prompt if program else join_prompt)(settings.prompt, defaults.prompt_suffix),
         seed=settings.seed,
         downscale_factor=settings.downscale_factor or true_factor,
     )

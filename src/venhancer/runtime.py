@@ -2,16 +2,20 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from venhancer.errors import SettingsError
 from venhancer.processor import has_bfloat16
 
 logger = logging.getLogger(__name__)
+
+DrawNoise: TypeAlias = Callable[[int, int, Sequence[int], int], Float[Tensor, "..."]]
+"""Return unit noise by seed, number of the output frame, shape and draw, as `frame_noise` does."""
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -58,6 +62,16 @@ def release_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+def weights_fingerprint(components: Mapping[str, nn.Module]) -> str:
+    """Return a digest of components' weights by name, from up to about 64 values of each tensor."""
+    digest = hashlib.blake2b(digest_size=16)
+    for component, module in components.items():
+        for name, values in module.state_dict().items():
+            few = values.flatten()[:: max(1, values.numel() // 64)].double().cpu().numpy()
+            digest.update(f"{component}.{name} {values.dtype} {tuple(values.shape)}".encode() + few.tobytes())
+    return digest.hexdigest()
 
 
 def frame_noise(seed: int, frame_index: int, shape: Sequence[int], draw: int = 0) -> Float[Tensor, "..."]:

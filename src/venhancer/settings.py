@@ -22,6 +22,7 @@ DEFAULT_SCALE = 4.0
 SMALLEST_SIDE = 16
 LARGEST_SIDE = 16384
 LARGEST_RATE = 480
+MOST_NOISE = 300  # augmentation, in timesteps (VEnhancer, sec. 3.3)
 LONGEST = 360_000  # seconds
 SMALLEST_MEMORY, LARGEST_MEMORY = 10**8, 10**15  # bytes
 
@@ -30,6 +31,8 @@ AnyPath = str | PathLike[str]
 
 Solver = Literal["dpmpp_2m_sde", "heun", "ddim"]
 Timetable = Literal["trailing", "fast"]
+Penultimate = Literal["keep", "drop"]
+Posterior = Literal["mode", "sample"]
 ColorFix = Literal["wavelet", "adain", "none"]
 Codec = Literal["h264", "hevc", "av1", "vp9", "prores", "ffv1", "png", "tiff", "gif", "webp"]
 Offload = Literal["none", "components", "groups"]
@@ -188,6 +191,11 @@ class EnhanceSettings(BaseModel):
     timetable: Timetable | None = Field(
         None, description="Where the steps lie: evenly, or most of them late as in the authors' fast mode of 14 steps."
     )
+    penultimate: Penultimate | None = Field(
+        None,
+        description="The last noise level but one of dpmpp_2m_sde: kept, or dropped as by the published program, which "
+        "makes the last step twice as long.",
+    )
     guidance_scale: float | None = Field(
         None,
         ge=1,
@@ -198,7 +206,10 @@ class EnhanceSettings(BaseModel):
         None, ge=0, le=1, description="How far guided contrast is brought back to the unguided."
     )
     noise_augmentation: int | None = Field(
-        None, ge=0, le=300, description="Noise put on the input frames: 0 stays close to them, 300 redraws them."
+        None,
+        ge=0,
+        le=MOST_NOISE,
+        description=f"Noise put on the input frames: 0 stays close to them, {MOST_NOISE} redraws them.",
     )
     start_timestep: int | None = Field(
         None, ge=1, le=999, description="Where denoising starts: low keeps the resized input, 999 is pure noise."
@@ -208,6 +219,11 @@ class EnhanceSettings(BaseModel):
         ge=0,
         le=1,
         description="Share of that timestep's noise put on the start: 1 as usual, 0 for models finished for few steps.",
+    )
+    posterior: Posterior | None = Field(
+        None,
+        description="What of the autoencoder's distribution a frame becomes: its mode, or a sample, as the published "
+        "models were trained and run with.",
     )
     downscale_factor: float | None = Field(
         None,
@@ -271,9 +287,19 @@ class EnhanceSettings(BaseModel):
         description="Colour that transparent pixels are laid over; a clip that has some is refused without it.",
         examples=["black", "#ff8000"],
     )
+    published: bool = Field(
+        default=False,
+        description="Compute as the program that v1 and v2 were published with, number for number: its sizes, rates, "
+        "windows, padding, decoding and rounding.",
+    )
     model: str = Field(
         "nano", min_length=1, max_length=4000, description="nano, v1, v2 or a pipeline folder.", examples=["nano", "v2"]
     )
+
+    @property
+    def looks_for_cuts(self) -> bool:
+        """Whether a clip is divided at its cuts; the published program knows none."""
+        return self.shots and not self.published
 
     @model_validator(mode="after")
     def _one_way_to_say_the_size(self) -> Self:

@@ -134,11 +134,17 @@ def _spread(total: int, length: int, overlap: int, allowed: Sequence[int], count
     last = total - -(-(total + (count - 1) * overlap) // count)
     places = [0]
     for index in range(1, count):
-        wanted = bisect_left(allowed, -(-index * last // (count - 1)))
-        place = min(allowed[min(wanted, len(allowed) - 1)], _furthest(places[-1], length, overlap, allowed))
+        place_index = bisect_left(allowed, -(-index * last // (count - 1)))
+        place = min(allowed[min(place_index, len(allowed) - 1)], _furthest(places[-1], length, overlap, allowed))
         if place > places[-1]:
             places.append(place)
     return places
+
+
+def rising_weights(shared: int, fade: Fade) -> np.ndarray:
+    """Return the later window's weights over shared positions: 1/(n+1), ... n/(n+1), or 0, 1/n, ... (n-1)/n."""
+    places = np.arange(shared)
+    return (places + 1) / (shared + 1) if fade == "even" else places / max(shared, 1)
 
 
 def blend_weights(windows: Sequence[range], fade: Fade = "published") -> tuple[np.ndarray, ...]:
@@ -163,8 +169,7 @@ def blend_weights(windows: Sequence[range], fade: Fade = "published") -> tuple[n
         first = max(later.start, fading_from)
         fading_from = earlier.stop
         shared = earlier.stop - first
-        places = np.arange(shared)
-        coefficients = (places + 1) / (shared + 1) if fade == "even" else places / max(shared, 1)
+        coefficients = rising_weights(shared, fade)
         weights[index][first - earlier.start :] = 1 - coefficients
         weights[index + 1][: first - later.start] = 0
         weights[index + 1][first - later.start : earlier.stop - later.start] = coefficients

@@ -28,10 +28,10 @@ COMMANDS = [
 ]
 SETTINGS = (
     "--scale --size --fps --input-fps --start --end --slow -p --prompt --negative-prompt --prompt-suffix --steps "
-    "--solver --timetable --guidance-scale --guidance-rescale --noise-aug --noise-augmentation --start-timestep "
-    "--start-noise --downscale-factor --seed --window-frames --window-overlap --window-fade --tile --memory --offload "
-    "--no-shots "
-    "--codec --crf --pix-fmt --encoder --color-fix --background --model"
+    "--solver --timetable --penultimate --guidance-scale --guidance-rescale --noise-aug --noise-augmentation "
+    "--start-timestep --start-noise --posterior --downscale-factor --seed --window-frames --window-overlap "
+    "--window-fade --tile --memory --offload --no-shots --codec --crf --pix-fmt --encoder --color-fix "
+    "--background --published --model"
 )
 FLAGS = {
     "": "--version",

@@ -170,7 +170,7 @@ def test_parts_one_after_the_other_meet_as_windows_do(sample, sigmas):
         denoise = Continued(windowed, carried, own, handed_on)
         done = sample(denoise, x[:, :, frames], sigmas, noise=lambda step, frames=frames: noise[step][:, :, frames])
         parts.append(done[:, :, : len(part) - handed_on])
-        carried = torch.stack(denoise.said)
+        carried = torch.stack(denoise.shared)
     joined = torch.cat(parts, dim=2)
     assert_close(joined[:, :, :5], whole[:, :, :5])  # at weight 0, the later part says nothing of frame 4
     assert_close(joined[:, :, 6:], whole[:, :, 6:])

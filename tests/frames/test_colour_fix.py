@@ -65,7 +65,7 @@ def test_colours_handed_on_are_those_that_the_next_segment_needs():
     """A segment that begins between two key frames needs the one before it."""
     frames = {index: torch.full((3, 16, 16), float(index)) for index in (0, 3, 6, 9)}
     first = Colours("wavelet", (2, 2), {})
-    assert list(first.note(list(frames), frames.values(), lambda frame: frame)) == list(frames.values())
+    assert list(first.note(list(frames), frames.values())) == list(frames.values())
     carried = first.carry(7)
     assert carried["colours_of"].tolist() == [6, 9]
     second = Colours("wavelet", (2, 2), carried)

@@ -2,14 +2,13 @@
 
 The pipeline binds the conditions of a window to its networks and composes, innermost first:
 
-    predict = partial(predict_velocities, conditions)                    # x_t, timesteps, prompts -> one v a prompt
+    predict = partial(predict_velocities, networks, key_frames)           # x_t, timesteps, prompts -> one v a prompt
     predict_v = Guided(predict, prompt, negative_prompt, guidance_scale=7.5, guidance_rescale=0.2)
     denoise = Denoiser(predict_v, schedule, dtype=unet.dtype)            # x, sigma -> x0
 
-and for a large picture or a long clip builds one such `denoise` per tile and window inside the functions it gives to
-`Tiled` and `Windowed`; `Continued` joins the parts of a clip that is longer than memory. Guidance acts on v, whose
-spread the rescale is defined on, inside a window; only x0 is blended. That order is the published one. This file is the
-only place that casts: the network sees its own dtype, everything outside it is float32.
+and `divided` makes one such `denoise` per tile and window, once a segment, under `Tiled` and `Windowed`; `Continued`
+joins the parts of a clip that is longer than memory. Guidance acts on v, whose spread the rescale is defined on, inside
+a window; only x0 is blended. That order is the published one. Networks see their own dtype; all else is float32.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from venhancer.diffusion.schedule import Schedule, noisy_from_solver
+from venhancer.progress import SILENT, Progress
 from venhancer.windows import Tile
 
 Latents: TypeAlias = Float[Tensor, "b c f h w"]
@@ -139,7 +139,7 @@ class Tiled:
 
     denoise_tile: Callable[[Latents, float, Tile], Latents]
     tiles: Sequence[Tile]
-    weights: Sequence[Float[np.ndarray, "_ _"]]
+    weights: Sequence[Float[Tensor, "_ _"] | Float[np.ndarray, "_ _"]]
 
     def __call__(self, x: Latents, sigma: float) -> Latents:
         """Return x0 of whole pictures."""
@@ -150,6 +150,43 @@ class Tiled:
             weights = torch.as_tensor(tile_weights, dtype=x.dtype, device=x.device)
             blended[tile.of()] += weights * self.denoise_tile(x[tile.of()], sigma, tile)
         return blended
+
+
+def divided(
+    denoiser: Callable[[range, Tile], Denoise],
+    windows: Sequence[range],
+    fades: Sequence[Float[np.ndarray, "_"]],
+    tiles: Sequence[Tile],
+    feathers: Sequence[Float[np.ndarray, "_ _"]],
+    *,
+    device: torch.device,
+    progress: Progress = SILENT,
+) -> Windowed:
+    """Return a `Windowed` of `Tiled`s, with all that the parts need made once, on the device.
+
+    Args:
+        denoiser: makes the `Denoise` of a tile of a window.
+        windows: of the clip.
+        fades: each window's weights.
+        tiles: of pictures.
+        feathers: each tile's weights.
+        device: where latents are.
+        progress: told of every evaluation of a window's tile.
+    """
+    denoisers = {(window, tile): denoiser(window, tile) for window in windows for tile in tiles}
+    weights, tile_weights = (
+        [torch.as_tensor(each, dtype=torch.float32, device=device) for each in part] for part in (fades, feathers)
+    )
+
+    def denoise_window(x: Latents, sigma: float, window: range) -> Latents:
+        def denoise_tile(x: Latents, sigma: float, tile: Tile) -> Latents:
+            denoised = denoisers[window, tile](x, sigma)
+            progress.advance()
+            return denoised
+
+        return Tiled(denoise_tile, tiles, tile_weights)(x, sigma)
+
+    return Windowed(denoise_window, windows, weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,21 +202,21 @@ class Continued:
         carried: For each evaluation in turn, x0 of the first frames by the part before; None if there is none.
         weights: Of those frames, one a frame.
         handed_on: How many of the last frames the next part shares.
-        said: For each evaluation so far, x0 of the last frames: what the next part takes as `carried`.
+        shared: For each evaluation so far, x0 of the last frames: what the next part takes as `carried`.
     """
 
     denoise: Denoise
     carried: Float[Tensor, "n c s h w"] | None
     weights: Float[Tensor, "_"] | Float[np.ndarray, "_"]
     handed_on: int
-    said: list[Float[Tensor, "c f h w"]] = field(default_factory=list)
+    shared: list[Float[Tensor, "c f h w"]] = field(default_factory=list)
 
     def __call__(self, x: Latents, sigma: float) -> Latents:
         """Return x0 of this part."""
         denoised = self.denoise(x, sigma)
         if self.carried is not None:
-            shared = self.carried.shape[2]
+            frames = self.carried.shape[2]
             weights = torch.as_tensor(self.weights, dtype=x.dtype, device=x.device).view(-1, 1, 1)
-            denoised[:, :, :shared] += weights * self.carried[len(self.said)]
-        self.said.append(denoised[0, :, denoised.shape[2] - self.handed_on :].clone())
+            denoised[:, :, :frames] += weights * self.carried[len(self.shared)]
+        self.shared.append(denoised[0, :, denoised.shape[2] - self.handed_on :].clone())
         return denoised

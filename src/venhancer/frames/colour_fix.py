@@ -6,8 +6,7 @@ its own detail and takes the low frequencies of its key frame, and between two k
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +19,6 @@ CELL = 32
 """Pixels of the output, on each side, that are one of a coarse picture; or 8 of the input if those are more."""
 
 Coarse = Float[Tensor, "3 y x"]
-AnyFrame = TypeVar("AnyFrame")
 
 
 class Colours:
@@ -35,20 +33,17 @@ class Colours:
     def __init__(self, how: ColorFix, size: tuple[int, int], carried: Mapping[str, Tensor]) -> None:
         self._how: ColorFix = how
         self._size = size
-        known = zip(carried["colours_of"].tolist(), carried["colours"], strict=True) if "colours" in carried else ()
-        self._references: dict[int, Coarse] = dict(known)
+        references = (
+            zip(carried["colours_of"].tolist(), carried["colours"], strict=True) if "colours" in carried else ()
+        )
+        self._references: dict[int, Coarse] = dict(references)
 
-    def note(
-        self,
-        keys: Sequence[int],
-        frames: Iterable[AnyFrame],
-        pixels_of: Callable[[AnyFrame], Float[Tensor, "3 h w"]],
-    ) -> Iterator[AnyFrame]:
+    def note(self, keys: Sequence[int], pictures: Iterable[Float[Tensor, "3 h w"]]) -> Iterator[Float[Tensor, "3 h w"]]:
         """Yield the input frames behind the key frames of these numbers, having noted their colours."""
-        for index, frame in zip(keys, frames, strict=True):
+        for index, picture in zip(keys, pictures, strict=True):
             if self._how != "none":
-                self._references[index] = coarse(pixels_of(frame), self._size)
-            yield frame
+                self._references[index] = coarse(picture, self._size)
+            yield picture
 
     def fix(self, index: int, picture: Float[Tensor, "3 h w"]) -> Float[Tensor, "3 h w"]:
         """Return an output frame with the colours it should have."""
@@ -58,10 +53,13 @@ class Colours:
     def carry(self, start: int) -> dict[str, Tensor]:
         """Return what the segment that begins at frame `start` needs: the last reference up to there and all after."""
         last = max((index for index in self._references if index <= start), default=start)
-        kept = [index for index in sorted(self._references) if index >= last]
-        if not kept:
+        needed = [index for index in sorted(self._references) if index >= last]
+        if not needed:
             return {}
-        return {"colours": torch.stack([self._references[index] for index in kept]), "colours_of": torch.tensor(kept)}
+        return {
+            "colours": torch.stack([self._references[index] for index in needed]),
+            "colours_of": torch.tensor(needed),
+        }
 
 
 def coarse_size(height: int, width: int, input_height: int, input_width: int) -> tuple[int, int]:

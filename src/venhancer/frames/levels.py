@@ -1,5 +1,6 @@
 """Frames as files have them, in whole levels, to pictures as networks have them, and back."""
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -13,19 +14,30 @@ Frames: TypeAlias = UInt8[np.ndarray, "f h w 3"]
 MOST_DECIBELS = 100.0
 """PSNR of a frame without any error, so that means stay finite."""
 
+ReadFrames: TypeAlias = Callable[[Sequence[int]], Iterable[Frame]]
+"""Return the input frames of these numbers, which ascend."""
 
-def to_pixels(frame: Frame, device: torch.device) -> Float[Tensor, "3 h w"]:
+
+def to_pixels(frame: Frame, device: torch.device | None = None) -> Float[Tensor, "3 h w"]:
     """Return a frame in [-1, 1], whatever its depth."""
     levels = torch.from_numpy(frame.astype(np.float32)).to(device)
     return levels.movedim(-1, 0) / (np.iinfo(frame.dtype).max / 2) - 1
 
 
-def to_levels(picture: Float[Tensor, "3 h w"], depth: int) -> Frame:
-    """Return a picture in [-1, 1] as whole levels: uint8 up to 8 bits, else uint16 with white at 65535."""
+def to_levels(
+    picture: Float[Tensor, "3 h w"], depth: int = 8, whole: Callable[[Tensor], Tensor] = torch.round
+) -> Frame:
+    """Return a picture in [-1, 1] as whole levels: uint8 up to 8 bits, else uint16 with white at 65535.
+
+    Args:
+        picture: what lies outside is cut off.
+        depth: bits.
+        whole: makes numbers whole.
+    """
     white, dtype = (255, torch.uint8) if depth <= 8 else (65535, torch.int32)
-    levels = ((picture.float().clamp(-1, 1) + 1) * (white / 2)).round()
-    whole = levels.to(dtype).movedim(0, -1).cpu().numpy()
-    return whole if depth <= 8 else whole.astype(np.uint16)
+    levels = whole((picture.float().clamp(-1, 1) + 1) * (white / 2))
+    levels = levels.to(dtype).movedim(0, -1).cpu().numpy()
+    return levels if depth <= 8 else levels.astype(np.uint16)
 
 
 def psnr(result: Frames, reference: Frames) -> float:

@@ -30,11 +30,11 @@ class _Mean:
 
     def add(self, neighbour: Tensor, there: Tensor, back: Tensor, strength: float) -> None:
         """Add a neighbour that a flow leads to, and that another flow should lead back from."""
-        moved = warp(neighbour, there)
+        aligned = warp(neighbour, there)
         astray = (there + warp(back, there)).norm(dim=1, keepdim=True)
-        unlike = (moved - self.frame).abs().mean(dim=1, keepdim=True)
+        unlike = (aligned - self.frame).abs().mean(dim=1, keepdim=True)
         weight = strength * torch.exp(-astray / ASTRAY - unlike / UNLIKE)
-        self.total = self.total + weight * moved
+        self.total = self.total + weight * aligned
         self.weights = self.weights + weight
 
 
@@ -45,17 +45,17 @@ def steadied(frames: Iterable[Float[Tensor, "3 h w"]], strength: float) -> Itera
         frames: in [-1, 1]; those too small for a flow come back as they are.
         strength: 0 does nothing; at 1 a neighbour that agrees weighs as much as the frame.
     """
-    held: _Mean | None = None
+    previous: _Mean | None = None
     for frame in frames:
         if not strength or min(frame.shape[-2:]) < SMALLEST_FOR_FLOW:
             yield frame
             continue
         mean = _Mean(frame[None], frame[None], torch.ones_like(frame[None, :1]))
-        if held is not None:
-            there, back = estimate_flows(held.frame, mean.frame)
-            held.add(mean.frame, there, back, strength)
-            mean.add(held.frame, back, there, strength)
-            yield (held.total / held.weights)[0]
-        held = mean
-    if held is not None:
-        yield (held.total / held.weights)[0]
+        if previous is not None:
+            there, back = estimate_flows(previous.frame, mean.frame)
+            previous.add(mean.frame, there, back, strength)
+            mean.add(previous.frame, back, there, strength)
+            yield (previous.total / previous.weights)[0]
+        previous = mean
+    if previous is not None:
+        yield (previous.total / previous.weights)[0]

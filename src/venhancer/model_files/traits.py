@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from safetensors import SafetensorError, safe_open
 
 from venhancer.errors import SettingsError, WeightsError
 from venhancer.model_files.folders import EMBEDDED, INDEX_FILE, PUBLISHED, find_model
 from venhancer.model_files.network_shape import NetworkShape
-from venhancer.settings import ColorFix, Solver, Timetable, parse_settings
+from venhancer.settings import ColorFix, Penultimate, Posterior, Solver, Timetable, parse_settings
 from venhancer.windows import Fade
 
 NETWORKS = ("unet", "controlnet")
@@ -45,11 +45,13 @@ class SamplingDefaults:
     steps: int = 15
     solver: Solver = "dpmpp_2m_sde"
     timetable: Timetable = "trailing"
+    penultimate: Penultimate = "keep"
     guidance_scale: float = 7.5
     guidance_rescale: float = 0.2
     noise_augmentation: int = 200
     start_timestep: int = 899
     start_noise: float = 1.0
+    posterior: Posterior = "mode"
     window_frames: int = 32
     window_overlap: int = 3
     window_fade: Fade = "published"
@@ -96,6 +98,13 @@ class ModelTraits:
     decode_overlap: int = 0
     defaults: SamplingDefaults = field(default_factory=SamplingDefaults)
 
+    @property
+    def release(self) -> Literal["v1", "v2"] | None:
+        """Which published release a model is like: v1's decodes frames one by one, v2's several together."""
+        if not self.autoencoder_width or self.moves_frames or self.steadying or self.pixels_per_latent != 8:
+            return None
+        return "v1" if self.decode_window == 1 else "v2"
+
     def decodable(self, start: int, stop: int) -> int:
         """Return how far frames from `start` on can be finished while latents from `stop` on are still missing.
 
@@ -129,7 +138,12 @@ _PUBLISHED = {
         largest_component=_UNET,
         largest_group=_OPEN_CLIP_TEXT,
         defaults=SamplingDefaults(
-            steps=50, color_fix="wavelet", prompt_suffix=POSITIVE_SUFFIX, negative_prompt=NEGATIVE_PROMPT
+            steps=50,
+            penultimate="drop",
+            posterior="sample",
+            color_fix="wavelet",
+            prompt_suffix=POSITIVE_SUFFIX,
+            negative_prompt=NEGATIVE_PROMPT,
         ),
     ),
     "v2": ModelTraits(
@@ -141,7 +155,13 @@ _PUBLISHED = {
         decode_window=DECODED_TOGETHER["VideoAutoencoder"][0],
         decode_overlap=DECODED_TOGETHER["VideoAutoencoder"][1],
         defaults=SamplingDefaults(
-            steps=15, color_fix="wavelet", prompt_suffix=POSITIVE_SUFFIX, negative_prompt=NEGATIVE_PROMPT
+            steps=14,
+            timetable="fast",
+            penultimate="drop",
+            posterior="sample",
+            color_fix="wavelet",
+            prompt_suffix=POSITIVE_SUFFIX,
+            negative_prompt=NEGATIVE_PROMPT,
         ),
     ),
 }

@@ -7,20 +7,23 @@ Weights and arithmetic are in the dtype the model was loaded in; frames come in 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Self
+from itertools import pairwise
+from typing import Self, TypeAlias
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.autoencoders.autoencoder_kl_temporal_decoder import AutoencoderKLTemporalDecoder
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers.models.modeling_utils import ModelMixin
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from venhancer.model_files.traits import DECODED_TOGETHER
-from venhancer.windows import Tile, tile_weights
+from venhancer.windows import Fade, Tile, rising_weights, tile_weights
 
 
 class OneByOne:
@@ -31,7 +34,7 @@ class OneByOne:
     def decode_each(
         self,
         latents: Float[Tensor, "1 c f h w"],
-        held: None = None,  # noqa: ARG002 - as every autoencoder is called
+        boundary: None = None,  # noqa: ARG002 - as every autoencoder is called
         *,
         tiles: Sequence[Tile] = (),
     ) -> Iterator[Float[Tensor, "3 h2 w2"]]:
@@ -65,12 +68,12 @@ class LinearAutoencoder(OneByOne, ModelMixin, ConfigMixin):
         """
         patches = rearrange(frames, "n c (h p) (w q) -> (n h w) (c p q)", p=patch, q=patch).double()
         variances, components = torch.linalg.eigh(patches.mT @ patches / len(patches))
-        kept = slice(-latent_channels, None)
-        basis = components[:, kept].mT.flip(0)
+        largest = slice(-latent_channels, None)
+        basis = components[:, largest].mT.flip(0)
         basis = basis * torch.sign(basis.sum(dim=1, keepdim=True) + 1e-12)
         autoencoder = cls(patch=patch, latent_channels=latent_channels)
         autoencoder.basis.data = rearrange(basis.float(), "k (c p q) -> k c p q", p=patch, q=patch)
-        autoencoder.gain.data = variances[kept].flip(0).clamp(min=1e-8).rsqrt().float()
+        autoencoder.gain.data = variances[largest].flip(0).clamp(min=1e-8).rsqrt().float()
         return autoencoder
 
     def encode_frames(
@@ -103,7 +106,13 @@ class ImageAutoencoder(OneByOne, AutoencoderKL):
         self, frames: Float[Tensor, "b 3 f h w"], *, tiles: Sequence[Tile] = ()
     ) -> Float[Tensor, "b c f h2 w2"]:
         """Return the latents of frames in [-1, 1]."""
-        return encode_one_by_one(self, frames, tiles)
+        return mode_of(posterior_of(self, frames, tiles))
+
+    def encode_posterior(
+        self, frames: Float[Tensor, "b 3 f h w"], *, tiles: Sequence[Tile] = ()
+    ) -> Float[Tensor, "b c2 f h2 w2"]:
+        """Return what frames in [-1, 1] are drawn from: mean and deviation as twice the channels, see `sample_of`."""
+        return posterior_of(self, frames, tiles)
 
     def decode_frames(
         self, latents: Float[Tensor, "b c f h w"], *, tiles: Sequence[Tile] = ()
@@ -117,7 +126,8 @@ class ImageAutoencoder(OneByOne, AutoencoderKL):
 class VideoAutoencoder(AutoencoderKLTemporalDecoder):
     """Stable Video Diffusion's autoencoder: frames are encoded alone and decoded together.
 
-    As in the published program, a few frames are decoded at a time and neighbouring windows are cross-faded.
+    A few frames are decoded at a time and neighbouring windows are cross-faded evenly; `venhancer.published` has the
+    published program's windows, fades and tiles.
 
     Attributes:
         decode_window: frames decoded together.
@@ -130,7 +140,13 @@ class VideoAutoencoder(AutoencoderKLTemporalDecoder):
         self, frames: Float[Tensor, "b 3 f h w"], *, tiles: Sequence[Tile] = ()
     ) -> Float[Tensor, "b c f h2 w2"]:
         """Return the latents of frames in [-1, 1]."""
-        return encode_one_by_one(self, frames, tiles)
+        return mode_of(posterior_of(self, frames, tiles))
+
+    def encode_posterior(
+        self, frames: Float[Tensor, "b 3 f h w"], *, tiles: Sequence[Tile] = ()
+    ) -> Float[Tensor, "b c2 f h2 w2"]:
+        """Return what frames in [-1, 1] are drawn from: mean and deviation as twice the channels, see `sample_of`."""
+        return posterior_of(self, frames, tiles)
 
     def decode_frames(
         self, latents: Float[Tensor, "b c f h w"], *, tiles: Sequence[Tile] = ()
@@ -142,49 +158,78 @@ class VideoAutoencoder(AutoencoderKLTemporalDecoder):
     def decode_each(
         self,
         latents: Float[Tensor, "1 c f h w"],
-        held: Float[Tensor, "n 3 h2 w2"] | None = None,
+        boundary: Float[Tensor, "n 3 h2 w2"] | None = None,
         *,
         tiles: Sequence[Tile] = (),
+        feathers: Sequence[np.ndarray] | None = None,
+        windows: Sequence[range] | None = None,
+        fade: Fade = "even",
     ) -> Iterator[Float[Tensor, "3 h2 w2"]]:
         """Yield the frames of one clip as their windows are done.
 
         Args:
             latents: of the clip, or of its next part.
-            held: the first frames as the window before made them: the last ones yielded for the part before, whose
+            boundary: the first frames as the window before made them: the last ones yielded for the part before, whose
                 latents were its last ones too. They are cross-faded as between all windows.
             tiles: what of a picture is decoded at once.
+            feathers: each tile's weights, one a pixel; linear if left out.
+            windows: frames decoded together, each beginning within the one before; if left out, `decode_window` that
+                share `decode_overlap`.
+            fade: how neighbouring windows are blended.
         """
         pictures = rearrange(latents[0], "c f h w -> f c h w").to(self.dtype) / self.config["scaling_factor"]
-        last = max(len(pictures) - self.decode_overlap, 1)
-        for start in range(0, last, self.decode_window - self.decode_overlap):
-            window = pictures[start : start + self.decode_window]
-            frames = decode_together(self, window, tiles, num_frames=len(window))
-            if held is not None:
-                weight = torch.linspace(0, 1, len(held) + 2, device=frames.device)[1:-1, None, None, None]
-                frames = torch.cat([torch.lerp(held, frames[: len(held)], weight), frames[len(held) :]])
-            is_last = start + self.decode_window >= len(pictures)
-            done = len(frames) if is_last else len(frames) - self.decode_overlap
+        count, length = len(pictures), self.decode_window
+        if windows is None:
+            firsts = range(0, max(count - self.decode_overlap, 1), length - self.decode_overlap)
+            windows = [range(first, min(first + length, count)) for first in firsts]
+        for window, following in pairwise([*windows, None]):
+            assert window is not None
+            part = pictures[window.start : window.stop]
+            frames = decode_together(self, part, tiles, feathers, num_frames=len(part))
+            if boundary is not None:
+                weights = torch.as_tensor(rising_weights(len(boundary), fade), dtype=frames.dtype, device=frames.device)
+                blended = torch.lerp(boundary, frames[: len(boundary)], weights[:, None, None, None])
+                frames = torch.cat([blended, frames[len(boundary) :]])
+            done = len(frames) if following is None else following.start - window.start
             yield from frames[:done]
-            held = frames[done:]
+            boundary = frames[done:]
 
 
-def encode_one_by_one(
+Autoencoder: TypeAlias = LinearAutoencoder | ImageAutoencoder | VideoAutoencoder
+
+
+def posterior_of(
     vae: AutoencoderKL | AutoencoderKLTemporalDecoder, frames: Float[Tensor, "b 3 f h w"], tiles: Sequence[Tile]
-) -> Float[Tensor, "b c f h2 w2"]:
-    """Return the mode of every frame's posterior, scaled; one frame, or one tile of it, is held at a time."""
+) -> Float[Tensor, "b c2 f h2 w2"]:
+    """Return mean and deviation of every frame's posterior, scaled; one frame, or one tile of it, is held at a time."""
     pictures = rearrange(frames, "b c f h w -> (b f) c h w").to(vae.dtype)
 
     def encode(picture: Tensor) -> Tensor:
-        return vae.encode(picture, return_dict=False)[0].mode().float()
+        posterior: DiagonalGaussianDistribution = vae.encode(picture, return_dict=False)[0]
+        return torch.cat([posterior.mean, posterior.std], dim=1).float()
 
-    modes = torch.cat([_in_tiles(encode, one, tiles, _pixels_per_latent(vae), 1) for one in pictures.split(1)])
-    return rearrange(modes * vae.config["scaling_factor"], "(b f) c h w -> b c f h w", b=frames.shape[0])
+    parts = torch.cat(
+        [_in_tiles(encode, one, tiles, unit=_pixels_per_latent(vae), unit_after=1) for one in pictures.split(1)]
+    )
+    return rearrange(parts * vae.config["scaling_factor"], "(b f) c h w -> b c f h w", b=frames.shape[0])
+
+
+def mode_of(posterior: Float[Tensor, "b c2 f h w"]) -> Float[Tensor, "b c f h w"]:
+    """Return the most likely latents of a posterior."""
+    return posterior.chunk(2, dim=1)[0]
+
+
+def sample_of(posterior: Float[Tensor, "b c2 f h w"], noise: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b c f h w"]:
+    """Return the latents that unit noise draws from a posterior."""
+    mean, deviation = posterior.chunk(2, dim=1)
+    return mean + deviation * noise
 
 
 def decode_together(
     vae: AutoencoderKL | AutoencoderKLTemporalDecoder,
     latents: Float[Tensor, "f c h w"],
     tiles: Sequence[Tile],
+    feathers: Sequence[np.ndarray] | None = None,
     **options: int,
 ) -> Float[Tensor, "f 3 h2 w2"]:
     """Return the frames of unscaled latents in float32, a tile at a time."""
@@ -193,7 +238,7 @@ def decode_together(
         decoded = vae.decode(part, return_dict=False, **options)  # pyright: ignore[reportArgumentType] - any tensor
         return decoded[0].float()
 
-    return _in_tiles(decode, latents, tiles, 1, _pixels_per_latent(vae))
+    return _in_tiles(decode, latents, tiles, unit=1, unit_after=_pixels_per_latent(vae), feathers=feathers)
 
 
 def _pixels_per_latent(vae: AutoencoderKL | AutoencoderKLTemporalDecoder) -> int:
@@ -204,8 +249,10 @@ def _in_tiles(
     transform: Callable[[Tensor], Tensor],
     pictures: Float[Tensor, "n c h w"],
     tiles: Sequence[Tile],
+    *,
     unit: int,
     unit_after: int,
+    feathers: Sequence[np.ndarray] | None = None,
 ) -> Float[Tensor, "n c2 h2 w2"]:
     """Return what `transform` makes of pictures, a tile at a time, feathered together where tiles overlap.
 
@@ -215,11 +262,12 @@ def _in_tiles(
         tiles: in latents; none or one for no division.
         unit: of `pictures`, pixels a latent.
         unit_after: of the result.
+        feathers: weights of the tiles in the result; linear if left out.
     """
     if len(tiles) < 2:
         return transform(pictures)
     blended: Tensor | None = None
-    for tile, feather in zip(tiles, tile_weights(tiles, unit_after), strict=True):
+    for tile, feather in zip(tiles, feathers or tile_weights(tiles, unit_after), strict=True):
         part = transform(pictures[tile.of(unit)])
         if blended is None:
             height, width = (size // unit * unit_after for size in pictures.shape[-2:])

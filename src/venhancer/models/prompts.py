@@ -1,14 +1,15 @@
-"""Prompts as both networks need them: embedded once a clip, for every step and window."""
+"""Prompts as both networks need them, embedded once a clip for every step and window; and what the two make of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
 from venhancer.models.attention import KeysValues
-from venhancer.models.unet import VideoNetwork
+from venhancer.models.controlnet import KeyFrames, VideoControlNet
+from venhancer.models.unet import VideoNetwork, VideoUNet
 
 
 class ProjectedText(NamedTuple):
@@ -27,6 +28,42 @@ def project_text(network: VideoNetwork, embeds: Float[Tensor, "b n d"], device: 
 def join_prompts(prompts: Sequence[ProjectedText]) -> ProjectedText:
     """Return several prompts as one batch."""
     return ProjectedText(*(_join(texts) for texts in zip(*prompts, strict=True)))
+
+
+def predict_velocities(
+    networks: tuple[VideoUNet, VideoControlNet],
+    key_frames: KeyFrames,
+    noisy_latents: Float[Tensor, "b c f h w"],
+    timesteps: Int[Tensor, " b"],
+    prompts: Sequence[ProjectedText],
+    *,
+    max_tokens: int | None = None,
+    together: bool = True,
+    bring: Callable[[nn.Module], None] = lambda _: None,
+) -> Sequence[Float[Tensor, "b c f h w"]]:
+    """Return one v a prompt.
+
+    Args:
+        networks: the base network and the video ControlNet.
+        key_frames: the low-quality input.
+        noisy_latents: x_t.
+        timesteps: of each clip.
+        prompts: for both networks.
+        max_tokens: see `BlockContext`.
+        together: run the prompts as a batch that shares what no prompt changes, or one after the other.
+        bring: told of each network before it runs.
+    """
+    unet, controlnet = networks
+
+    def predict(text: ProjectedText) -> Tensor:
+        bring(controlnet)
+        residuals = controlnet(noisy_latents, timesteps, text.controlnet, key_frames, max_tokens)
+        bring(unet)
+        return unet(noisy_latents, timesteps, text.unet, control_residuals=residuals, max_tokens=max_tokens)
+
+    if not together:
+        return [predict(one) for one in prompts]
+    return predict(join_prompts(prompts)).chunk(len(prompts))
 
 
 def _join(texts: Sequence[tuple[KeysValues, ...]]) -> tuple[KeysValues, ...]:

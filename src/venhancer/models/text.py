@@ -12,11 +12,22 @@ from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
 
 def encode_prompts(
-    prompts: list[str], tokenizer: PreTrainedTokenizerBase, text_encoder: CLIPTextModel
+    prompts: list[str],
+    tokenizer: PreTrainedTokenizerBase,
+    text_encoder: CLIPTextModel,
+    *,
+    most_windows: int | None = None,
 ) -> Float[Tensor, "b n d"]:
-    """Return the embeddings of prompts; n is the window (77) times the windows that the longest prompt needs."""
+    """Return the embeddings of prompts; n is the window (77) times the windows that the longest prompt needs.
+
+    Args:
+        prompts: texts of any length.
+        tokenizer: of the text encoder.
+        text_encoder: the tower.
+        most_windows: of a prompt, the rest of it dropped; all if left out.
+    """
     length = text_encoder.config.max_position_embeddings
-    windows = [token_windows(prompt, tokenizer, length) for prompt in prompts]
+    windows = [token_windows(prompt, tokenizer, length)[:most_windows] for prompt in prompts]
     most = max(len(each) for each in windows)
     empty = token_windows("", tokenizer, length)
     tokens = torch.cat([torch.cat([each, *[empty] * (most - len(each))]) for each in windows])

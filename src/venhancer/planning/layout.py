@@ -15,6 +15,7 @@ from venhancer.errors import InputError, SettingsError
 from venhancer.media.clip import ClipInfo
 from venhancer.model_files.network_shape import EXTRA_ROWS
 from venhancer.model_files.traits import ModelTraits
+from venhancer.published import Program
 from venhancer.settings import DEFAULT_SCALE, LARGEST_SIDE, SMALLEST_SIDE, EnhanceSettings
 from venhancer.windows import Tile, split_tiles, split_windows
 
@@ -75,10 +76,10 @@ class Segment:
         return self.context.stop == self.shot.stop
 
 
-def output_size(clip: ClipInfo, settings: EnhanceSettings) -> tuple[int, int]:
+def output_size(clip: ClipInfo, settings: EnhanceSettings, program: Program | None = None) -> tuple[int, int]:
     """Return width and height of the output: the size asked for, or each side scaled to the nearest even number.
 
-    A side halfway between two even numbers takes the larger.
+    A side halfway between two even numbers takes the larger. A published program has sizes of its own.
 
     Raises:
         InputError: a side of the clip is below 16 pixels.
@@ -87,6 +88,9 @@ def output_size(clip: ClipInfo, settings: EnhanceSettings) -> tuple[int, int]:
     if min(clip.width, clip.height) < SMALLEST_SIDE:
         size = f"{clip.width}x{clip.height}"
         raise InputError(f"{clip.path} is {size}; sides must be {SMALLEST_SIDE} pixels or more: give a larger clip")
+    if program is not None:
+        height, width, _ = program.size(clip.height, clip.width, settings.scale)
+        return width, height
     if settings.size is None:
         scale = Fraction(str(settings.scale or DEFAULT_SCALE))
         width, height = (2 * math.floor(side * scale / 2 + Fraction(1, 2)) for side in (clip.width, clip.height))
@@ -117,14 +121,17 @@ def pixel_shape(clip: ClipInfo, width: int, height: int) -> Fraction:
     return Fraction(1) if is_as_shown and not is_as_stored else clip.sample_aspect_ratio
 
 
-def pad_to_grid(width: int, height: int, traits: ModelTraits) -> Padding:
+def pad_to_grid(width: int, height: int, traits: ModelTraits, program: Program | None = None) -> Padding:
     """Return the least padding to a size the network accepts, see `NetworkShape.period`.
 
-    Less than one grid step on each axis, the odd pixel right or below.
+    Less than one grid step on each axis, the odd pixel right or below. A published program pads more.
 
     Raises:
         SettingsError: more would be padding than picture.
     """
+    if program is not None:
+        left, right, top, bottom = program.padding(height, width)
+        return Padding(left=left, right=right, top=top, bottom=bottom)
     unit = traits.pixels_per_latent
     step, extra = unit * traits.network.period, unit * EXTRA_ROWS
     across = -width % step
@@ -211,6 +218,12 @@ def divide(
         windows = split_windows(len(shot), window_frames, window_overlap, starts)
         segments += _deal(shot, [range(shot.start + one.start, shot.start + one.stop) for one in windows], traits)
     return tuple(segments)
+
+
+def one_segment(windows: tuple[range, ...]) -> tuple[Segment, ...]:
+    """Return a whole output as one segment, which every solver step goes over together."""
+    whole = range(windows[-1].stop)
+    return (Segment(shot=whole, context=whole, windows=windows, carried=0, settled=whole, frames=whole),)
 
 
 def longest_gap(shots: Sequence[range], key_frames: Sequence[int]) -> int:

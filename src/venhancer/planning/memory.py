@@ -16,7 +16,8 @@ from venhancer.model_files.traits import ModelTraits
 from venhancer.planning.estimate import Estimate, estimate_cost
 from venhancer.planning.execution import Execution, duration, executions, moved_bytes
 from venhancer.planning.footprint import Footprint, Work, footprint
-from venhancer.planning.layout import Segment, divide, lay_tiles, longest_gap, smallest_tile
+from venhancer.planning.layout import Segment, divide, lay_tiles, longest_gap, one_segment, smallest_tile
+from venhancer.published import program_of
 from venhancer.settings import EnhanceSettings, Solver, format_memory
 from venhancer.windows import Tile
 
@@ -112,7 +113,11 @@ class Task:
     is_guided: bool
 
     def divide(self, window_frames: int, window_overlap: int) -> Division:
-        """Return the segments of such windows; see `layout.divide`."""
+        """Return the segments of such windows; see `layout.divide`. The published program's are its own."""
+        if (program := program_of(self.settings, self.traits)) is not None:
+            gap = longest_gap(self.shots, self.key_frames)
+            segments = one_segment(program.windows(self.shots[-1].stop, gap - 1))
+            return window_frames, window_overlap, segments
         segments = divide(
             self.shots, self.key_frames, self.traits, window_frames=window_frames, window_overlap=window_overlap
         )
@@ -136,7 +141,7 @@ def choose_layout(task: Task, machine: Machine) -> Layout:
         layout := _fastest(_layouts(task, machine, divisions, tilings=tilings, codings=tilings, room=room), room)
     ) is not None:
         return layout
-    if task.settings.window_frames is None:
+    if task.settings.window_frames is None and not task.settings.published:
         divisions += _shorter_windows(task)
     codings = [*tilings, *_smaller_tiles(task)]
     every = _layouts(
@@ -227,7 +232,9 @@ def _shorter_windows(task: Task) -> Iterator[Division]:
 
 
 def _smaller_tiles(task: Task) -> Iterator[Tiles]:
-    """Yield divisions into more and more tiles, the longer side first."""
+    """Yield divisions into more and more tiles, the longer side first; none where the published ones are asked for."""
+    if task.settings.published:
+        return
     unit = task.traits.pixels_per_latent
     width, height = task.latent_width * unit, task.latent_height * unit
     least = max(SMALLEST_TILE, smallest_tile(task.traits))

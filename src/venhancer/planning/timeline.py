@@ -16,6 +16,7 @@ from statistics import median_high
 from venhancer.errors import SettingsError
 from venhancer.media.clip import ClipInfo
 from venhancer.planning.layout import LARGEST_FACTOR, format_number
+from venhancer.published import Program
 from venhancer.settings import LARGEST_RATE, EnhanceSettings
 
 
@@ -68,18 +69,24 @@ class Timeline:
         return index / self.rate if self.timestamps is None else self.timestamps[index] * self.time_base
 
 
-def make_timeline(clip: ClipInfo, settings: EnhanceSettings) -> Timeline:
-    """Return the frames in time that the settings ask of a clip.
+def make_timeline(clip: ClipInfo, settings: EnhanceSettings, program: Program | None = None) -> Timeline:
+    """Return the frames in time that the settings ask of a clip; a published program has a layout of its own.
 
     Raises:
         SettingsError: too many output frames per input frame, or no input frame between start and end.
     """
     inputs = _part(clip, settings)
     begin, is_whole_to_end = clip.frame_time(inputs.start), inputs.stop == clip.frames
-    factor = _temporal_factor(clip, settings, inputs)
-    rate = settings.fps or clip.rate
+    gap = None if program is None else program.frames_between(clip.rate, settings.fps, len(inputs)) + 1
+    factor = _temporal_factor(clip, settings, inputs) if gap is None else Fraction(gap)
+    rate = (settings.fps or clip.rate) if gap is None else clip.rate * gap
     timestamps, time_base = None, Fraction(1)
-    if _keeps_times(clip, settings):
+    if gap is not None:
+        numbers = range((len(inputs) - 1) * gap + 1)
+        source = tuple(inputs[number // gap] for number in numbers)
+        is_key = tuple(number % gap == 0 for number in numbers)
+        duration = len(source) / rate
+    elif _keeps_times(clip, settings):
         source, timestamps, time_base = *_one_to_one(clip, settings, inputs), clip.time_base
         is_key = (True,) * len(source)
         duration = timestamps[-1] * time_base

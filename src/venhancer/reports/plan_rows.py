@@ -8,7 +8,8 @@ from venhancer.media.clip import ClipInfo
 from venhancer.plan import EnhancePlan
 from venhancer.planning.layout import SAME_SHAPE, format_number
 from venhancer.planning.timeline import format_moment
-from venhancer.settings import EnhanceSettings, format_memory
+from venhancer.published import MOST_TOKENS
+from venhancer.settings import MOST_NOISE, EnhanceSettings, format_memory
 
 COLOR_FIXES = {
     "wavelet": "the input's low frequencies are given back (wavelet)",
@@ -32,9 +33,16 @@ def describe_plan(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     yield "padding", f"{sides}, to {plan.padded_width}x{plan.padded_height}; cropped off again"
     yield from _describe_time(plan)
     yield "model", f"{plan.traits.name}, {plan.traits.parameters / 1e6:,.1f} M parameters"
+    if plan.program is not None:
+        yield (
+            "published",
+            f"as the {plan.program.release} program: its sizes, rates and windows, white padding, bare prompt of up to "
+            f"{MOST_TOKENS} tokens, no search for cuts, levels cut off",
+        )
     yield "prompt", sampling.prompt or "none"
     yield "negative prompt", sampling.negative_prompt or "none"
     steps = f"{sampling.steps} {sampling.timetable} steps of {sampling.solver}"
+    steps += ", the last noise level but one dropped," if sampling.penultimate == "drop" else ""
     noise = "" if sampling.start_noise == 1 else f" with {format_number(sampling.start_noise)} of its noise"
     yield "sampling", f"{steps} from timestep {sampling.start_timestep}{noise}, seed {sampling.seed}"
     guidance = f"{format_number(sampling.guidance_scale)}, rescaled by {format_number(sampling.guidance_rescale)}"
@@ -42,7 +50,7 @@ def describe_plan(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     yield "colours", COLOR_FIXES[sampling.color_fix]
     steadied = sampling.noise_augmentation and plan.traits.steadying
     along = ", and key frames averaged along their motion" if steadied else ""
-    yield "noise augmentation", f"{sampling.noise_augmentation} of 300{along}"
+    yield "noise augmentation", f"{sampling.noise_augmentation} of {MOST_NOISE}{along}"
     if len(plan.shots) > 1:
         yield "shots", f"{len(plan.shots)}; nothing is made or blended across a cut"
     windows = [window for segment in plan.segments for window in segment.windows]

@@ -112,7 +112,7 @@ STUDIES = (
         what="Start timestep: how much noise the enlarged input gets before it is denoised.",
         expected="A late start (small numbers) stays with the enlarged input, an early one makes up more.",
         values=(899, 999, 700, 500, 300, 100),
-        ask=lambda ask, value: ask.setting(start_timestep=_whole(value)),
+        ask=lambda ask, value: ask.setting(start_timestep=_whole(value), timetable="trailing"),
         label="start {}",
         is_extra=True,
     ),
