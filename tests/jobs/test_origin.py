@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 
@@ -22,6 +23,16 @@ def test_small_files_are_told_by_content_alone(tmp_path):
     assert fingerprint(one) == fingerprint(other)
     other.write_bytes(b"a" * 999 + b"b")
     assert fingerprint(one) != fingerprint(other)
+
+
+def test_a_file_is_read_once_and_again_after_a_change(tmp_path):
+    source, opened = tmp_path / "in.mp4", []
+    source.write_bytes(b"a" * 1000)
+    sys.addaudithook(lambda event, told: opened.append(told[0]) if event == "open" and told[0] == str(source) else None)
+    prints = [fingerprint(source) for _ in range(3)]
+    assert (len(set(prints)), len(opened)) == (1, 1)
+    os.utime(source, (1, 1))
+    assert (fingerprint(source), len(opened)) == (prints[0], 2)
 
 
 def test_large_files_are_told_by_size_time_and_spots(tmp_path):
@@ -87,8 +98,8 @@ def test_an_origin_names_all_that_a_result_depends_on(tmp_path):
 def test_every_package_is_compared_or_known_to_change_no_frame():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     needed = {re.split(r"[<>=]", requirement)[0] for requirement in project["dependencies"]}
-    harmless = {"accelerate", "einops", "filelock", "huggingface-hub", "jaxtyping", "psutil", "pydantic", "rich"}
-    assert {*PACKAGES, *harmless, "safetensors"} == {*needed, "venhancer"}
+    harmless = "accelerate einops filelock huggingface-hub jaxtyping psutil pydantic pyyaml rich safetensors".split()
+    assert {*PACKAGES, *harmless} == {*needed, "venhancer"}
 
 
 def test_a_model_counts_by_its_files_and_not_by_where_they_lie(tmp_path):

@@ -1,7 +1,6 @@
 """A folder of files: each is finished, failed or skipped, all of it is told, and the same command goes on."""
 
 import json
-import sys
 from io import StringIO
 from pathlib import Path
 
@@ -21,8 +20,6 @@ from venhancer.queue.queue import LOCK, enhance_folder, list_items
 from venhancer.queue.record import RECORD, Entry, read_record
 from venhancer.settings import parse_settings
 from venhancer.weights import load_pipeline
-
-SOURCE = str(Path("clips", "deep", "b.avi"))
 
 
 class Watcher:
@@ -128,14 +125,6 @@ def test_outputs_of_other_settings_or_of_others_are_left_alone(folder, words, ca
     other = run(capsys, *words, "--seed", "3")[2]
     assert "a.mp4: failed: out/a.mp4 exists" in other
     assert "deep/b.avi: failed: out/deep/b.mkv exists" in other
-
-
-def test_an_input_is_read_once_for_its_fingerprint(folder, words, capsys):
-    """Python tells a hook of every file opened by its name; the decoder's are told of twice, once without a mode."""
-    modes = []
-    sys.addaudithook(lambda event, told: modes.append(told[1]) if event == "open" and str(told[0]) == SOURCE else None)
-    run(capsys, *words)
-    assert modes.count("r") - modes.count(None) == 1
 
 
 def test_a_changed_input_is_noticed(folder, words, capsys):
