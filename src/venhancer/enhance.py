@@ -16,7 +16,7 @@ from venhancer.errors import InputError, JobFailed, Stopped
 from venhancer.jobs.job import Job, open_job
 from venhancer.jobs.origin import fingerprint, origin_of
 from venhancer.jobs.outcome import encoding_of, writing_of
-from venhancer.jobs.work import find_work, is_finished, refuse_other_work
+from venhancer.jobs.work import find_work, goes_on, is_finished
 from venhancer.media.reading.isolation import inspect, search_shots
 from venhancer.media.reading.reader import FrameReader
 from venhancer.media.writing.assemble import SEGMENT_SUFFIX
@@ -69,8 +69,9 @@ def plan_video(
     work = None if target is None or restart else find_work(target)
     traits = traits or load_traits(settings.model)
     decided: dict[str, Any] = {}
-    if target is not None and work is not None and not work.is_published(target):
-        refuse_other_work(target, work, origin_of(source, settings))
+    if target is None or work is None or work.is_published(target):
+        pass
+    elif goes_on(target, work, origin_of(source, settings)):
         decided = work.decided
         machine = replace(machine, memory=decided.get("memory"))
     clip = inspect(source)

@@ -311,6 +311,8 @@ def _task(
 
 def _made_opaque(clip: ClipInfo, settings: EnhanceSettings) -> ClipInfo:
     """Return the clip as it is read: before the background asked for, or refusing what is transparent."""
+    if clip.opacity_is_unused:
+        return clip
     if settings.background is None:
         if clip.has_alpha:
             opaque = "pass --background black, or another colour"

@@ -13,7 +13,7 @@ import torch
 from venhancer.errors import InputError, JobFailed, Stopped
 from venhancer.jobs.job import Job, open_job
 from venhancer.jobs.origin import Origin
-from venhancer.jobs.work import find_work, work_folder
+from venhancer.jobs.work import Manifest, find_work, work_folder
 
 ORIGIN = {"input": "abc", "scale": 4.0, "version of torch": "2.9"}
 CARRY = {"latents": torch.arange(6.0).reshape(2, 3).bfloat16(), "frames": torch.arange(3)}
@@ -179,6 +179,18 @@ def test_other_work_is_refused_in_one_line(target, change, said):
     assert f"begun differently ({said}); repeat that command to go on with it, or pass --restart" in str(refused.value)
     assert "\n" not in str(refused.value)
     assert names(target.parent) == before
+
+
+def test_other_work_of_which_nothing_is_finished_is_in_nobodys_way(target):
+    """What a run leaves that was killed before its first segment."""
+    folder = work_folder(target)
+    folder.mkdir()
+    manifest = Manifest(origin={"input": "other"}, frames=20)
+    (folder / "manifest.json").write_text(manifest.model_dump_json())
+    (folder / "unfinished.mkv").write_bytes(b"half")
+    with open_job(target, ORIGIN, frames=20) as job:
+        assert (job.manifest.origin, names(folder)) == (ORIGIN, ["lock", "manifest.json"])
+    assert not folder.exists()
 
 
 def test_what_is_known_of_one_side_only_is_not_compared(target):

@@ -1,5 +1,6 @@
 """Transparency wherever it begins: seen in every frame, refused or laid over a colour, never dropped."""
 
+import struct
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,13 +12,17 @@ from av.video.frame import VideoFrame
 
 from media.clips import picture
 from venhancer.errors import InputError
-from venhancer.media.opacity import may_show_through, shows_through
+from venhancer.media.opacity import is_clear, may_show_through, shows_through
 from venhancer.media.reading.isolation import inspect, search_shots
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import FrameReader
 from venhancer.media.reading.shot_search import find_shots
 from venhancer.media.writing.writer import write_video
 from venhancer.media.writing.writing import Writing
+from venhancer.model_files.traits import load_traits
+from venhancer.plan import make_plan
+from venhancer.reports.plan_rows import describe_plan
+from venhancer.settings import EnhanceSettings
 
 LATE = 7  # the first frame that is transparent, at 0.875 s
 KINDS = {
@@ -128,3 +133,75 @@ def test_pictures_without_opacity_are_opaque():
         frame = VideoFrame.from_ndarray(picture(0), "rgb24").reformat(format=pixel_format)
         assert not may_show_through(frame.format)
         assert not shows_through(frame)
+
+
+def make_clear(path: Path, codec: str, pixel_format: str, opaque_from: int | None = None) -> Path:
+    """Write a clip of coloured pictures whose opacity is 0, at least at first."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(codec, rate=8)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixel_format
+        for number in range(4):
+            opacity = np.full((48, 64, 1), 0 if opaque_from is None or number < opaque_from else 255, np.uint8)
+            pixels = np.concatenate([picture(number), opacity], axis=-1)
+            frame = VideoFrame.from_ndarray(pixels, "rgba").reformat(format=pixel_format)
+            frame.pts, frame.time_base = number, Fraction(1, 8)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format"),
+    [
+        ("a.avi", "rawvideo", "bgra"),
+        ("raw.mov", "rawvideo", "argb"),
+        ("a.mov", "qtrle", "argb"),
+        ("huffyuv.avi", "huffyuv", "bgra"),
+        ("ut.avi", "utvideo", "gbrap"),
+        ("magic.avi", "magicyuv", "gbrap"),
+        ("a.mkv", "ffv1", "bgra"),
+    ],
+)
+def test_byte_that_is_never_set_is_no_opacity(tmp_path, name, codec, pixel_format):
+    clip = probe(make_clear(tmp_path / name, codec, pixel_format))
+    assert (clip.has_alpha, clip.opacity_is_unused) == (False, True)
+    for background in (None, "#00ff00"):
+        plan = make_plan(clip, EnhanceSettings(model="nano", scale=1, background=background), load_traits("nano"))
+        assert "opacity" in dict(describe_plan(plan))
+        with FrameReader(plan.clip) as reader:
+            for number, frame in enumerate(reader.read(range(4))):
+                assert np.array_equal(frame, picture(number))
+
+
+@pytest.mark.parametrize(("name", "codec", "pixel_format"), [("a.mov", "qtrle", "argb"), ("a.mkv", "ffv1", "bgra")])
+def test_clip_that_begins_clear_and_shows_something_later_is_transparent(tmp_path, name, codec, pixel_format):
+    clip = probe(make_clear(tmp_path / name, codec, pixel_format, opaque_from=3))
+    assert (clip.has_alpha, clip.opacity_is_unused) == (True, False)
+
+
+def test_formats_made_for_opacity_may_be_clear_throughout(tmp_path):
+    clip = probe(make_clear(tmp_path / "a.mov", "png", "rgba"))
+    assert (clip.has_alpha, clip.opacity_is_unused) == (True, False)
+
+
+def test_picture_of_which_a_pixel_is_seen_is_not_clear():
+    seen = np.zeros((17, 33, 4), np.uint8)
+    assert is_clear(VideoFrame.from_ndarray(seen, "rgba"))
+    assert not is_clear(VideoFrame.from_ndarray(seen[..., :3].copy(), "rgb24"))
+    seen[16, 32, 3] = 1
+    assert not is_clear(VideoFrame.from_ndarray(seen, "rgba"))
+
+
+@pytest.mark.parametrize("opacity", [0, 128])
+def test_byte_that_is_never_set_is_no_opacity_in_a_bmp(tmp_path, opacity):
+    """A header of 124 bytes tells where opacity would be; Pillow writes none, so it is written here."""
+    path = tmp_path / "a.bmp"
+    pixels = np.concatenate([picture(1)[..., ::-1], np.full((48, 64, 1), opacity, np.uint8)], axis=-1)
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII", 124, 64, -48, 1, 32, 3, pixels.size, 0, 0, 0, 0) + masks + b"sRGB"[::-1]
+    header += bytes(124 - len(header))
+    path.write_bytes(struct.pack("<2sIII", b"BM", 138 + pixels.size, 0, 138) + header + pixels.tobytes())
+    clip = probe(path)
+    assert clip.has_alpha == bool(opacity)
+    with FrameReader(clip) as reader:
+        assert np.array_equal(next(reader.read([0])), picture(1))

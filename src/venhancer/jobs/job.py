@@ -21,7 +21,7 @@ from venhancer.jobs.work import (
     Mark,
     Part,
     find_work,
-    refuse_other_work,
+    goes_on,
     remove_all_but,
     work_folder,
 )
@@ -240,9 +240,9 @@ def open_job(
 def _choose(target: Path, fresh: Manifest, *, restart: bool) -> tuple[Job, bool]:
     """Return the job to do, and whether it begins."""
     work = None if restart else find_work(target)
-    if work is None or (work.is_published(target) and differences(work.origin, fresh.origin)):
+    is_old = work is not None and work.is_published(target) and differences(work.origin, fresh.origin)
+    if work is None or is_old or not goes_on(target, work, fresh.origin):
         return Job(target, fresh), True
-    refuse_other_work(target, work, fresh.origin)
     return Job(target, work), False
 
 

@@ -9,7 +9,7 @@ from venhancer.errors import SettingsError
 from venhancer.media.containers import CONTAINERS
 from venhancer.media.tracks import TrackPlan, describe_losses, describe_track_plans, plan_tracks
 from venhancer.media.writing.assemble import MADE_BY
-from venhancer.media.writing.encoders import Encoding, choose_encoding
+from venhancer.media.writing.encoders import Encoding, choose_encoding, told_chroma_location
 from venhancer.media.writing.pictures_out import FASTEST_GIF, is_one_picture
 from venhancer.media.writing.writing import Span, Writing
 from venhancer.plan import EnhancePlan
@@ -63,6 +63,7 @@ def writing_of(plan: EnhancePlan, target: Path) -> Writing:
         full_range=clip.full_range and not clip.is_rgb,
         color_primaries=clip.color_primaries,
         color_transfer=clip.color_transfer,
+        chroma_location=told_chroma_location(encoding, target.suffix.lower(), clip.chroma_location),
         sample_aspect_ratio=plan.sample_aspect_ratio,
         metadata={"comment": _made_by(plan)},
         timestamps=timeline.timestamps,

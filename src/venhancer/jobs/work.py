@@ -132,8 +132,8 @@ def is_finished(target: Path) -> bool:
     return work is not None and work.is_published(target)
 
 
-def refuse_other_work(target: Path, work: Manifest, origin: Origin) -> None:
-    """Raise if the work on a target is of something else than what is asked for.
+def goes_on(target: Path, work: Manifest, origin: Origin) -> bool:
+    """Return whether work on a target is gone on with; not if it is of something else and nothing of it is finished.
 
     Args:
         target: whose work it is.
@@ -141,13 +141,15 @@ def refuse_other_work(target: Path, work: Manifest, origin: Origin) -> None:
         origin: of what is asked for; what is not known yet may be left out.
 
     Raises:
-        InputError: naming all that differs.
+        InputError: it is of something else and some of it is finished; names all that differs.
     """
-    if differing := differences(work.origin, origin):
+    differing = differences(work.origin, origin)
+    if differing and work.parts:
         raise InputError(
             f"{work_folder(target)} holds work that was begun differently ({'; '.join(differing)}); repeat that "
             "command to go on with it, or pass --restart to discard it"
         )
+    return not differing
 
 
 def remove_all_but(folder: Path, kept: set[str]) -> None:

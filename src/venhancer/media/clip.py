@@ -7,8 +7,8 @@ from typing import Literal
 
 from av.video.format import VideoFormat
 
-from venhancer.media.colour import UNSPECIFIED, Transfer, transfer_of
-from venhancer.media.orientation import UPRIGHT, Orientation
+from venhancer.media.colour import UNSPECIFIED, ChromaLocation, Transfer, transfer_of
+from venhancer.media.orientation import NO_BORDER, UPRIGHT, Border, Orientation
 from venhancer.media.source import Identity
 from venhancer.media.tracks import Track
 
@@ -20,7 +20,7 @@ class ClipInfo:
     """One video, or pictures taken for one: size as shown, exact frame count and times, colour, and what is lost.
 
     Attributes:
-        width: pixels, once the picture is upright; likewise `height`.
+        width: pixels that are shown, once the picture is upright; likewise `height`.
         frames: exact number of frames that decode.
         rate: frames per second; the average if the timing varies.
         duration: seconds from the first frame to the end of the last; `frames / rate` unless the timing varies.
@@ -29,12 +29,15 @@ class ClipInfo:
         sample_aspect_ratio: width of a pixel by its height, once the picture is upright.
         not_kept: what the output will not carry, in words for one line of warning.
         start: seconds at which the first frame is shown on the file's clock, which the sound shares.
+        border: what of stored pictures is not shown; readers cut it off.
         orientation: how stored pictures are turned to be upright; readers do it.
         audio_codec: of the first sound track, empty if there is none.
         depth: bits of each colour; deeper ones than 8 are read into 16.
         color_primaries: tag of H.273, 2 if there is none; handed on to the output.
         color_transfer: likewise.
+        chroma_location: where chroma lies if it has fewer samples than luma.
         has_alpha: whether some pixels of the first frame are transparent.
+        opacity_is_unused: whether opacity is 0 throughout, in a codec of which a byte may be unused; it means nothing.
         background: colour that readers lay transparent pixels over, 0 to 255; None takes them for opaque.
         must_be_opaque: whether readers refuse a frame some of whose pixels are transparent.
         is_interlaced: whether stored frames hold two moments each; readers make whole ones of them.
@@ -62,12 +65,15 @@ class ClipInfo:
     has_audio: bool
     not_kept: tuple[str, ...]
     start: Fraction = Fraction(0)
+    border: Border = NO_BORDER
     orientation: Orientation = UPRIGHT
     audio_codec: str = ""
     depth: int = 8
     color_primaries: int = UNSPECIFIED
     color_transfer: int = UNSPECIFIED
+    chroma_location: ChromaLocation = "left"
     has_alpha: bool = False
+    opacity_is_unused: bool = False
     background: tuple[int, int, int] | None = None
     must_be_opaque: bool = False
     is_interlaced: bool = False

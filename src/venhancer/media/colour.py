@@ -7,12 +7,17 @@ High dynamic range is enhanced in a reversible proxy. A curve made for 10,000 ni
 flat to a network that has seen ordinary video; so its light goes through a curve like a display's up to 100 nits and a
 logarithm above, which no brightness leaves, and comes back by the inverse. Hybrid log-gamma is such a curve by itself
 and passes as it is. Primaries are never converted: their tags go along.
+
+Chroma of fewer samples than luma is interpolated, and averaged again, where it lies. libswscale takes that from the
+frame, on either side of a conversion; PyAV has no name for it, so a filter notes it there.
 """
 
+from fractions import Fraction
 from functools import cache
 from typing import Literal
 
 import numpy as np
+from av.filter import Graph
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
@@ -21,6 +26,7 @@ from jaxtyping import Float64, UInt8, UInt16
 from venhancer.media.opacity import may_show_through
 
 Transfer = Literal["sdr", "pq", "hlg"]
+ChromaLocation = Literal["left", "center", "topleft", "top", "bottomleft", "bottom"]  # ITU-T H.273, ChromaLocType
 Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
 
 UNSPECIFIED = 2  # the same number in all of ITU-T H.273's tables
@@ -33,6 +39,7 @@ COLORSPACES = {"bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709, "bt2020":
 EXACT = (
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 )  # within one level of the formula
+FROM_EVERY_PIXEL = EXACT | Interpolation.FULL_CHR_H_INP  # chroma too; libswscale otherwise takes the mean of two
 
 HD_LINES = 720  # untagged video of at least so many lines is bt709, below it is bt601
 LEVELS = 65536
@@ -64,6 +71,7 @@ def to_rgb(
     depth: int = 8,
     transfer: Transfer = "sdr",
     background: tuple[int, int, int] | None = None,
+    chroma_location: ChromaLocation = "left",
     reformatter: VideoReformatter | None = None,
 ) -> Pixels:
     """Return a decoded picture as RGB: uint8 up to a depth of 8, else uint16 with white at 65535.
@@ -75,12 +83,13 @@ def to_rgb(
         depth: bits of the clip's colours.
         transfer: the clip's; pq becomes the proxy.
         background: what transparent pixels are laid over, 0 to 255; None leaves opacity out.
+        chroma_location: where chroma lies, if it has fewer samples than luma.
         reformatter: kept from frame to frame it saves setting up.
     """
     if not may_show_through(picture.format):
         background = None
     converted = (reformatter or VideoReformatter()).reformat(
-        picture,
+        note_chroma_location(picture, chroma_location) if is_subsampled(picture.format) else picture,
         format=_array_format(3 if background is None else 4, is_deep=depth > 8),
         src_colorspace=COLORSPACES[matrix],
         dst_colorspace=COLORSPACES[matrix],
@@ -102,6 +111,7 @@ def to_picture(
     matrix: str,
     full_range: bool,
     transfer: Transfer = "sdr",
+    chroma_location: ChromaLocation = "left",
     reformatter: VideoReformatter | None = None,
 ) -> VideoFrame:
     """Return RGB, or RGB and opacity, as a picture for an encoder: the inverse of `to_rgb`.
@@ -112,6 +122,7 @@ def to_picture(
         matrix: bt601, bt709 or bt2020.
         full_range: whether Y'CbCr shall use all levels; RGB always does.
         transfer: pq takes the proxy back to PQ.
+        chroma_location: where chroma shall lie, if it has fewer samples than luma.
         reformatter: kept from frame to frame it saves setting up.
     """
     format_ = VideoFormat(pixel_format)
@@ -126,6 +137,9 @@ def to_picture(
             pixels, is_deep = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8), False
     name = _array_format(rgb.shape[-1], is_deep=is_deep)
     picture = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), name)
+    is_averaged = is_subsampled(format_)
+    if is_averaged:
+        picture = note_chroma_location(picture, chroma_location)
     return (reformatter or VideoReformatter()).reformat(
         picture,
         format=pixel_format,
@@ -133,8 +147,28 @@ def to_picture(
         dst_colorspace=COLORSPACES[matrix],
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.JPEG if full_range or is_rgb else ColorRange.MPEG,
-        interpolation=EXACT,
+        interpolation=FROM_EVERY_PIXEL if is_averaged else EXACT,
     )
+
+
+def is_subsampled(format_: VideoFormat) -> bool:
+    """Return whether chroma has fewer samples than luma.
+
+    >>> is_subsampled(VideoFormat("yuv422p")), is_subsampled(VideoFormat("yuv444p"))
+    (True, False)
+    """
+    return (format_.chroma_width(2), format_.chroma_height(2)) != (2, 2)
+
+
+def note_chroma_location(picture: VideoFrame, location: ChromaLocation) -> VideoFrame:
+    """Return the same picture, noting where its chroma lies or shall lie once it is converted."""
+    graph = Graph()
+    graph.threads = 1
+    source = graph.add_buffer(width=picture.width, height=picture.height, format=picture.format, time_base=Fraction(1))
+    graph.link_nodes(source, graph.add("setparams", f"chroma_location={location}"), graph.add("buffersink"))
+    graph.configure()
+    graph.push(picture)
+    return graph.vpull()
 
 
 def pq_to_nits(signal: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:

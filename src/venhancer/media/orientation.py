@@ -1,4 +1,4 @@
-"""How a stored picture is turned to be shown.
+"""Which part of a stored picture is shown, and how it is turned.
 
 Cameras store what the sensor saw and write beside it which way up that was. Networks know the world upright and some
 targets cannot carry such a note, so frames are turned as they are read, and results need no note.
@@ -48,7 +48,16 @@ class Orientation(NamedTuple):
         return " and ".join([*(["mirrored"] if self.is_mirrored else []), *turned])
 
 
-UPRIGHT = Orientation()
+class Border(NamedTuple):
+    """Pixels of a stored picture that are not shown, before it is turned."""
+
+    above: int = 0
+    below: int = 0
+    left: int = 0
+    right: int = 0
+
+
+UPRIGHT, NO_BORDER = Orientation(), Border()
 EXIF = {  # by the tag's value: where the first row and the first column of what is stored belong (CIPA DC-008, 4.6.4)
     1: UPRIGHT,
     2: Orientation(columns_reversed=True),
@@ -82,6 +91,12 @@ def orientation_of(frame: VideoFrame, name: object) -> Orientation:
             return Orientation(is_transposed=True, rows_reversed=b < 0, columns_reversed=c < 0)
     turned = f"{name} is to be shown turned by {frame.rotation} degrees"
     raise InputError(f"{turned}; only quarter turns can be made: turn it upright first")
+
+
+def cut_off(picture: Shaped[np.ndarray, "h w channels"], border: Border) -> Shaped[np.ndarray, "h2 w2 channels"]:
+    """Return what is shown of a picture, without copying it."""
+    height, width = picture.shape[:2]
+    return picture[border.above : height - border.below, border.left : width - border.right]
 
 
 def turn_upright(

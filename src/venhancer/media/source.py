@@ -44,6 +44,7 @@ CODECS = (  # what cameras, editors and generators write; libav decodes hundreds
     "qtrle r10k r210 rawvideo rpza sheervideo smc snow speedhq svq1 svq3 targa theora tiff tscc tscc2 utvideo "
     "v210 v210x v308 v408 v410 vc1 vp3 vp4 vp5 vp6 vp6a vp6f vp7 vp8 vp9 vvc webp wmv1 wmv2 wmv3 y41p yuv4 zlib"
 )
+UNALIGNED = 1  # libav's flag of a decoder that cuts off every pixel it should, also where memory is aligned worse
 BUFFER = 1 << 18  # bytes asked of the file at a time
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 PICTURES = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
@@ -226,6 +227,7 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     limits.check_size(stream.width, stream.height, path)
     limits.check_length(stream.frames, (container.duration or 0) / av.time_base, path)
     most = limits.pixels + 128 * limits.side + (1 << 16)  # decoders ask for margins, and scratch pictures of some size
+    context.flags |= UNALIGNED
     context.options = {**context.options, "max_pixels": str(most)}  # for pictures that are not as declared
     return stream
 

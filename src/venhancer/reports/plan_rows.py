@@ -27,6 +27,8 @@ def describe_plan(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     told = f"the network is told {format_number(sampling.downscale_factor)}"
     if clip.background is not None:
         yield "background", "transparent pixels are laid over #{:02x}{:02x}{:02x}".format(*clip.background)
+    if clip.opacity_is_unused:
+        yield "opacity", "0 in every pixel of every frame: taken for a byte that is not used, not for transparency"
     yield "scale", f"{format_number(across)} across, {format_number(down)} down; {told}"
     pad = plan.padding
     sides = f"{pad.left} left, {pad.right} right, {pad.top} above, {pad.bottom} below"
@@ -109,6 +111,9 @@ def _describe_time(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
         yield "timing", f"made even: frames are up to {off} ms off {format_number(clip.rate)} fps"
     if clip.is_interlaced:
         yield "interlacing", "every frame is made whole of its two fields and those around them"
+    if any(clip.border):
+        sides = ", ".join(f"{size} {side}" for side, size in zip(clip.border._fields, clip.border, strict=True) if size)
+        yield "cropped", f"pixels that players do not show are left out: {sides}"
     if turned := clip.orientation.describe():
         yield "turned", f"upright, as players show it: {turned}"
     told = [f"{timeline.keys} key frames", *([f"repeated {timeline.held} times"] if timeline.held else [])]

@@ -94,7 +94,8 @@ class FrameDecoder:
     def _checked(self, frames: Iterator[VideoFrame], first: int, index: FrameIndex) -> Iterator[VideoFrame]:
         """Yield the frames from number `first` on, each of them at its own time and of the clip's size."""
         clip, times = self.clip, index.times
-        stored = (clip.height, clip.width) if clip.orientation.is_transposed else (clip.width, clip.height)
+        width, height = (clip.height, clip.width) if clip.orientation.is_transposed else (clip.width, clip.height)
+        stored = (width + clip.border.left + clip.border.right, height + clip.border.above + clip.border.below)
         for number, frame in enumerate(frames, start=first):
             if times is not None and not (number < len(times) and frame.pts == times[number]):
                 raise InputError(f"{clip.path}: frame {number} is missing; copy the file again or cut it before there")

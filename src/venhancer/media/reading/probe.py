@@ -22,10 +22,11 @@ from venhancer.errors import InputError
 from venhancer.media.clip import ClipInfo
 from venhancer.media.colour import MATRICES, UNSPECIFIED, matrix_of_size
 from venhancer.media.limits import read_limits
-from venhancer.media.opacity import shows_through
-from venhancer.media.orientation import orientation_of
+from venhancer.media.opacity import UNUSED, is_clear, shows_through
+from venhancer.media.orientation import NO_BORDER, orientation_of
 from venhancer.media.reading.credentials import has_credentials
 from venhancer.media.reading.dynamic_range import describe_stream, light_not_kept
+from venhancer.media.reading.presentation import presentation_of
 from venhancer.media.source import (
     MOV,
     Packets,
@@ -83,6 +84,7 @@ def probe_film(path: Path) -> ClipInfo:
     with open_source(path, known=identity) as container:
         stream = video_stream(container, path)
         described = describe_stream(container, stream.index)
+        border, chroma_location = presentation_of(described, stream.format)
         with open_source(path, known=identity) as again:
             frame, has_captions = _look_at(decode(again, video_stream(again, path), path))
         if frame is None:
@@ -94,15 +96,22 @@ def probe_film(path: Path) -> ClipInfo:
         read_limits().check_length(timing.frames, float(timing.duration), path)
         audio = next((track for track in container.streams.audio if track.codec_context is not None), None)
         matrix = _color_matrix(stream, frame, path)
+        codec = stream.codec_context.codec.canonical_name
+        is_unused = codec in UNUSED.split() and is_clear(frame) and _is_clear_throughout(path)
         orientation = orientation_of(frame, path)
-        width, height, aspect = frame.width, frame.height, stream.sample_aspect_ratio or Fraction(1)
+        width, height = frame.width - border.left - border.right, frame.height - border.above - border.below
+        if min(width, height) < 1:
+            raise InputError(f"{path} hides all of its {frame.width}x{frame.height} pictures; remove its cropping")
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+        if border != NO_BORDER and aspect == Fraction(frame.height * width, frame.width * height):
+            aspect = Fraction(1)  # libav divided the size a movie is shown at by that of its whole pictures
         if orientation.is_transposed:
             width, height, aspect = height, width, 1 / aspect
         return ClipInfo(
             path=path,
             width=width,
             height=height,
-            codec=stream.codec_context.codec.canonical_name,
+            codec=codec,
             pixel_format=frame.format.name,
             color_matrix=matrix,
             full_range=_is_full_range(frame),
@@ -115,6 +124,7 @@ def probe_film(path: Path) -> ClipInfo:
                 *(["content credentials (C2PA)"] if container.format.name == MOV and has_credentials(path) else []),
                 *(["variable frame timing"] if timing.timestamps else []),
             ),
+            border=border,
             orientation=orientation,
             audio_codec=audio.codec_context.codec.canonical_name if audio else "",
             tracks=describe_tracks(container),
@@ -126,7 +136,9 @@ def probe_film(path: Path) -> ClipInfo:
             depth=_depth(frame),
             color_primaries=_tag(frame.color_primaries, stream.codec_context.color_primaries),
             color_transfer=_tag(frame.color_trc, stream.codec_context.color_trc),
-            has_alpha=shows_through(frame),
+            chroma_location=chroma_location,
+            has_alpha=shows_through(frame) and not is_unused,
+            opacity_is_unused=is_unused,
         )
 
 
@@ -191,6 +203,12 @@ def _look_at(frames: Iterator[VideoFrame]) -> tuple[VideoFrame | None, bool]:
     with suppress(InputError):  # whoever reads the frames will say so
         has_captions |= any(Type.A53_CC in frame.side_data for frame in islice(frames, CAPTIONED - 1))
     return first, has_captions
+
+
+def _is_clear_throughout(path: Path) -> bool:
+    """Return whether opacity is 0 in every pixel of a file; looks at all of its frames if it is."""
+    with open_source(path) as container:
+        return all(map(is_clear, decode(container, video_stream(container, path), path)))
 
 
 def _depth(frame: VideoFrame) -> int:

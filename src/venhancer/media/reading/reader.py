@@ -15,7 +15,7 @@ from av.video.reformatter import VideoReformatter
 
 from venhancer.media.clip import ClipInfo
 from venhancer.media.colour import UNSPECIFIED, Pixels, to_rgb
-from venhancer.media.orientation import turn_upright
+from venhancer.media.orientation import cut_off, turn_upright
 from venhancer.media.reading.decoder import decoder_of
 
 Frame = Pixels
@@ -89,9 +89,10 @@ class FrameReader:
             depth=clip.depth,
             transfer=clip.transfer,
             background=clip.background,
+            chroma_location=clip.chroma_location,
             reformatter=self._reformatter,
         )
-        return turn_upright(rgb, clip.orientation)
+        return turn_upright(cut_off(rgb, clip.border), clip.orientation)
 
 
 def in_eight_bits(clip: ClipInfo) -> ClipInfo:

@@ -24,6 +24,7 @@ from PIL import Image
 from venhancer.errors import InputError
 from venhancer.media.colour import UNSPECIFIED, Pixels
 from venhancer.media.limits import read_limits
+from venhancer.media.opacity import UNUSED
 from venhancer.media.orientation import EXIF, UPRIGHT, Orientation, turn_upright
 from venhancer.media.source import Identity, identity_of_open, open_file, open_picture
 from venhancer.media.stills.film_pictures import SIGNATURES as FILM_SIGNATURES
@@ -171,6 +172,8 @@ def _look(picture: Image.Image, file: FileIO, path: Path) -> Look:
 def read_pixels(picture: Image.Image | None, file: FileIO, known: Look, path: Path) -> Pixels:
     """Return the pixels of an opened picture as they are stored: three channels, or four if some may be transparent.
 
+    Opacity that is 0 throughout a BMP is none: many programs never set that byte.
+
     Raises:
         InputError: damaged, or in colours that cannot be converted.
     """
@@ -188,6 +191,8 @@ def read_pixels(picture: Image.Image | None, file: FileIO, known: Look, path: Pa
         before = orientation_tag(picture)
         picture.load()
         pixels = np.asarray(to_srgb(picture, profile, with_alpha=known.may_be_transparent))
+        if known.codec in UNUSED.split() and not pixels[..., 3:].any():
+            pixels = pixels[..., :3]
         was_turned = before != orientation_tag(picture)  # by Pillow, as it does with TIFF
     return turn_upright(pixels, EXIF[before].inverse) if was_turned else pixels
 

@@ -22,13 +22,18 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
 from venhancer.errors import InputError, SettingsError
+from venhancer.media.colour import ChromaLocation
 from venhancer.settings import Codec
 
 AVX512F = 13  # OpenCV's number of it, for which Python has no name
 BELOW_AVX512 = "AVX2,BMI2,LZCNT,FMA3"
 """What x264 is held to where there is more: with AVX-512 it weighs blocks by memory that was never set, and the same
 frames become other bytes each time; it is no slower so."""
+NARROW = 256
+"""Pixels below which x265 does without its tree of references between blocks: it counts up to 16 blocks of 16 pixels at
+once, and where there are fewer it writes beyond its memory."""
 TRIAL_SIZE = 320  # pixels a side; some hardware refuses less
+TOLD_BY_MATROSKA: tuple[ChromaLocation, ...] = ("left", "center", "topleft", "top")
 Maker = Literal["software", "nvenc", "qsv", "amf"]
 
 
@@ -44,6 +49,7 @@ class CodecTraits:
         crf: quality numbers it takes, best first; None if it has none.
         usual_crf: the one that looks like the original.
         options: of the encoder; with them it is deterministic.
+        chroma_locations: where files can say that chroma lies, if every second row and column has a sample.
         hardware: what makes of hardware compress it.
         stored_as: codec of the segments of a target that is not a stream of packets.
     """
@@ -55,6 +61,7 @@ class CodecTraits:
     crf: range | None = None
     usual_crf: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    chroma_locations: tuple[ChromaLocation, ...] = ("left",)
     hardware: tuple[Maker, ...] = ()
     stored_as: Codec | None = None
 
@@ -67,6 +74,7 @@ CODECS: Mapping[Codec, CodecTraits] = {
         more_formats=("yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"),
         crf=range(52),
         usual_crf=17,
+        chroma_locations=get_args(ChromaLocation),
         hardware=("nvenc", "qsv", "amf"),
     ),
     "hevc": CodecTraits(
@@ -76,6 +84,7 @@ CODECS: Mapping[Codec, CodecTraits] = {
         more_formats=("yuv422p", "yuv444p", "yuv422p10le", "yuv444p10le", "yuv422p12le", "yuv444p12le"),
         crf=range(52),
         usual_crf=18,
+        chroma_locations=get_args(ChromaLocation),
         hardware=("nvenc", "qsv", "amf"),
     ),
     "av1": CodecTraits(
@@ -85,6 +94,7 @@ CODECS: Mapping[Codec, CodecTraits] = {
         crf=range(64),
         usual_crf=22,
         options={"preset": "6", "svtav1-params": "lp=1"},
+        chroma_locations=("left", "topleft"),
         hardware=("nvenc",),  # the others count quality on a scale of their own
     ),
     "vp9": CodecTraits(
@@ -95,6 +105,7 @@ CODECS: Mapping[Codec, CodecTraits] = {
         crf=range(64),
         usual_crf=20,
         options={"b": "0", "deadline": "good", "cpu-used": "2"},
+        chroma_locations=TOLD_BY_MATROSKA,
     ),
     "prores": CodecTraits(
         encoder="prores_ks",
@@ -109,6 +120,7 @@ CODECS: Mapping[Codec, CodecTraits] = {
         formats=("bgr0", "bgra", "gbrp16le", "gbrap16le"),
         more_formats=("yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"),
         options={"level": "3", "slicecrc": "1", "g": "1", "slices": "4"},
+        chroma_locations=TOLD_BY_MATROSKA,
     ),
     "png": CodecTraits(
         encoder="png",
@@ -310,8 +322,14 @@ def _formats(encoder: str) -> frozenset[str]:
         return frozenset()
 
 
-def open_options(encoding: Encoding) -> tuple[dict[str, str], int]:
-    """Return options and number of threads of the encoder; see `CodecTraits.options`."""
+def told_chroma_location(encoding: Encoding, suffix: str, wanted: ChromaLocation) -> ChromaLocation:
+    """Return where chroma lies in a file: where it is wanted if the file can say so, else at the left, as usual."""
+    says = VideoFormat(encoding.pixel_format).chroma_height(2) == 1 and (encoding.codec, suffix) != ("vp9", ".mp4")
+    return wanted if says and wanted in encoding.traits.chroma_locations else "left"
+
+
+def open_options(encoding: Encoding, *, width: int = TRIAL_SIZE) -> tuple[dict[str, str], int]:
+    """Return options and number of threads of the encoder for pictures so wide; see `CodecTraits.options`."""
     if encoding.maker != "software":
         qualities, others = HARDWARE_OPTIONS[encoding.maker]
         return {**others, **dict.fromkeys(qualities, str(encoding.crf))}, 1
@@ -322,6 +340,8 @@ def open_options(encoding: Encoding) -> tuple[dict[str, str], int]:
         options["x264-params"] = f"asm={BELOW_AVX512}"
     if encoding.codec == "hevc":
         options["x265-params"] = "log-level=none:frame-threads=1"  # rows of blocks in parallel change no bit
+        if width < NARROW:
+            options["x265-params"] += ":cutree=0"
     if encoding.codec == "prores":
         options["profile"] = "4" if "444" in encoding.pixel_format else "3"
     if encoding.codec == "webp" and encoding.pixel_format == "bgra":

@@ -13,13 +13,23 @@ from pathlib import Path
 import numpy as np
 from av.container import OutputContainer
 from av.packet import Packet
+from av.video.format import VideoFormat
 from av.video.reformatter import ColorRange, VideoReformatter
 from av.video.stream import VideoStream
 
 from venhancer.durable import written_whole
 from venhancer.errors import InputError
 from venhancer.media.clip import ClipInfo
-from venhancer.media.colour import MATRIX_TAGS, PRIMARIES, TRANSFERS, UNSPECIFIED, Pixels, to_picture, transfer_of
+from venhancer.media.colour import (
+    MATRIX_TAGS,
+    PRIMARIES,
+    TRANSFERS,
+    UNSPECIFIED,
+    Pixels,
+    is_subsampled,
+    to_picture,
+    transfer_of,
+)
 from venhancer.media.source import failures_as
 from venhancer.media.stills.numbering import is_called_by
 from venhancer.media.writing.assemble import SEGMENT_SUFFIX, assemble
@@ -134,7 +144,9 @@ def _check_container(target: Path, codec: Codec) -> None:
 
 def _add_video(output: OutputContainer, writing: Writing) -> VideoStream:
     encoding = writing.encoding.stored
-    options, threads = open_options(encoding)
+    options, threads = open_options(encoding, width=writing.width)
+    if is_subsampled(VideoFormat(encoding.pixel_format)):
+        options["chroma_sample_location"] = writing.chroma_location
     stream = add_video_stream(output, encoding.encoder, writing.rate, options)
     context = stream.codec_context
     context.width, context.height = writing.width, writing.height
@@ -171,6 +183,7 @@ def _encode(stream: VideoStream, frames: Iterable[Pixels], writing: Writing, tar
                 matrix=writing.color_matrix,
                 full_range=writing.full_range,
                 transfer=transfer_of(writing.color_transfer),
+                chroma_location=writing.chroma_location,
                 reformatter=reformatter,
             )
             picture.pts, picture.time_base = number - 1, 1 / writing.rate

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
-from venhancer.media.colour import MATRIX_TAGS, UNSPECIFIED
+from venhancer.media.colour import MATRIX_TAGS, UNSPECIFIED, ChromaLocation
 from venhancer.media.writing.encoders import CODECS, Encoding, Maker, pixel_formats
 from venhancer.settings import Codec
 
@@ -44,6 +44,7 @@ class Writing:
         full_range: whether Y'CbCr uses all levels, as some cameras' files do.
         color_primaries: tag of H.273; that which goes with the matrix if unspecified (2).
         color_transfer: likewise; PQ also makes the frames be taken for its proxy (see `colour`).
+        chroma_location: where chroma lies if it has fewer samples than luma, and its tag; see `told_chroma_location`.
         metadata: tags added to those of the source, or put in their place.
         span: which stretch of the source is shown; all of it from its first picture on if None.
         timestamps: when each frame is shown in units of `time_base` from the first, and when the last one ends, so one
@@ -63,6 +64,7 @@ class Writing:
     full_range: bool = False
     color_primaries: int = UNSPECIFIED
     color_transfer: int = UNSPECIFIED
+    chroma_location: ChromaLocation = "left"
     metadata: Mapping[str, str] = field(default_factory=dict)
     span: Span | None = None
     timestamps: tuple[int, ...] | None = None
