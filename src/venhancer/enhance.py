@@ -74,7 +74,7 @@ def plan_video(
     elif goes_on(target, work, origin_of(source, settings)):
         decided = work.decided
         machine = replace(machine, memory=decided.get("memory"))
-    clip = inspect(source)
+    clip = inspect(source, is_part=settings.end is not None, keep_damaged=settings.keep_damaged)
     plan = make_plan(clip, settings, traits, machine=machine)  # refuses before the frames are looked at
     if target is not None:
         encoding_of(plan, target)  # likewise

@@ -311,6 +311,7 @@ def _task(
 
 def _made_opaque(clip: ClipInfo, settings: EnhanceSettings) -> ClipInfo:
     """Return the clip as it is read: before the background asked for, or refusing what is transparent."""
+    clip = replace(clip, keep_damaged=settings.keep_damaged)
     if clip.opacity_is_unused:
         return clip
     if settings.background is None:

@@ -287,6 +287,10 @@ class EnhanceSettings(BaseModel):
         description="Colour that transparent pixels are laid over; a clip that has some is refused without it.",
         examples=["black", "#ff8000"],
     )
+    keep_damaged: bool = Field(
+        default=False,
+        description="Keep frames that are damaged as their decoder conceals them; without it, they are refused.",
+    )
     published: bool = Field(
         default=False,
         description="Compute as the program that v1 and v2 were published with, number for number: its sizes, rates, "

@@ -31,7 +31,7 @@ SETTINGS = (
     "--solver --timetable --penultimate --guidance-scale --guidance-rescale --noise-aug --noise-augmentation "
     "--start-timestep --start-noise --posterior --downscale-factor --seed --window-frames --window-overlap "
     "--window-fade --tile --memory --offload --no-shots --codec --crf --pix-fmt --encoder --color-fix "
-    "--background --published --model"
+    "--background --keep-damaged --published --model"
 )
 FLAGS = {
     "": "--version",

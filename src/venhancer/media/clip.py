@@ -7,6 +7,7 @@ from typing import Literal
 
 from av.video.format import VideoFormat
 
+from venhancer.media.clock import Jump
 from venhancer.media.colour import UNSPECIFIED, ChromaLocation, Transfer, transfer_of
 from venhancer.media.orientation import NO_BORDER, UPRIGHT, Border, Orientation
 from venhancer.media.source import Identity
@@ -46,6 +47,9 @@ class ClipInfo:
         time_base: seconds per unit of the timestamps.
         jitter: seconds by which frames of even timing are at most off it, beyond what the file's clock rounds.
         identity: which file it was that was looked at, so that a change is noticed; None for frames in memory.
+        jumps: where the file's clock starts again or jumps; all times here are on one that goes on.
+        damage: frames that are damaged or lean on such, as first and stop; those from `frames` on are missing.
+        keep_damaged: whether readers give them as decoders conceal them, and what is missing as the frame before.
         tracks: what else the file holds; see `plan_tracks`.
         kind: a video that libav reads; one picture; numbered pictures, whose rate is whatever is asked for; or an
             animation that Pillow reads.
@@ -81,6 +85,9 @@ class ClipInfo:
     time_base: Fraction = Fraction(1)
     jitter: Fraction = Fraction(0)
     identity: Identity | None = None
+    jumps: tuple[Jump, ...] = ()
+    damage: tuple[tuple[int, int], ...] = ()
+    keep_damaged: bool = False
     tracks: tuple[Track, ...] = ()
     kind: Kind = "video"
 
@@ -93,6 +100,16 @@ class ClipInfo:
     def is_rgb(self) -> bool:
         """Whether pixels are stored as red, green and blue."""
         return VideoFormat(self.pixel_format).is_rgb
+
+    def damage_in(self, numbers: range) -> list[str]:
+        """Return, in words, which of these frames are damaged; the end is, if frames after it are missing."""
+        return [
+            f"frames {first} to {stop - 1} ({float(self.frame_time(first)):.3f} s)"
+            if first < self.frames
+            else f"the end ({float(self.duration):.3f} s), where frames are missing"
+            for first, stop in self.damage
+            if (first < numbers.stop and numbers.start < stop) or first == self.frames == numbers.stop
+        ]
 
     def frame_time(self, number: int) -> Fraction:
         """Return when a frame is shown, in seconds from the first; of the number after the last, when that ends."""

@@ -9,8 +9,10 @@ import os
 import stat
 import warnings
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, nullcontext
+from fractions import Fraction
 from io import BufferedIOBase, FileIO
 from itertools import dropwhile, islice
 from pathlib import Path
@@ -28,14 +30,16 @@ from jaxtyping import Bool, Int64
 from PIL import Image
 
 from venhancer.errors import InputError, VEnhancerError
+from venhancer.media.clock import Clock, ClockSearch, Jump, is_last, shown_at
+from venhancer.media.endings import MATROSKA, MOV, is_cut_short
 from venhancer.media.film import film_of
 from venhancer.media.limits import STREAMS_OF_LIBAV, read_limits
 
-DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,gif"
-MOV, MATROSKA = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"
+DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,gif,flv,asf,ogg,yuv4mpegpipe,h264,hevc"
+KINDS = "mp4, mov, mkv, webm, avi, mpeg, ts, gif, flv, wmv, ogv, y4m, h264 or hevc"
 ONE_FRAME_A_PACKET = ("av1", "dnxhd", "ffv1", "h264", "hevc", "mjpeg", "prores", "vp9")
-TABLES_OF_FRAGMENTS = (b"moof", b"mfra", b"sidx", b"styp")
-MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
+UNSURE = ("avi", "mpegts", "mpeg", "flv", "asf", "ogg")  # of whose length what is there counts, not what headers say
+ENDLESS = ("mpegts", "mpeg", "h264", "hevc")  # end anywhere, without a word of it
 CLOSED = {"protocol_whitelist": "none", "format_whitelist": DEMUXERS, "max_streams": str(STREAMS_OF_LIBAV)}
 CODECS = (  # what cameras, editors and generators write; libav decodes hundreds more, seldom tried by anybody
     "aic apng asv1 asv2 av1 bmp cfhd cinepak dirac dnxhd dvvideo dxv ffv1 ffvhuff flashsv flashsv2 flv1 gif h261 "
@@ -45,6 +49,9 @@ CODECS = (  # what cameras, editors and generators write; libav decodes hundreds
     "v210 v210x v308 v408 v410 vc1 vp3 vp4 vp5 vp6 vp6a vp6f vp7 vp8 vp9 vvc webp wmv1 wmv2 wmv3 y41p yuv4 zlib"
 )
 UNALIGNED = 1  # libav's flag of a decoder that cuts off every pixel it should, also where memory is aligned worse
+CONCEALING = ("h26", "mpeg", "msmpeg", "wmv", "flv", "vc1")  # decoders that threads keep from telling what they conceal
+WAYS_ON = "copy the file again, pass an --end before there, or --keep-damaged"
+LAST = (1 << 63) - 1  # a time after all others
 BUFFER = 1 << 18  # bytes asked of the file at a time
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 PICTURES = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
@@ -68,6 +75,9 @@ class Packets(NamedTuple):
         is_shown: whether its frame is part of the clip.
         hold_frames: whether each is meant as one frame.
         are_frames: whether each is certain to give one frame.
+        jumps: where the clock of the file starts again or jumps; the times here are moved.
+        torn: times of packets of which the container says that a part was lost.
+        is_cut: whether the file announces more than there is.
     """
 
     times: Int64[np.ndarray, "packets"]
@@ -76,6 +86,9 @@ class Packets(NamedTuple):
     is_shown: Bool[np.ndarray, "packets"]
     hold_frames: bool
     are_frames: bool
+    jumps: tuple[Jump, ...] = ()
+    torn: tuple[int, ...] = ()
+    is_cut: bool = False
 
 
 @contextmanager
@@ -200,7 +213,7 @@ def _open_without_waiting(name: str | Path, flags: int) -> int:
 
 
 def _open(content: BinaryIO | BufferedIOBase | FileIO, path: Path) -> InputContainer:
-    what = f"{path} is damaged, cut short, or no mp4, mov, mkv, webm, avi, mpeg, ts or gif file"
+    what = f"{path} is damaged, cut short, or no {KINDS} file: convert it to mp4 first"
     with failures_as(InputError, what):
         container = av.open(content, mode="r", options=CLOSED, buffer_size=BUFFER, metadata_errors="surrogateescape")
     try:
@@ -225,7 +238,8 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
         raise InputError(f"{path} uses a video codec that cannot be decoded here; convert it to H.264 first")
     limits = read_limits()
     limits.check_size(stream.width, stream.height, path)
-    limits.check_length(stream.frames, (container.duration or 0) / av.time_base, path)
+    if container.format.name not in UNSURE:
+        limits.check_length(stream.frames, (container.duration or 0) / av.time_base, path)
     most = limits.pixels + 128 * limits.side + (1 << 16)  # decoders ask for margins, and scratch pictures of some size
     context.flags |= UNALIGNED
     context.options = {**context.options, "max_pixels": str(most)}  # for pictures that are not as declared
@@ -236,34 +250,45 @@ def read_packets(container: InputContainer, stream: VideoStream, path: Path) -> 
     """Return the packets of `stream`, without decoding any.
 
     Raises:
-        InputError: the file ends before the packets it announces.
+        InputError: the file is damaged so that nothing after some place can be read.
     """
     context = stream.codec_context
     codec = context.codec.canonical_name
     is_indexed = container.format.name in (MOV, MATROSKA)
     is_timed, is_reordered = True, False
     limits = read_limits()
+    search = None if container.format.name in (MOV, "gif") else ClockSearch(container, stream, path)
     times, durations, keys, shown = array("q"), array("q"), bytearray(), bytearray()  # compact: films are long
+    torn: list[int] = []
     with failures_as(InputError, f"{path} is damaged; copy or download it again"):
-        for packet in container.demux(stream):
-            if packet.is_corrupt:
-                raise InputError(f"{path} is damaged or cut short after {len(times)} frames; download it again")
-            if packet.pts is None and not packet.size:
-                continue  # the last one, which only asks the decoder for the frames it still holds
-            is_timed &= packet.pts is not None
+        streams = [stream] if search is None else container.streams
+        for packet in container.demux(*streams):
+            if search is not None:
+                search.add(packet)
+            if packet.stream_index != stream.index or is_last(packet):
+                continue
+            time = shown_at(packet)
+            is_timed &= time is not None
             is_reordered |= packet.pts != packet.dts
             is_key = packet.is_keyframe
             if is_key and is_indexed and codec == "h264":
                 is_key = _starts_anew(bytes(packet), context.extradata or b"")
-            times.append(packet.pts or 0)
+            times.append(time or 0)
             durations.append(packet.duration or 0)
+            if packet.is_corrupt:
+                torn.append(len(times) - 1)
             keys.append(is_key)
             shown.append(packet.size > 0 and not packet.is_discard)
             limits.check_length(len(times), 0, path)
-    if _is_cut_short(container, stream, path, len(times)):
-        raise InputError(f"{path} is cut short after {len(times)} frames; copy or download it again")
     stamps = np.array(times, dtype=np.int64)
+    jumps = () if search is None else search.jumps()
+    base, shifts = stream.time_base or Fraction(1), [jump for jump in jumps if jump.stream == stream.index]
+    for jump, stop in zip(shifts, [*(after.packet for after in shifts), len(stamps)][1:], strict=True):
+        stamps[jump.packet : stop] += round(jump.shift / base)
     is_timed &= len(np.unique(stamps)) == len(stamps) and (is_reordered or not context.has_b_frames)
+    starts = {jump.packet for jump in shifts}
+    if codec.startswith(CONCEALING):  # whose decoder tells of damage within pictures: counters may begin anew there
+        starts.update(np.flatnonzero(np.frombuffer(keys, dtype=bool)).tolist())
     starts_clean = len(stamps) > 0 and bool(keys[0]) and stamps[0] == stamps.min()
     holds_frames = codec in ONE_FRAME_A_PACKET
     return Packets(
@@ -272,33 +297,78 @@ def read_packets(container: InputContainer, stream: VideoStream, path: Path) -> 
         np.array(keys, dtype=bool),
         np.array(shown, dtype=bool),
         holds_frames,
-        is_indexed and holds_frames and is_timed and bool(starts_clean),
+        is_indexed and holds_frames and is_timed and bool(starts_clean) and not jumps,
+        jumps,
+        tuple(int(stamps[number]) for number in torn if not _ends_a_recording(number, starts)),
+        is_cut_short(
+            container,
+            stream,
+            path,
+            packets=len(times),
+            end=0.0 if search is None else search.end,
+        ),
     )
 
 
 def decode(
-    container: InputContainer, stream: VideoStream, path: Path, *, skip: int = 0, first: int = 0
+    container: InputContainer,
+    stream: VideoStream,
+    path: Path,
+    *,
+    skip: int = 0,
+    first: int = 0,
+    jumps: Sequence[Jump] = (),
+    damage: list[int] | None = None,
 ) -> Iterator[VideoFrame]:
     """Yield the frames from the first key frame after `skip` packets; that frame is number `first`.
 
+    Args:
+        container: just opened.
+        stream: of it.
+        path: what errors call it.
+        skip: how many packets to pass over.
+        first: number of the first frame.
+        jumps: how the times of packets are moved.
+        damage: gets the times of what is damaged; frames are then given as the decoder conceals it.
+
     Raises:
-        InputError: a frame is damaged; the message names it.
+        InputError: a frame is damaged and there is no `damage`; the message names it.
     """
-    stream.thread_type = "AUTO"
+    conceals = stream.codec_context.codec.canonical_name.startswith(CONCEALING)
+    stream.thread_type = "NONE" if conceals else "AUTO"
     decoder = _decoder(stream)
     number, limits = first, read_limits()
-    packets = islice(container.demux(stream), skip, None)
+    strict, faults = damage is None, [] if damage is None else damage
+    packets = islice(Clock(jumps).moved(container.demux(stream)), skip, None)
     try:
         for packet in dropwhile(lambda packet: packet.size and not packet.is_keyframe, packets):
-            for frame in decoder.decode(packet):
+            frames: list[VideoFrame] = []
+            try:
+                frames = decoder.decode(packet)
+            except FFmpegError:
+                faults.append(packet.pts or 0)
+            for frame in frames:
                 if frame.is_corrupt:
-                    raise InputError(f"{path}: frame {number} is damaged; copy the file again or cut it before there")
+                    faults.append(frame.pts or 0)
+                if strict and faults and (frame.pts is None or frame.pts >= min(faults)):
+                    raise InputError(f"{path}: frame {number} is damaged; {WAYS_ON}")
                 yield frame
                 number += 1
                 limits.check_length(number, 0, path)
     except FFmpegError as failure:
-        message = f"{path}: frame {number} cannot be decoded ({failure.strerror}); copy the file again or cut it there"
-        raise InputError(message) from failure
+        if strict:
+            raise InputError(f"{path}: frame {number} cannot be read ({failure.strerror}); {WAYS_ON}") from failure
+        faults.append(LAST)
+    if strict and faults:
+        raise InputError(f"{path}: frame {number} is damaged; {WAYS_ON}")
+
+
+def _ends_a_recording(number: int, starts: AbstractSet[int]) -> bool:
+    """Tell whether a packet is the last before another recording, whose first packet it takes for the rest of its own.
+
+    libav tells it of that packet or, where it looks for the ends of pictures itself, of the one before.
+    """
+    return any(following in starts for following in (number + 1, number + 2))
 
 
 def _has_opacity_beside(stream: VideoStream) -> bool:
@@ -327,47 +397,3 @@ def _starts_anew(packet: bytes, extradata: bytes) -> bool:
             return True
         position += width + int.from_bytes(packet[position : position + width], "big")
     return False
-
-
-def _is_cut_short(container: InputContainer, stream: VideoStream, path: Path, packets: int) -> bool:
-    """Tell whether the file's own table or header announces more than there is."""
-    name = container.format.name
-    size = path.stat().st_size
-    if name == MOV:
-        return packets < len(stream.index_entries) or _ends_in_fragment(path, size)
-    with path.open("rb") as file:
-        head = file.read(4096)
-        file.seek(-min(size, 64), os.SEEK_END)
-        tail = file.read().rstrip(b"\0\r\n")  # padding that some programs add
-    if name == "avi":
-        return size < int.from_bytes(head[4:8], "little")
-    if name == "gif":
-        return not tail.endswith(b";")
-    segment = head.find(MATROSKA_SEGMENT)
-    if name != MATROSKA or segment < 0:
-        return False
-    return _segment_end(head, segment + len(MATROSKA_SEGMENT)) > size
-
-
-def _ends_in_fragment(path: Path, size: int) -> bool:
-    """Tell whether a movie in fragments ends within the table of one, which libav takes for the end of the movie."""
-    place, are_fragments = 0, False
-    with path.open("rb") as file:
-        while place + 8 <= size:
-            file.seek(place)
-            head = file.read(16)
-            length, kind = int.from_bytes(head[:4], "big"), head[4:8]
-            length = int.from_bytes(head[8:], "big") if length == 1 else length
-            are_fragments |= kind == b"moof"
-            if length < 8 or place + length > size:  # 0 stands for all the rest
-                return kind in TABLES_OF_FRAGMENTS
-            place += length
-    return are_fragments and place < size
-
-
-def _segment_end(head: bytes, position: int) -> int:
-    """Return the offset at which a Matroska segment says it ends, 0 if it leaves that open."""
-    width = 9 - head[position].bit_length()  # the leading zero bits of the first byte give the number's length
-    size = int.from_bytes(head[position : position + width], "big") & ((1 << 7 * width) - 1)
-    is_unknown = size == (1 << 7 * width) - 1
-    return 0 if is_unknown else position + width + size

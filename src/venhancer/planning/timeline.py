@@ -13,8 +13,9 @@ from fractions import Fraction
 from itertools import pairwise
 from statistics import median_high
 
-from venhancer.errors import SettingsError
+from venhancer.errors import InputError, SettingsError
 from venhancer.media.clip import ClipInfo
+from venhancer.media.source import WAYS_ON
 from venhancer.planning.layout import LARGEST_FACTOR, format_number
 from venhancer.published import Program
 from venhancer.settings import LARGEST_RATE, EnhanceSettings
@@ -73,9 +74,12 @@ def make_timeline(clip: ClipInfo, settings: EnhanceSettings, program: Program | 
     """Return the frames in time that the settings ask of a clip; a published program has a layout of its own.
 
     Raises:
+        InputError: frames between start and end are damaged.
         SettingsError: too many output frames per input frame, or no input frame between start and end.
     """
     inputs = _part(clip, settings)
+    if not settings.keep_damaged and (damage := clip.damage_in(inputs)):
+        raise InputError(f"{clip.path} is damaged at {damage[0]}; {WAYS_ON}")
     begin, is_whole_to_end = clip.frame_time(inputs.start), inputs.stop == clip.frames
     gap = None if program is None else program.frames_between(clip.rate, settings.fps, len(inputs)) + 1
     factor = _temporal_factor(clip, settings, inputs) if gap is None else Fraction(gap)

@@ -11,6 +11,7 @@ from venhancer.planning.timeline import format_moment
 from venhancer.published import MOST_TOKENS
 from venhancer.settings import MOST_NOISE, EnhanceSettings, format_memory
 
+MOMENTS = 5  # of those at which something happens, told in a row
 COLOR_FIXES = {
     "wavelet": "the input's low frequencies are given back (wavelet)",
     "adain": "the input's mean and spread are given back (adain)",
@@ -95,6 +96,15 @@ def _describe_shape(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
 def _describe_time(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     """Yield what is done to frames and their times before any network sees them."""
     clip, timeline = plan.clip, plan.timeline
+    if damage := clip.damage_in(timeline.inputs):
+        more = f" and {len(damage) - MOMENTS} more" if len(damage) > MOMENTS else ""
+        yield "damaged", f"{', '.join(damage[:MOMENTS])}{more}; kept as the decoder conceals it"
+    if clip.jumps:
+        sections = {jump.shift: jump.time for jump in reversed(clip.jumps)}  # of every shift, the first moment
+        moments = sorted(max(Fraction(0), time - clip.start) for time in sections.values())
+        more = f" and {len(moments) - MOMENTS} more" if len(moments) > MOMENTS else ""
+        shown = ", ".join(map(format_moment, moments[:MOMENTS]))
+        yield "clock", f"starts again or jumps at {shown} s{more}; pictures and sound go on there without a break"
     if clip.kind == "numbered":
         given = "" if plan.settings.input_fps else "; pass --input-fps for another rate"
         yield "numbered pictures", f"taken for {format_number(clip.rate)} a second{given}"

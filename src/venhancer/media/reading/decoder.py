@@ -3,6 +3,7 @@
 What the reader and the search for shots stand on: both ask for ascending numbers, and pay for every frame once.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -13,7 +14,7 @@ from venhancer.media.clip import ClipInfo
 from venhancer.media.opacity import shows_through
 from venhancer.media.reading.deinterlacing import CONTEXT, deinterlace
 from venhancer.media.reading.frame_index import Entry, FrameIndex, read_index, seek_entry
-from venhancer.media.source import decode, open_source, video_stream
+from venhancer.media.source import WAYS_ON, decode, open_source, video_stream
 from venhancer.media.stills.picture_decoder import PictureDecoder
 
 WORTH_A_JUMP = 16
@@ -61,6 +62,8 @@ class FrameDecoder:
                 names it.
         """
         clip = self.clip
+        if not clip.keep_damaged and clip.damage_in(range(number, number + 1)):
+            raise InputError(f"{clip.path}: frame {number} is damaged; {WAYS_ON}")
         index = self._index = self._index or read_index(clip.path, known=clip.identity)
         entry = index.entry_before(number - CONTEXT if self._deinterlaces else number)
         if number < self._next or entry.frame >= self._next + WORTH_A_JUMP:
@@ -87,7 +90,10 @@ class FrameDecoder:
             stream, skip = video_stream(container, path), entry.packet
         if self._is_rough:
             stream.codec_context.options = {**stream.codec_context.options, "skip_loop_filter": "all"}
-        frames = self._checked(decode(container, stream, path, skip=skip, first=entry.frame), entry.frame, index)
+        clip = self.clip
+        damage = [] if clip.keep_damaged or clip.damage else None
+        frames = decode(container, stream, path, skip=skip, first=entry.frame, damage=damage)
+        frames = self._checked(frames, entry.frame, index)
         self._decoded = deinterlace(frames) if self._deinterlaces else frames
         self._next = entry.frame
 
@@ -96,6 +102,8 @@ class FrameDecoder:
         clip, times = self.clip, index.times
         width, height = (clip.height, clip.width) if clip.orientation.is_transposed else (clip.width, clip.height)
         stored = (width + clip.border.left + clip.border.right, height + clip.border.above + clip.border.below)
+        if clip.keep_damaged and times is not None:
+            frames = _without_gaps(frames, times[first:].tolist())
         for number, frame in enumerate(frames, start=first):
             if times is not None and not (number < len(times) and frame.pts == times[number]):
                 raise InputError(f"{clip.path}: frame {number} is missing; copy the file again or cut it before there")
@@ -103,6 +111,27 @@ class FrameDecoder:
                 size = f"{frame.width}x{frame.height} after {stored[0]}x{stored[1]}"
                 raise InputError(f"{clip.path}: frame {number} changes size to {size}; convert the clip to one size")
             yield frame
+
+
+def _without_gaps(frames: Iterator[VideoFrame], times: list[int]) -> Iterator[VideoFrame]:
+    """Yield one frame for each time: where none decodes, the one before again; at the beginning, the one after."""
+    place, held = 0, None
+    for frame in frames:
+        end = bisect_left(times, frame.pts or 0)
+        for time in times[place:end]:
+            yield _at(held or frame, time)
+        if end >= place and end < len(times) and times[end] == frame.pts:
+            held = frame
+            yield _at(frame, times[end])
+            place = end + 1
+    if held is not None:
+        for time in times[place:]:
+            yield _at(held, time)
+
+
+def _at(frame: VideoFrame, time: int) -> VideoFrame:
+    frame.pts = time
+    return frame
 
 
 def _told_transparent(clip: ClipInfo, number: int) -> str:

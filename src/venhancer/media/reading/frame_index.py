@@ -13,9 +13,8 @@ from av.video.stream import VideoStream
 from jaxtyping import Int64
 
 from venhancer.errors import InputError
+from venhancer.media.endings import MATROSKA, MOV
 from venhancer.media.source import (
-    MATROSKA,
-    MOV,
     Identity,
     Packets,
     failures_as,

@@ -39,13 +39,13 @@ ANSWER = b"{"  # how a line of JSON begins; the first one stands if the child cr
 TOLD_EVERY = 0.1  # seconds between what the child tells of its progress
 
 
-def inspect(path: Path) -> ClipInfo:
+def inspect(path: Path, *, is_part: bool = False, keep_damaged: bool = False) -> ClipInfo:
     """Return what the clip at `path` is, as `probe` does, whatever the file does to the decoders.
 
     Raises:
         InputError: no clip that can be used, or one that crashes, hangs or overloads whoever looks at it.
     """
-    answer = _ask(path, {"task": "probe"})
+    answer = _ask(path, {"task": "probe", "is_part": is_part, "keep_damaged": keep_damaged})
     return _believe(lambda: read_plain(ClipInfo, {**answer["clip"], "path": os.fspath(path)}), path)
 
 
@@ -224,7 +224,7 @@ def _say(what: object) -> None:
 def _answer(path: Path, asked: Mapping[str, Any]) -> Mapping[str, object]:
     try:
         if asked["task"] == "probe":
-            clip = probe_film(path)
+            clip = probe_film(path, is_part=asked["is_part"], keep_damaged=asked["keep_damaged"])
             _say({"clip": to_plain(clip)})  # which stands, whatever the sound does to its decoders
             with suppress(MemoryError):
                 clip = with_sound(clip)

@@ -5,9 +5,10 @@ output will not carry; the plan is made from its answer.
 """
 
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,7 @@ from av.video.stream import VideoStream
 from venhancer.errors import InputError
 from venhancer.media.clip import ClipInfo
 from venhancer.media.colour import MATRICES, UNSPECIFIED, matrix_of_size
+from venhancer.media.endings import MOV
 from venhancer.media.limits import read_limits
 from venhancer.media.opacity import UNUSED, is_clear, shows_through
 from venhancer.media.orientation import NO_BORDER, orientation_of
@@ -28,7 +30,8 @@ from venhancer.media.reading.credentials import has_credentials
 from venhancer.media.reading.dynamic_range import describe_stream, light_not_kept
 from venhancer.media.reading.presentation import presentation_of
 from venhancer.media.source import (
-    MOV,
+    ENDLESS,
+    WAYS_ON,
     Packets,
     decode,
     identity_of,
@@ -48,15 +51,20 @@ CAPTIONED = 8  # frames within which captions show, if there are some; broadcast
 PROGRESSIVE = 1  # libav's order of fields; 0 is unknown, above are the four of interlaced pictures
 
 
-def probe(path: AnyPath) -> ClipInfo:
+def probe(path: AnyPath, *, is_part: bool = False, keep_damaged: bool = False) -> ClipInfo:
     """Return what the clip at `path` is: a video, a picture, an animation, or numbered pictures by their pattern.
 
     Reads the whole file; where packets are not frames one to one (avi, mpeg, ts, gif and some codecs) it decodes it.
 
+    Args:
+        path: of the clip.
+        is_part: not all of it is wanted; damage is told, not refused.
+        keep_damaged: likewise, and all damage is looked for.
+
     Raises:
         InputError: no readable, whole file of at least one frame, or more than the limits allow.
     """
-    return with_sound(probe_film(Path(path)))
+    return with_sound(probe_film(Path(path), is_part=is_part, keep_damaged=keep_damaged))
 
 
 def with_sound(clip: ClipInfo) -> ClipInfo:
@@ -71,7 +79,7 @@ def with_sound(clip: ClipInfo) -> ClipInfo:
         return replace(clip, tracks=try_tracks(container, clip.tracks))
 
 
-def probe_film(path: Path) -> ClipInfo:
+def probe_film(path: Path, *, is_part: bool = False, keep_damaged: bool = False) -> ClipInfo:
     """Return the same as `probe`, but of sound and subtitles what the header says: none of their decoders runs.
 
     Raises:
@@ -86,12 +94,14 @@ def probe_film(path: Path) -> ClipInfo:
         described = describe_stream(container, stream.index)
         border, chroma_location = presentation_of(described, stream.format)
         with open_source(path, known=identity) as again:
-            frame, has_captions = _look_at(decode(again, video_stream(again, path), path))
+            frame, has_captions = _look_at(decode(again, video_stream(again, path), path, damage=[]))
         if frame is None:
             raise InputError(f"{path} holds no frame that can be decoded; give a clip of one frame or more")
         packets = read_packets(container, stream, path)
-        shown = _shown_frames(packets, stream, path)
-        lost = int(packets.is_shown.sum()) - len(shown.times) if packets.hold_frames else 0
+        shown = _shown_frames(packets, stream, path, looks_for_damage=keep_damaged)
+        if shown.damage and not (is_part or keep_damaged):
+            raise InputError(_told_damage(path, shown, packets))
+        lost = int(packets.is_shown.sum()) - len(shown.times) - shown.cut_off if packets.hold_frames else 0
         timing = _find_timing(shown, stream, path)
         read_limits().check_length(timing.frames, float(timing.duration), path)
         audio = next((track for track in container.streams.audio if track.codec_context is not None), None)
@@ -119,6 +129,7 @@ def probe_film(path: Path) -> ClipInfo:
             has_audio=audio is not None,
             not_kept=(
                 *([f"frames that do not decode ({lost})"] if lost > 0 else []),
+                *_told_end(shown),
                 *light_not_kept(described, frame, path),
                 *(["closed captions within the pictures"] if has_captions else []),
                 *(["content credentials (C2PA)"] if container.format.name == MOV and has_credentials(path) else []),
@@ -132,6 +143,8 @@ def probe_film(path: Path) -> ClipInfo:
             or frame.interlaced_frame
             or stream.codec_context.field_order > PROGRESSIVE,
             identity=identity,
+            jumps=packets.jumps,
+            damage=shown.damage,
             **asdict(timing),
             depth=_depth(frame),
             color_primaries=_tag(frame.color_primaries, stream.codec_context.color_primaries),
@@ -144,15 +157,30 @@ def probe_film(path: Path) -> ClipInfo:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """All frames in order of showing: their times, how long the last one lasts, and whether any is interlaced."""
+    """All frames in order of showing.
+
+    Args:
+        times: of each.
+        last_duration: how long the last one lasts.
+        are_interlaced: whether any is.
+        damage: see `ClipInfo`.
+        cut_off: frames at the end that are left out, because the file ends within one of them.
+        untimed: how many do not say when they are shown.
+    """
 
     times: list[int]
     last_duration: int
-    are_interlaced: bool
+    are_interlaced: bool = False
+    damage: tuple[tuple[int, int], ...] = ()
+    cut_off: int = 0
+    untimed: int = 0
 
 
-def _shown_frames(packets: Packets, stream: VideoStream, path: Path) -> _Shown:
+def _shown_frames(packets: Packets, stream: VideoStream, path: Path, *, looks_for_damage: bool) -> _Shown:
     """Return what is known of every frame, from the packets if they tell, else by decoding."""
+    damage, decoded = list(packets.torn), _Decoded()
+    if looks_for_damage or not packets.are_frames:
+        decoded = _decode_all(packets, stream, path, damage)
     if packets.are_frames:
         times, durations = packets.times[packets.is_shown], packets.durations[packets.is_shown]
         newest = int(np.argmax(times))
@@ -160,16 +188,99 @@ def _shown_frames(packets: Packets, stream: VideoStream, path: Path) -> _Shown:
         if stream.container.format.name == MOV:  # its durations are from packet to packet; the sum of them is right
             last = _end_of(stream) - int(times[newest])
             last = last if last > 0 else int(durations[-1])
-        return _Shown(np.sort(times).tolist(), last, are_interlaced=False)
-    times, durations, are_interlaced = array("q"), array("q"), False
+        shown = np.sort(times).tolist()
+        return _Shown(
+            shown, last, damage=_ranges(damage, shown, np.sort(packets.times[packets.is_key]).tolist(), packets.is_cut)
+        )
+    times = sorted(decoded.times)
+    last = decoded.durations[decoded.times.index(times[-1])] if times else 0
+    whole = len(times)
+    if stream.container.format.name in ENDLESS and (not damage or min(damage) >= packets.times[-1]):
+        before = _whole_before_end(times, damage, stream.codec_context.has_b_frames)
+        whole, damage = (before, []) if before else (whole, damage)
+    cut_off = len(times) - whole
+    times = times[:whole]
+    return _Shown(
+        times,
+        last,
+        decoded.are_interlaced,
+        _ranges(damage, times, sorted(decoded.keys), packets.is_cut),
+        cut_off,
+        decoded.untimed,
+    )
+
+
+def _told_end(shown: _Shown) -> Iterator[str]:
+    """Yield what the file leaves out."""
+    if shown.cut_off:
+        yield f"the end, within a frame of which the file ends ({shown.cut_off} left out)"
+    if shown.untimed:
+        yield f"times of frames that the file leaves out ({shown.untimed}), taken for even"
+
+
+def _whole_before_end(times: list[int], damage: list[int], reordered: int) -> int:
+    """Return how many frames are shown before the first that is torn or missing because the file ends.
+
+    Args:
+        times: of the frames, ascending.
+        damage: times of what is damaged, none of them before the last packet's.
+        reordered: how many frames may be stored before one that is shown earlier.
+    """
+    whole = bisect_left(times, min(damage)) if damage else len(times)
+    steps = np.diff(times[:whole])
+    gaps = np.flatnonzero(steps > 1.5 * np.median(steps)) if len(steps) else steps
+    if len(gaps) and reordered and whole - 1 - gaps[0] <= reordered + 1:  # all were evenly apart up to there
+        whole = int(gaps[0]) + 1
+    return whole
+
+
+@dataclass(slots=True)
+class _Decoded:
+    """What decoding every frame tells, in the order in which they come."""
+
+    times: "array[int]" = field(default_factory=lambda: array("q"))
+    durations: "array[int]" = field(default_factory=lambda: array("q"))
+    keys: "array[int]" = field(default_factory=lambda: array("q"))
+    are_interlaced: bool = False
+    untimed: int = 0
+
+
+def _decode_all(packets: Packets, stream: VideoStream, path: Path, damage: list[int]) -> _Decoded:
+    """Decode every frame; the times of what is damaged are added to `damage`."""
+    decoded, due, rate = _Decoded(), 0, stream.guessed_rate or stream.average_rate
+    step = round(1 / rate / (stream.time_base or 1)) if rate else 0
     with open_source(path) as container:
-        for frame in decode(container, video_stream(container, path), path):
-            if frame.pts is None:
-                raise InputError(f"{path} has frames without a time; convert it to mp4 first")
-            times.append(frame.pts)
-            durations.append(frame.duration)
-            are_interlaced |= frame.interlaced_frame
-    return _Shown(sorted(times), durations[times.index(max(times))], are_interlaced)
+        opened = video_stream(container, path)
+        for frame in decode(container, opened, path, jumps=packets.jumps, damage=damage):
+            decoded.untimed += frame.pts is None
+            time = due if frame.pts is None else frame.pts
+            due = time + (step if frame.pts is None else frame.duration or step)
+            decoded.times.append(time)
+            decoded.durations.append(frame.duration)
+            if frame.key_frame:
+                decoded.keys.append(time)
+            decoded.are_interlaced |= frame.interlaced_frame
+    return decoded
+
+
+def _ranges(damage: list[int], times: list[int], keys: list[int], is_cut: bool) -> tuple[tuple[int, int], ...]:
+    """Return which frames are damaged at these times, or lean on those: up to the next key frame."""
+    ranges: list[tuple[int, int]] = []
+    for moment in sorted(set(damage)):
+        first = max(0, bisect_right(times, moment) - 1)
+        later = bisect_right(keys, times[first]) if times else 0
+        stop = bisect_left(times, keys[later]) if later < len(keys) else len(times)
+        if ranges and first <= ranges[-1][1]:
+            ranges[-1] = (ranges[-1][0], max(stop, ranges[-1][1]))
+        else:
+            ranges.append((first, max(stop, first + 1)))
+    return (*ranges, *([(len(times), len(times) + 1)] if is_cut else []))
+
+
+def _told_damage(path: Path, shown: _Shown, packets: Packets) -> str:
+    if shown.damage[0][0] == len(shown.times):
+        return f"{path} is cut short after {len(packets.times)} frames; {WAYS_ON}"
+    return f"{path}: frame {shown.damage[0][0]} is damaged; {WAYS_ON}"
 
 
 def _end_of(stream: VideoStream) -> int:

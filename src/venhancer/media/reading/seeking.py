@@ -20,9 +20,8 @@ from jaxtyping import UInt8
 
 from venhancer.errors import InputError
 from venhancer.media.colour import COLORSPACES, EXACT
+from venhancer.media.endings import MATROSKA, MOV
 from venhancer.media.source import (
-    MATROSKA,
-    MOV,
     decode,
     failures_as,
     open_bytes,

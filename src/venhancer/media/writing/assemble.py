@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 from venhancer.durable import written_whole
 from venhancer.errors import JobFailed
 from venhancer.media.clip import ClipInfo
+from venhancer.media.clock import Clock
 from venhancer.media.source import failures_as, open_source
 from venhancer.media.tracks import plan_tracks
 from venhancer.media.writing.carry import carry_tracks, output_options, sound_starts
@@ -90,23 +91,24 @@ def assemble(
         span = writing.span or Span(Fraction(0) if source is None else source.start)
         plans = () if source is None else plan_tracks(source.tracks, suffix, slow=span.slow)
         container, starts = None, []
+        clock = Clock(() if source is None else source.jumps)
         if source is not None and source.kind == "video":  # pictures hold no tracks
             container = opened.enter_context(open_source(source.path, known=source.identity))
-            starts = sound_starts(container, plans, span.start)
+            starts = sound_starts(container, plans, span.start, clock)
         lead = Fraction(0) if span.is_cut else max(Fraction(0), -min(starts, default=Fraction(0)))
         lead = lead if lead > EARLY else Fraction(0)
         options = output_options(suffix, plans, starts)
         output = opened.enter_context(open_output(part, target, **options))
-        clock = _make_clock(writing, lead)
-        video = _add_video(output, segments[0], writing, clock.base)
+        shown = _make_clock(writing, lead)
+        video = _add_video(output, segments[0], writing, shown.base)
         others: Iterator[Packet] = iter(())
         if source is not None and container is not None:
             moved = span._replace(start=span.start - lead)
-            others = carry_tracks(output, container, plans, path=source.path, suffix=suffix, span=moved)
+            others = carry_tracks(output, container, plans, path=source.path, suffix=suffix, span=moved, clock=clock)
         _add_tags(output, writing.metadata)
-        pictures = _pictures(video, segments, clock, delay)
+        pictures = _pictures(video, segments, shown, delay)
         if suffix in MOVIES:
-            pictures = _to_the_end(pictures, clock.begin, clock.ticks(frames))
+            pictures = _to_the_end(pictures, shown.begin, shown.ticks(frames))
         for packet in merge(pictures, others, key=_seconds):
             with failing(target):
                 output.mux(packet)

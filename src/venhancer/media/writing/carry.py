@@ -17,6 +17,7 @@ from av.stream import AttachmentStream, Discard, Disposition, Stream
 from av.subtitles.stream import SubtitleStream
 
 from venhancer.errors import InputError
+from venhancer.media.clock import Clock
 from venhancer.media.containers import CONTAINERS, ILST_TAGS, Container, told_language
 from venhancer.media.source import failures_as, open_source
 from venhancer.media.tracks import FILE_TAGS, TrackPlan
@@ -34,11 +35,12 @@ HANDLERS = {"VideoHandler", "SoundHandler", "SubtitleHandler", "DataHandler"}  #
 class Copied:
     """A track whose packets go over as they are, at their moved times."""
 
-    def __init__(self, source: Stream, target: Stream, span: Span, *, preroll: Fraction) -> None:
+    def __init__(self, source: Stream, target: Stream, span: Span, *, preroll: Fraction, jumps: bool) -> None:
         self.source, self.target, self.span = source, target, span
         self.preroll = preroll if source.type == "audio" else Fraction(0)
         self.last: Fraction | None = None
-        self.end = span.start
+        self.end = self.filled = span.start
+        self.is_joined = jumps and source.type == "audio"
         self.moved_up = 0
 
     def feed(self, packet: Packet) -> Iterator[Packet]:
@@ -62,6 +64,9 @@ class Copied:
             length, time = self.end - span.start, span.start  # a line of text that is shown across the cut
         if span.end is not None and time + length > span.end:
             length = span.end - time
+        if self.is_joined and time + length / 2 < self.filled:
+            return  # it lies over other sound, where two recordings meet
+        self.filled = max(self.filled, time + length)
         shift = (packet.pts - packet.dts) if packet.pts is not None and packet.dts is not None else 0
         packet.pts = round(span.moved(time) / base)
         packet.dts = packet.pts - shift
@@ -84,11 +89,13 @@ class Copied:
 Carrier = Copied | EncodedSound | ConvertedText
 
 
-def sound_starts(container: InputContainer, plans: Sequence[TrackPlan], start: Fraction) -> list[Fraction]:
+def sound_starts(
+    container: InputContainer, plans: Sequence[TrackPlan], start: Fraction, clock: Clock
+) -> list[Fraction]:
     """Return when each kept sound track begins, in seconds from `start`; below 0 is before it."""
     kept = {plan.track.index for plan in plans if plan.is_kept and plan.track.kind == "audio"}
     return [
-        stream.start_time * stream.time_base - start
+        stream.start_time * stream.time_base + clock.shift_at_start(stream.index) - start
         for stream in container.streams.audio
         if stream.index in kept and stream.start_time is not None and stream.time_base
     ]
@@ -104,7 +111,14 @@ def output_options(suffix: str, plans: Sequence[TrackPlan] = (), starts: Sequenc
 
 
 def carry_tracks(
-    output: OutputContainer, source: InputContainer, plans: Sequence[TrackPlan], *, path: Path, suffix: str, span: Span
+    output: OutputContainer,
+    source: InputContainer,
+    plans: Sequence[TrackPlan],
+    *,
+    path: Path,
+    suffix: str,
+    span: Span,
+    clock: Clock,
 ) -> Iterator[Packet]:
     """Return the packets of all tracks kept, in the source's order; streams, chapters and tags are added at once.
 
@@ -115,6 +129,7 @@ def carry_tracks(
         path: of the source.
         suffix: of the target.
         span: which stretch of the source, and how its times are moved.
+        clock: of the source.
 
     Raises:
         InputError: the source is damaged, or changed since it was planned.
@@ -130,20 +145,26 @@ def carry_tracks(
             if plan.track.index >= len(source.streams):
                 raise InputError(f"{path} has lost a track since it was looked at; run the same command again")
             carrier = _add_track(
-                output, source.streams[plan.track.index], plan, path=path, container=container, span=span
+                output,
+                source.streams[plan.track.index],
+                plan,
+                path=path,
+                container=container,
+                span=span,
+                jumps=clock.jumps,
             )
             if carrier is not None:
                 carriers[plan.track.index] = carrier
-    return _carry(source, path, carriers) if carriers else iter(())
+    return _carry(source, path, carriers, clock) if carriers else iter(())
 
 
-def _carry(source: InputContainer, path: Path, carriers: Mapping[int, Carrier]) -> Iterator[Packet]:
+def _carry(source: InputContainer, path: Path, carriers: Mapping[int, Carrier], clock: Clock) -> Iterator[Packet]:
     wanted = [stream for stream in source.streams if stream.index in carriers]
     for stream in source.streams:
         if stream.index not in carriers:
             stream.discard = Discard.all
     with failures_as(InputError, f"{path} cannot be read to its end; copy the file again or cut it before there"):
-        for packet in source.demux(*wanted):
+        for packet in clock.moved(source.demux(*wanted)):
             if packet.size:
                 yield from carriers[packet.stream_index].feed(packet)
     for carrier in carriers.values():
@@ -151,7 +172,14 @@ def _carry(source: InputContainer, path: Path, carriers: Mapping[int, Carrier]) 
 
 
 def _add_track(
-    output: OutputContainer, stream: Stream, plan: TrackPlan, *, path: Path, container: Container, span: Span
+    output: OutputContainer,
+    stream: Stream,
+    plan: TrackPlan,
+    *,
+    path: Path,
+    container: Container,
+    span: Span,
+    jumps: bool,
 ) -> Carrier | None:
     """Add a stream for a track and return what fills it, None if nothing is left to do."""
     if isinstance(stream, AttachmentStream):
@@ -169,7 +197,9 @@ def _add_track(
         carrier = ConvertedText(output, stream, plan.codec, span, f"{path}")
     else:
         preroll = PREROLL if container.name in ("mp4", "mov") else Fraction(0)
-        carrier = Copied(stream, output.add_stream_from_template(stream, opaque=True), span, preroll=preroll)
+        carrier = Copied(
+            stream, output.add_stream_from_template(stream, opaque=True), span, preroll=preroll, jumps=jumps
+        )
     added = carrier.target
     flags = container.sound_flags if is_sound else container.subtitle_flags
     kept = [Disposition[flag] for flag in plan.track.flags if flag in flags or flag == "attached_pic"]
