@@ -189,6 +189,6 @@ def _first_difference(metadata: Mapping[str, Any], content: Mapping[str, Any]) -
     for name in sorted(shapes.keys() | stored_shapes.keys()):
         here, there = shapes.get(name), stored_shapes.get(name)
         if here != there:
-            shown = ["x".join(map(str, shape)) if shape is not None else "missing" for shape in (there, here)]
-            return f"{name.removeprefix('weights.')} is {shown[0]} there and {shown[1]} here"
+            sizes = ["x".join(map(str, shape)) if shape is not None else "missing" for shape in (there, here)]
+            return f"{name.removeprefix('weights.')} is {sizes[0]} there and {sizes[1]} here"
     return None

@@ -151,9 +151,9 @@ class Batches(Dataset[Prepared]):
         failed: dict[int, SkippedClip] = {}
         while (
             len(failed) < MOST_FAILURES
-            and (drawn := self.draws.draw(frames, unsuited | failed.keys(), generator, turn)) is not None
+            and (choice := self.draws.draw(frames, unsuited | failed.keys(), generator, turn)) is not None
         ):
-            number, draw = drawn
+            number, draw = choice
             try:
                 pixels = read_draw(draw, self.folder)
                 latents = None if self.cache is None else self.cache.read(draw)

@@ -41,8 +41,8 @@ def cut_log(run: Path, last_step: int) -> None:
     """Drop the lines after a step, which a run that goes on from there writes again."""
     if not (run / LOG_FILE).exists():
         return
-    kept = [line for line in read_log(run) if line["step"] <= last_step]
-    write_file(run / LOG_FILE, "".join(json.dumps(line) + "\n" for line in kept))
+    lines = [line for line in read_log(run) if line["step"] <= last_step]
+    write_file(run / LOG_FILE, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def append_line(run: Path, line: Mapping[str, object]) -> None:
