@@ -163,11 +163,6 @@ class _Layers(NamedTuple):
         yield Product(self.part, "temporal projections", grid.tokens * inner * width)
 
 
-def skip_sizes(shape: NetworkShape, grid: Grid) -> list[tuple[int, Grid]]:
-    """Return channels and grid of every skip, first to last."""
-    return [(skip.leaving, grid.at(skip.level)) for skip in shape.skips]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """What a plan will cost.

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from venhancer.model_files.network_shape import Block, Grid, NetworkShape
 from venhancer.model_files.traits import ModelTraits
-from venhancer.planning.estimate import skip_sizes
 from venhancer.planning.execution import Execution
 from venhancer.settings import Offload, Solver
 
@@ -163,7 +162,7 @@ def network_peaks(shape: NetworkShape, grid: Grid, prompts: int, slice_tokens: i
         slice_tokens: see `Execution`.
     """
     walk = _Walk(shape, prompts, slice_tokens)
-    residuals = [prompts * channels * level.tokens for channels, level in skip_sizes(shape, grid)]
+    residuals = [prompts * skip.leaving * grid.at(skip.level).tokens for skip in shape.skips]
     middle = residuals[-1]
     yield from walk.way_down(grid, [])
     yield from walk.way_down(grid, [*residuals, middle])

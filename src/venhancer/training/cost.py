@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import nn
 
-from venhancer.model_files.network_shape import NetworkShape
+from venhancer.model_files.network_shape import Grid, NetworkShape
 from venhancer.model_files.traits import load_traits
 from venhancer.models import VideoControlNet, VideoUNet
-from venhancer.planning.estimate import CONTROL, DECODER, ENCODER, Grid, network_flops, skip_sizes
+from venhancer.planning.estimate import CONTROL, DECODER, ENCODER, network_flops
 from venhancer.training.settings import TrainSettings
 from venhancer.training.start import TEXT_WINDOW, check_crop, new_shape, new_text_encoder, precision_of
 
@@ -149,38 +149,17 @@ def _passes(settings: TrainSettings) -> dict[str, int]:
 
 def _activation_bytes(settings: TrainSettings, shape: NetworkShape, grid: Grid, passes: dict[str, int]) -> int:
     """Return what a clip's forward keeps for the backward pass, of the parts that one goes through."""
-    stages = [*_encoder_stages(shape, grid, CONTROL), *_encoder_stages(shape, grid, ENCODER)]
-    stages += _decoder_stages(shape, grid)
+    ways = {CONTROL: [*shape.way_down()], ENCODER: [*shape.way_down()], DECODER: [*shape.way_up()]}
     total, largest, precision = 0, 0, precision_of(settings)
-    for part, values, entering, blocks, attention in stages:
-        if passes[part] == 1:
+    for part, block in ((part, block) for part, blocks in ways.items() for block in blocks):
+        if passes[part] == 1 or block.kind not in ("stage", "middle"):
             continue
-        transformers = _BYTES_OF_TRANSFORMERS[precision] if attention else 0
-        own = values * (blocks * _BYTES_OF_RES_BLOCK[precision] + transformers)
-        total += 4 * entering if settings.gradient_checkpointing else own
+        tokens, res_blocks = grid.at(block.level).tokens, 2 if block.kind == "middle" else 1
+        transformers = _BYTES_OF_TRANSFORMERS[precision] if block.attention else 0
+        own = tokens * block.leaving * (res_blocks * _BYTES_OF_RES_BLOCK[precision] + transformers)
+        total += 4 * tokens * block.entering if settings.gradient_checkpointing else own
         largest = max(largest, own)
     return total + (largest if settings.gradient_checkpointing else 0)
-
-
-def _encoder_stages(shape: NetworkShape, grid: Grid, part: str) -> Iterator[tuple[str, int, int, int, bool]]:
-    """Yield part, output values, input values, ResBlocks and whether there is attention of every stage way down."""
-    channels, here = shape.base_channels, grid
-    for level, (width, attention) in enumerate(zip(shape.widths, shape.attention_levels, strict=True)):
-        here = grid.at(level)
-        for _ in range(shape.blocks_per_level):
-            yield part, here.tokens * width, here.tokens * channels, 1, attention
-            channels = width
-    yield part, here.tokens * channels, here.tokens * channels, 2, True
-
-
-def _decoder_stages(shape: NetworkShape, grid: Grid) -> Iterator[tuple[str, int, int, int, bool]]:
-    """Yield the same of every stage of the way up, the last first."""
-    skips, channels = skip_sizes(shape, grid), shape.widths[-1]
-    for width, attention in reversed(list(zip(shape.widths, shape.attention_levels, strict=True))):
-        for _ in range(shape.blocks_per_level + 1):
-            skip, here = skips.pop()
-            yield DECODER, here.tokens * width, here.tokens * (channels + skip), 1, attention
-            channels = width
 
 
 def _parameters(counts: dict[str, int]) -> str:

@@ -33,7 +33,7 @@ SMALLER = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_C
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timeline:
+class FrameAccess:
     """What a probe found out about a clip that its frames are found and shown by.
 
     Args:
@@ -53,7 +53,7 @@ class Timeline:
 
 def read_numbered(
     path: Path,
-    timeline: Timeline,
+    access: FrameAccess,
     numbers: Sequence[int],
     *,
     content: BufferedIOBase | None = None,
@@ -63,7 +63,7 @@ def read_numbered(
 
     Args:
         path: the file; what errors call `content` if that is given.
-        timeline: of the clip.
+        access: of the clip.
         numbers: ascending, counted from the clip's first frame.
         content: bytes to read instead of a file.
         size: height and width to bring frames to, averaging areas; their own if left out.
@@ -77,46 +77,46 @@ def read_numbered(
         reformatter = VideoReformatter()
         wanted = iter(numbers)
         number = next(wanted, None)
-        for found, frame in _from_key_frame(container, stream, path, timeline, numbers[0] if numbers else 0):
+        for found, frame in _from_key_frame(container, stream, path, access, numbers[0] if numbers else 0):
             if number is None:
                 return
             if found > number:
                 raise InputError(f"{path}: frame {number} is missing; copy the file again or cut it before there")
             if found == number:
-                yield _picture(frame, timeline, size, reformatter)
+                yield _picture(frame, access, size, reformatter)
                 number = next(wanted, None)
         if number is not None:
             raise InputError(f"{path} ends before frame {number}; it changed or broke: index it again")
 
 
 def _from_key_frame(
-    container: InputContainer, stream: VideoStream, path: Path, timeline: Timeline, first: int
+    container: InputContainer, stream: VideoStream, path: Path, access: FrameAccess, first: int
 ) -> Iterator[tuple[int, VideoFrame]]:
     """Yield frames with their numbers, beginning at or before number `first`."""
     if first > 0 and container.format.name in (MOV, MATROSKA):  # others have no table to find key frames by
-        time = timeline.begin + (first - Fraction(1, 2)) / timeline.rate
+        time = access.begin + (first - Fraction(1, 2)) / access.rate
         with failures_as(InputError, f"{path} is damaged; copy or download it again"):
             container.seek(int(time / (stream.time_base or 1)), stream=stream)
     for frame in decode(container, stream, path, first=first):
         if frame.pts is None or frame.time_base is None:
             raise InputError(f"{path} has frames without a time; convert it to mp4 first")
-        yield round((frame.pts * frame.time_base - timeline.begin) * timeline.rate), frame
+        yield round((frame.pts * frame.time_base - access.begin) * access.rate), frame
 
 
 def _picture(
-    frame: VideoFrame, timeline: Timeline, size: tuple[int, int] | None, reformatter: VideoReformatter
+    frame: VideoFrame, access: FrameAccess, size: tuple[int, int] | None, reformatter: VideoReformatter
 ) -> UInt8[np.ndarray, "h w 3"]:
     height, width = size or (None, None)
-    turned = timeline.rotation % 180 != 0
+    turned = access.rotation % 180 != 0
     rgb = reformatter.reformat(
         frame,
         width=height if turned else width,
         height=width if turned else height,
         format="rgb24",
-        src_colorspace=COLORSPACES[timeline.color_matrix],
-        dst_colorspace=COLORSPACES[timeline.color_matrix],
-        src_color_range=ColorRange.JPEG if timeline.full_range else ColorRange.MPEG,
+        src_colorspace=COLORSPACES[access.color_matrix],
+        dst_colorspace=COLORSPACES[access.color_matrix],
+        src_color_range=ColorRange.JPEG if access.full_range else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
         interpolation=SMALLER if size is not None else EXACT,
     )
-    return np.rot90(rgb.to_ndarray(), timeline.rotation // 90)
+    return np.rot90(rgb.to_ndarray(), access.rotation // 90)

@@ -19,7 +19,7 @@ from numpy.lib import format as npy
 
 from venhancer.errors import InputError
 from venhancer.frames.levels import Frames
-from venhancer.media.reading.seeking import SMALLER, Timeline, read_numbered
+from venhancer.media.reading.seeking import SMALLER, FrameAccess, read_numbered
 from venhancer.training.data.draws import Draw
 from venhancer.training.data.manifest import ClipEntry
 
@@ -49,9 +49,9 @@ def is_array(entry: ClipEntry) -> bool:
     return entry.path.endswith(".npy")
 
 
-def timeline(entry: ClipEntry) -> Timeline:
+def access(entry: ClipEntry) -> FrameAccess:
     """Return what the frames of a video clip are found by."""
-    return Timeline(
+    return FrameAccess(
         begin=entry.begin,
         rate=entry.rate,
         color_matrix=entry.color_matrix,
@@ -101,11 +101,11 @@ def _of_video(draw: Draw, folder: Path, size: tuple[int, int] | None) -> Frames:
     entry = draw.entry
     numbers = [entry.start + number for number in draw.numbers]
     if entry.shard is None:
-        pictures = read_numbered(folder / entry.path, timeline(entry), numbers, size=size)
+        pictures = read_numbered(folder / entry.path, access(entry), numbers, size=size)
         return np.stack([_crop(picture, draw) for picture in pictures])
     with open_member(folder / entry.shard, entry.offset, entry.bytes) as content:
         name = folder / entry.shard / entry.path
-        pictures = read_numbered(name, timeline(entry), numbers, content=content, size=size)
+        pictures = read_numbered(name, access(entry), numbers, content=content, size=size)
         return np.stack([_crop(picture, draw) for picture in pictures])
 
 
