@@ -53,6 +53,22 @@ def test_tracks_of_the_plan_are_those_of_the_target(clip):
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        *(("a.mp4", "h264"), ("a.mkv", "hevc"), ("a.mkv", "ffv1"), ("a.webm", "vp9"), ("a.mkv", "av1")),
+        *(("a.mp4", "vp9"), ("a.mov", "prores"), ("a.mkv", "prores")),
+    ],
+)
+def test_shape_of_pixels_is_kept_or_named_as_lost(tmp_path, name, codec):
+    source = make_clip(tmp_path / "in.mp4", frames=2, aspect=Fraction(16, 11))
+    plan = plan_of(source, scale=1, codec=codec)
+    frames = (np.zeros((plan.height, plan.width, 3), np.uint8) for _ in range(2))
+    target = write_video(tmp_path / name, frames, writing_of(plan, tmp_path / name), plan.clip)
+    is_kept = probe(target).sample_aspect_ratio == Fraction(16, 11)
+    assert any("shape of pixels (16:11)" in lost for lost in losses(plan, target)) != is_kept
+
+
 def test_output_shows_the_stretch_of_the_source_that_was_asked_for(clip):
     span = writing_of(plan_of(clip, start=Fraction(1, 4)), Path("out.mp4")).span
     assert (span.start, span.end, span.slow, span.is_cut) == (Fraction(1, 4), None, 1, True)

@@ -8,11 +8,13 @@ from pathlib import Path
 from venhancer.errors import SettingsError
 from venhancer.media.containers import CONTAINERS
 from venhancer.media.tracks import TrackPlan, describe_losses, describe_track_plans, plan_tracks
-from venhancer.media.writing.assemble import MADE_BY
+from venhancer.media.writing.assemble import MADE_BY, MOVIES
 from venhancer.media.writing.encoders import Encoding, choose_encoding, told_chroma_location
 from venhancer.media.writing.pictures_out import FASTEST_GIF, is_one_picture
 from venhancer.media.writing.writing import Span, Writing
 from venhancer.plan import EnhancePlan
+
+TELL_SHAPE = ("h264", "hevc")  # codecs whose own stream tells the shape of pixels
 
 
 def encoding_of(plan: EnhancePlan, target: Path) -> Encoding:
@@ -84,6 +86,11 @@ def losses(plan: EnhancePlan, target: Path) -> list[str]:
     lost, encoding = list(plan.clip.not_kept), encoding_of(plan, target)
     if encoding.depth < plan.clip.depth:
         lost.append(f"{plan.clip.depth}-bit depth, of which {encoding.codec} keeps {encoding.depth} bits here")
+    shape = plan.sample_aspect_ratio
+    if shape != 1 and target.suffix.lower() not in MOVIES and encoding.codec not in TELL_SHAPE:
+        lost.append(
+            f"the shape of pixels ({shape.numerator}:{shape.denominator}), which {target.suffix} is not told here"
+        )
     return [*lost, *describe_losses(_tracks(plan, target.suffix))]
 
 
