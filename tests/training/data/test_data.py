@@ -80,7 +80,7 @@ def test_stills_are_clips_of_one_frame(folder):
     entries = [entry.model_copy(update={"frames": 1}) for entry in read_manifest(folder / "clips" / MANIFEST)]
     write_manifest(folder / "clips" / MANIFEST, entries)
     augment = {"degraded_share": 1.0, "unstable_share": 1.0, "refined_share": 0.3, "steady_targets": True}
-    settings = tiny_settings(folder, frames=1, batch_size=2, augment=augment)
+    settings = tiny_settings(folder, frames=1, steps=40, batch_size=2, augment=augment)
     for group in load_batches(settings, 0):
         assert group.target.shape == group.key_frames.shape == (2, 3, 1, 40, 32)
         assert group.key_frame_mask.all()
