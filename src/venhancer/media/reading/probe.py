@@ -92,7 +92,6 @@ def probe_film(path: Path, *, is_part: bool = False, keep_damaged: bool = False)
     with open_source(path, known=identity) as container:
         stream = video_stream(container, path)
         described = describe_stream(container, stream.index)
-        border, chroma_location = presentation_of(described, stream.format)
         with open_source(path, known=identity) as again:
             frame, has_captions = _look_at(decode(again, video_stream(again, path), path, damage=[]))
         if frame is None:
@@ -108,6 +107,7 @@ def probe_film(path: Path, *, is_part: bool = False, keep_damaged: bool = False)
         matrix = _color_matrix(stream, frame, path)
         codec = stream.codec_context.codec.canonical_name
         is_unused = codec in UNUSED.split() and is_clear(frame) and _is_clear_throughout(path)
+        border, chroma_location = presentation_of(described, frame.format)
         orientation = orientation_of(frame, path)
         width, height = frame.width - border.left - border.right, frame.height - border.above - border.below
         if min(width, height) < 1:
@@ -319,7 +319,7 @@ def _look_at(frames: Iterator[VideoFrame]) -> tuple[VideoFrame | None, bool]:
 def _is_clear_throughout(path: Path) -> bool:
     """Return whether opacity is 0 in every pixel of a file; looks at all of its frames if it is."""
     with open_source(path) as container:
-        return all(map(is_clear, decode(container, video_stream(container, path), path)))
+        return all(map(is_clear, decode(container, video_stream(container, path), path, damage=[])))
 
 
 def _depth(frame: VideoFrame) -> int:
