@@ -18,10 +18,10 @@ ReadFrames: TypeAlias = Callable[[Sequence[int]], Iterable[Frame]]
 """Return the input frames of these numbers, which ascend."""
 
 
-def to_pixels(frame: Frame, device: torch.device | None = None) -> Float[Tensor, "3 h w"]:
-    """Return a frame in [-1, 1], whatever its depth."""
-    levels = torch.from_numpy(frame.astype(np.float32)).to(device)
-    return levels.movedim(-1, 0) / (np.iinfo(frame.dtype).max / 2) - 1
+def to_pixels(frames: Frame | Frames, device: torch.device | None = None) -> Float[Tensor, "3 *f h w"]:
+    """Return a frame, or several, in [-1, 1], whatever their depth."""
+    levels = torch.from_numpy(frames.astype(np.float32)).to(device)
+    return levels.movedim(-1, 0) / (np.iinfo(frames.dtype).max / 2) - 1
 
 
 def to_levels(

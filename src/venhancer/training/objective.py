@@ -26,8 +26,8 @@ from venhancer.conditioning import (
 )
 from venhancer.diffusion.denoiser import PredictV
 from venhancer.diffusion.schedule import Schedule
-from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
-from venhancer.models.autoencoder import ImageAutoencoder, VideoAutoencoder
+from venhancer.models import VideoControlNet, VideoUNet
+from venhancer.models.autoencoder import Autoencoder
 from venhancer.models.text import encode_prompts
 from venhancer.training.data.augment import Example
 from venhancer.training.data.damage import happens
@@ -64,7 +64,7 @@ class Objective:
         perceptual: the feature distance of finishing; needed when its weight is not 0.
     """
 
-    vae: LinearAutoencoder | ImageAutoencoder | VideoAutoencoder
+    vae: Autoencoder
     tokenizer: PreTrainedTokenizerBase
     schedule: Schedule
     space: LatentSpace

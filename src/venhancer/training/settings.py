@@ -12,10 +12,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from venhancer.errors import SettingsError, WeightsError
 from venhancer.model_files.traits import parse_defaults
-from venhancer.settings import Rate, Size
+from venhancer.settings import MOST_NOISE, Rate, Size
 
 Law: TypeAlias = Literal["uniform", "log"]
-Kernel: TypeAlias = Literal["area", "bicubic", "bilinear"]
+DownscaleKernel: TypeAlias = Literal["area", "bicubic", "bilinear"]
 
 
 class Frozen(BaseModel):
@@ -56,11 +56,11 @@ class AugmentSettings(Frozen):
         default=(1.0, 2.0), description="How often each factor in focus is drawn among them."
     )
     downscale_focus_share: float = Field(default=0.6, ge=0, le=1, description="Share of clips at a factor in focus.")
-    downscale_kernels: tuple[Kernel, ...] = Field(
+    downscale_kernels: tuple[DownscaleKernel, ...] = Field(
         default=("area", "bicubic", "bilinear"), min_length=1, description="Anti-aliased kernels, one drawn a clip."
     )
     noise_augmentation_range: tuple[int, int] = Field(
-        default=(1, 300), description="Range of the noise put on key frames, t' in timesteps."
+        default=(1, MOST_NOISE), description="Range of the noise put on key frames, t' in timesteps."
     )
     noise_augmentation_law: Law = Field(default="uniform", description="How t' is spread over its range.")
     clean_key_frames: float = Field(
@@ -127,7 +127,7 @@ class AugmentSettings(Frozen):
                 )
         bounds = {
             "downscale_range": (self.downscale_range, (1, 8)),
-            "noise_augmentation_range": (self.noise_augmentation_range, (1, 300)),
+            "noise_augmentation_range": (self.noise_augmentation_range, (1, MOST_NOISE)),
             "temporal_factors": ((min(self.temporal_factors), max(self.temporal_factors)), (1, 8)),
             "downscale_focus": ((min(self.downscale_focus), max(self.downscale_focus)), (1, 8)),
         }

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from venhancer.frames.steadying import steadied
+from venhancer.settings import MOST_NOISE
 from venhancer.training.data.damage import (
     damage,
     destabilise,
@@ -23,7 +24,7 @@ from venhancer.training.data.damage import (
     happens,
     through_codec,
 )
-from venhancer.training.settings import AugmentSettings, Kernel, Law
+from venhancer.training.settings import AugmentSettings, DownscaleKernel, Law
 
 
 class Example(NamedTuple):
@@ -68,9 +69,9 @@ def make_example(
     noise_augmentation = draw_noise_augmentation(settings, generator)
 
     small = downscale(frames[::temporal_factor], factor, kernel)
-    strength = noise_augmentation / 300 if settings.damage_follows_noise else draw_uniform(generator)
+    strength = noise_augmentation / MOST_NOISE if settings.damage_follows_noise else draw_uniform(generator)
     if settings.steady_targets:
-        steadiness = max(settings.least_steadied, noise_augmentation / 300)
+        steadiness = max(settings.least_steadied, noise_augmentation / MOST_NOISE)
         target = (torch.stack(list(steadied(target * 2 - 1, steadiness))) + 1) / 2
     if happens(settings.unstable_share, generator) and strength:
         small = destabilise(small, strength, generator)
@@ -133,7 +134,7 @@ def draw_weighted(weights: tuple[float, ...], generator: Generator) -> int:
     return int(torch.multinomial(torch.tensor(weights), 1, generator=generator))
 
 
-def downscale(frames: Float[Tensor, "f c h w"], factor: float, kernel: Kernel) -> Float[Tensor, "f c h2 w2"]:
+def downscale(frames: Float[Tensor, "f c h w"], factor: float, kernel: DownscaleKernel) -> Float[Tensor, "f c h2 w2"]:
     """Return frames in [0, 1] at 1 / factor of their size, anti-aliased."""
     height, width = (max(2, round(side / factor)) for side in frames.shape[-2:])
     if kernel == "area":

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from venhancer.durable import write_whole
 from venhancer.errors import InputError, JobFailed, SettingsError
+from venhancer.frames.levels import to_pixels
 from venhancer.jobs.origin import quick_fingerprint
 from venhancer.media.source import failures_as
-from venhancer.models import LinearAutoencoder
-from venhancer.models.autoencoder import ImageAutoencoder, VideoAutoencoder
+from venhancer.models.autoencoder import Autoencoder
 from venhancer.progress import SILENT, Progress, track
 from venhancer.training.data.clips import read_draw
 from venhancer.training.data.draws import ClipDraws, Draw
@@ -30,7 +30,6 @@ from venhancer.training.data.manifest import ClipEntry
 
 logger = logging.getLogger(__name__)
 
-Autoencoder = LinearAutoencoder | ImageAutoencoder | VideoAutoencoder
 
 MADE_BY = "autoencoder.json"
 AT_ONCE = 32
@@ -161,6 +160,6 @@ def _encode(whole: Draw, folder: Path, vae: Autoencoder) -> Float[Tensor, "f c h
     parts = []
     for first in range(0, len(whole.numbers), AT_ONCE):
         frames = read_draw(replace(whole, numbers=whole.numbers[first : first + AT_ONCE]), folder)
-        pixels = torch.from_numpy(frames).movedim(-1, 0)[None].float().to(vae.device) / 127.5 - 1
+        pixels = to_pixels(frames, vae.device)[None]
         parts.append(vae.encode_frames(pixels)[0].transpose(0, 1).half().cpu())
     return torch.cat(parts).contiguous()
