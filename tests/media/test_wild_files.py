@@ -98,6 +98,17 @@ def test_whole_seconds_of_a_gif_last_as_long(tmp_path, rate, seconds):
     assert (clip.rate, clip.duration, clip.timestamps) == (rate, seconds, None)
 
 
+def test_shape_of_pixels_that_changes_within_a_broadcast_is_named(tmp_path):
+    parts = []
+    for number, aspect in enumerate((Fraction(16, 15), Fraction(64, 45))):
+        times = range(12 * number, 12 * number + 12)
+        part = make_clip(tmp_path / f"{number}.ts", codec="mpeg2video", rate=25, aspect=aspect, times=times)
+        parts.append(part.read_bytes())
+    (tmp_path / "a.ts").write_bytes(b"".join(parts))
+    assert "changes of the shape of pixels; all are shown as the first" in probe(tmp_path / "a.ts").not_kept
+    assert not any("shape" in lost for lost in probe(tmp_path / "0.ts").not_kept)
+
+
 @pytest.mark.parametrize("rate", [120, 240])
 def test_milliseconds_of_fast_screen_recordings_are_even(tmp_path, rate):
     times = [round(number * 1000 / rate) for number in range(60)]

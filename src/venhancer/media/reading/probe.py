@@ -166,6 +166,7 @@ class _Shown:
         damage: see `ClipInfo`.
         cut_off: frames at the end that are left out, because the file ends within one of them.
         untimed: how many do not say when they are shown.
+        shapes: how many shapes their pixels have.
     """
 
     times: list[int]
@@ -174,6 +175,7 @@ class _Shown:
     damage: tuple[tuple[int, int], ...] = ()
     cut_off: int = 0
     untimed: int = 0
+    shapes: int = 1
 
 
 def _shown_frames(packets: Packets, stream: VideoStream, path: Path, *, looks_for_damage: bool) -> _Shown:
@@ -207,6 +209,7 @@ def _shown_frames(packets: Packets, stream: VideoStream, path: Path, *, looks_fo
         _ranges(damage, times, sorted(decoded.keys), packets.is_cut),
         cut_off,
         decoded.untimed,
+        len(decoded.shapes),
     )
 
 
@@ -216,6 +219,8 @@ def _told_end(shown: _Shown) -> Iterator[str]:
         yield f"the end, within a frame of which the file ends ({shown.cut_off} left out)"
     if shown.untimed:
         yield f"times of frames that the file leaves out ({shown.untimed}), taken for even"
+    if shown.shapes > 1:
+        yield "changes of the shape of pixels; all are shown as the first"
 
 
 def _whole_before_end(times: list[int], damage: list[int], reordered: int) -> int:
@@ -243,6 +248,7 @@ class _Decoded:
     keys: "array[int]" = field(default_factory=lambda: array("q"))
     are_interlaced: bool = False
     untimed: int = 0
+    shapes: set[Fraction] = field(default_factory=set)
 
 
 def _decode_all(packets: Packets, stream: VideoStream, path: Path, damage: list[int]) -> _Decoded:
@@ -260,6 +266,7 @@ def _decode_all(packets: Packets, stream: VideoStream, path: Path, damage: list[
             if frame.key_frame:
                 decoded.keys.append(time)
             decoded.are_interlaced |= frame.interlaced_frame
+            decoded.shapes.add(opened.codec_context.sample_aspect_ratio or Fraction(1))
     return decoded
 
 
