@@ -24,6 +24,7 @@ test-slow: $(READY)
 	$(BIN)/python -m pytest -q -m slow
 
 fuzz: $(READY)
+	$(BIN)/python -m pytest -q --hypothesis-profile fuzz tests/media/test_round_trip.py
 	$(BIN)/python tests/fuzz/run.py --output benchmarks/results/fuzz.json
 
 lint: $(READY)

@@ -19,9 +19,12 @@ from pathlib import Path  # noqa: E402 - the hook must come before anything that
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 from tiny_model import TINY, make_tiny_model, randomised  # noqa: E402
 from venhancer.models import KeyFrames, VideoControlNet, VideoUNet  # noqa: E402
+
+settings.register_profile("fuzz", max_examples=1000, deadline=None)  # of what asks for no number of its own
 
 
 @pytest.fixture(scope="session")

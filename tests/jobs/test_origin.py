@@ -98,7 +98,18 @@ def test_an_origin_names_all_that_a_result_depends_on(tmp_path):
 def test_every_package_is_compared_or_known_to_change_no_frame():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     needed = {re.split(r"[<>=]", requirement)[0] for requirement in project["dependencies"]}
-    harmless = ["accelerate", "einops", "filelock", "huggingface-hub", "jaxtyping", "psutil", "pydantic", "pyyaml", "rich", "safetensors"]
+    harmless = [
+        "accelerate",
+        "einops",
+        "filelock",
+        "huggingface-hub",
+        "jaxtyping",
+        "psutil",
+        "pydantic",
+        "pyyaml",
+        "rich",
+        "safetensors",
+    ]
     assert {*PACKAGES, *harmless} == {*needed, "venhancer"}
 
 

@@ -115,7 +115,7 @@ def make_clip(
         output.mux(map(timed, stream.encode(None) if count else []))
         for tone in tones:
             length = int(count / rate * sound_rate)
-            for frame in _tone(length, sound_rate, int(sound_delay * sound_rate)):
+            for frame in tone_frames(length, sound_rate, int(sound_delay * sound_rate)):
                 output.mux(tone.encode(frame))
             output.mux(tone.encode(None))
         for text in texts:
@@ -132,7 +132,7 @@ def timed(packet: av.Packet) -> av.Packet:
     return packet
 
 
-def _tone(samples: int, rate: int, delay: int) -> Iterable[av.AudioFrame]:
+def tone_frames(samples: int, rate: int, delay: int) -> Iterable[av.AudioFrame]:
     wave = (8000 * np.sin(2 * np.pi * 440 / rate * np.arange(samples))).astype(np.int16)
     for begin in range(0, samples, 1024):
         part = wave[begin : begin + 1024]
