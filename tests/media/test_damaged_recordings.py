@@ -145,3 +145,13 @@ def test_counters_that_begin_again_within_one_clock_are_no_damage(tmp_path):
     (tmp_path / "a.ts").write_bytes(first + (tmp_path / "2.ts").read_bytes())
     clip = probe(tmp_path / "a.ts")
     assert (clip.frames, clip.jumps, clip.damage) == (24, (), ())
+
+
+def test_frames_before_a_join_are_read_though_the_file_ends_right_after_it(tmp_path):
+    """The decoder still holds them, at later times of the first clock, when it meets the torn frame."""
+    path = tmp_path / "a.ts"
+    first, second = recording(tmp_path / "1.ts", frames=12), recording(tmp_path / "2.ts", frames=1)
+    path.write_bytes(first + second[: 6 * PACKET])
+    clip = probe(path)
+    assert clip.frames == 12
+    assert [number_of(frame) for frame in read_frames(clip)] == list(range(12))

@@ -346,7 +346,7 @@ def decode(
             try:
                 frames = decoder.decode(packet)
             except FFmpegError:
-                faults.append(packet.pts or 0)
+                faults.append(packet.pts or (LAST if is_last(packet) else 0))
             for frame in frames:
                 if frame.is_corrupt:
                     faults.append(frame.pts or 0)

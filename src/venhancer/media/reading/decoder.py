@@ -92,7 +92,7 @@ class FrameDecoder:
             stream.codec_context.options = {**stream.codec_context.options, "skip_loop_filter": "all"}
         clip = self.clip
         damage = [] if clip.keep_damaged or clip.damage else None
-        frames = decode(container, stream, path, skip=skip, first=entry.frame, damage=damage)
+        frames = decode(container, stream, path, skip=skip, first=entry.frame, jumps=clip.jumps, damage=damage)
         frames = self._checked(frames, entry.frame, index)
         self._decoded = deinterlace(frames) if self._deinterlaces else frames
         self._next = entry.frame
