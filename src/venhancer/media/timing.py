@@ -90,6 +90,8 @@ def find_rate(
     mean = ((len(times) - 1) / span).limit_denominator(LARGEST_DENOMINATOR)
     shown = span + last_duration * time_base if last_duration else span + 1 / mean
     usual = _usual_rates(len(times) / shown)
+    if abs(len(times) / usual[0] - len(times) / usual[1]) < time_base:
+        usual.sort(key=lambda rate: rate.denominator)  # the clock cannot tell one from the other: the whole one
     meant = [rate for rate in usual for given in declared if abs(given / rate - 1) < ROUNDED]
     for rate in (*meant, *declared, *usual, mean):
         tick = rate * time_base  # in frames; times rounded to ticks are off by one at most
