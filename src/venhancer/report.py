@@ -1,12 +1,14 @@
 """What an enhancement did: for people, scripts and the page."""
 
 import json
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from venhancer.durable import write_whole
+from venhancer.errors import InputError
 from venhancer.jobs.origin import versions
 from venhancer.plan import EnhancePlan
 from venhancer.settings import AnyPath
@@ -51,3 +53,17 @@ class EnhanceReport:
         path = Path(path)
         write_whole(path, json.dumps(self.to_json(), indent=2) + "\n")
         return path
+
+
+def check_report(report: Path, source: Path, target: Path, *, overwrite: bool) -> None:
+    """Raise unless a report can be written, before any work is done.
+
+    Raises:
+        InputError: its folder is not there or not writable, it is the source or target, or it exists.
+    """
+    if not os.access(report.parent, os.W_OK) or report.is_dir() or not report.parent.is_dir():
+        raise InputError(f"--json {report} cannot be written; name a file in a folder that is there")
+    if report.resolve() in (target.resolve(), source.resolve()):
+        raise InputError(f"--json {report} is the source or the target; choose another name")
+    if report.exists() and not overwrite:
+        raise InputError(f"--json {report} exists; pass --overwrite or choose another name")

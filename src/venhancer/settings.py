@@ -154,42 +154,46 @@ class EnhanceSettings(BaseModel):
         None,
         ge=1,
         le=8,
-        description="Enlargement of both sides; 1 refines at the same size. 4 unless a size is given.",
+        description="How many times wider and higher the output is; 1 refines at the same size. The default is 4 "
+        "unless you pass a size.",
         json_schema_extra={"when_above": "or run twice"},
     )
     size: Size | None = Field(
         None,
-        description=f"Exact output size in pixels, instead of a scale: even sides from {SMALLEST_SIDE} up.",
+        description=f"Exact output size in pixels, in place of a scale; both sides even and {SMALLEST_SIDE} or more.",
         examples=["1280x720"],
     )
     fps: Rate | None = Field(
         None,
-        description="Exact output rate in frames a second; the clip's own if left out. 23.976 means 24000/1001.",
+        description="Exact frame rate of the output; 23.976 means 24000/1001. The default is the clip's own rate.",
         examples=["24", "23.976", "30000/1001"],
     )
     input_fps: Rate | None = Field(
         None,
-        description="Frames a second of an input of numbered pictures, which tell none; 24 if left out.",
+        description="Frame rate of numbered pictures, which carry none of their own. The default is 24.",
         examples=["24", "23.976", "30000/1001"],
     )
     start: Moment | None = Field(
         None,
-        description="Begin with the first frame shown at this time: seconds, or hours:minutes:seconds.",
+        description="Start at the first frame shown at or after this time, in seconds or as hours:minutes:seconds.",
         examples=["90", "0:01:30.5"],
     )
     end: Moment | None = Field(
         None,
-        description="Leave out frames shown at this time or later: seconds, or hours:minutes:seconds.",
+        description="Stop before the first frame shown at or after this time, in seconds or as hours:minutes:seconds.",
         examples=["95.25", "1:02:03"],
     )
-    slow: Slowness = Field(Fraction(1), description="Slow motion: how many times longer the clip lasts at its rate.")
-    prompt: str = Field("", max_length=2000, description="What the clip shows; steers what is made up.")
-    negative_prompt: str | None = Field(None, max_length=2000, description="What to keep away from.")
-    prompt_suffix: str | None = Field(None, max_length=2000, description="Words of quality put after the prompt.")
-    steps: int | None = Field(None, ge=1, le=100, description="Solver steps; more is slower and finer.")
-    solver: Solver | None = Field(None, description="How the steps are taken.")
+    slow: Slowness = Field(Fraction(1), description="Slow motion: how many times longer the clip lasts.")
+    prompt: str = Field("", max_length=2000, description="What the clip shows. The model uses it to invent detail.")
+    negative_prompt: str | None = Field(None, max_length=2000, description="What to steer away from.")
+    prompt_suffix: str | None = Field(None, max_length=2000, description="Quality words added after the prompt.")
+    steps: int | None = Field(
+        None, ge=1, le=100, description="Number of solver steps; more steps are slower and give finer detail."
+    )
+    solver: Solver | None = Field(None, description="Method that takes the steps.")
     timetable: Timetable | None = Field(
-        None, description="Where the steps lie: evenly, or most of them late as in the authors' fast mode of 14 steps."
+        None,
+        description="How the steps are spaced: evenly, or mostly late, as in the 14 steps of the authors' fast mode.",
     )
     penultimate: Penultimate | None = Field(
         None,
@@ -200,10 +204,10 @@ class EnhanceSettings(BaseModel):
         None,
         ge=1,
         le=15,
-        description="How strongly the prompt steers; 1 leaves out the negative prompt and halves the work.",
+        description="How strongly the prompt steers; 1 ignores the negative prompt and halves the work.",
     )
     guidance_rescale: float | None = Field(
-        None, ge=0, le=1, description="How far guided contrast is brought back to the unguided."
+        None, ge=0, le=1, description="How far to pull the contrast that guidance adds back to normal."
     )
     noise_augmentation: int | None = Field(
         None,
@@ -212,13 +216,16 @@ class EnhanceSettings(BaseModel):
         description=f"Noise put on the input frames: 0 stays close to them, {MOST_NOISE} redraws them.",
     )
     start_timestep: int | None = Field(
-        None, ge=1, le=999, description="Where denoising starts: low keeps the resized input, 999 is pure noise."
+        None,
+        ge=1,
+        le=999,
+        description="Where denoising starts: low values keep the resized input, 999 starts from pure noise.",
     )
     start_noise: float | None = Field(
         None,
         ge=0,
         le=1,
-        description="Share of that timestep's noise put on the start: 1 as usual, 0 for models finished for few steps.",
+        description="Share of the start timestep's noise to add: 1 is usual, 0 suits models trained for few steps.",
     )
     posterior: Posterior | None = Field(
         None,
@@ -229,62 +236,67 @@ class EnhanceSettings(BaseModel):
         None,
         ge=1,
         le=8,
-        description="Downscaling the network is told of; the true one if left out.",
+        description="Downscaling that the network assumes of the input. The default is the real factor.",
     )
-    seed: int = Field(0, ge=0, le=2**63 - 1, description="Same seed, same frames.")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="Random seed; the same seed gives the same frames.")
     window_frames: int | None = Field(
-        None, ge=1, le=512, description="Most frames denoised at once; fewer needs less memory."
+        None, ge=1, le=512, description="Most frames denoised together; fewer need less memory."
     )
     window_overlap: int | None = Field(
-        None, ge=0, le=511, description="Frames two neighbouring windows share and blend over."
+        None, ge=0, le=511, description="Frames that neighbouring windows share and blend across."
     )
     window_fade: Fade | None = Field(
         None,
-        description="How those are blended: evenly, or as the published program does, which leaves the first alone.",
+        description="How windows blend: evenly, or as in the published program, which leaves the first frames alone.",
     )
     tile: Size | None = Field(
         None,
-        description="Most pixels of the output seen at once; smaller needs less memory. The whole picture if left out.",
+        description="Largest part of the picture processed at once; smaller tiles need less memory. The default is the "
+        "whole picture.",
         examples=["1024x576"],
     )
     memory: Memory | None = Field(
         None,
-        description="Memory to stay within, which windows and tiles are chosen by; what is free if left out.",
+        description="Memory limit; windows and tiles are chosen to fit. The default is the free memory.",
         examples=["8GB", "16GiB"],
     )
     offload: Literal["auto", "none", "components", "groups"] = Field(
         "auto",
-        description="Weights that wait in main memory until the GPU needs them: none, all but one of the components, "
-        "or all but one group of blocks; auto is the fastest that fits.",
+        description="Which weights wait in main memory until the GPU needs them: none, all components but one, or all "
+        "blocks but one group. auto picks the fastest that fits.",
     )
-    shots: bool = Field(default=True, description="Look for cuts, so that nothing is made or blended across them.")
+    shots: bool = Field(
+        default=True,
+        description="Look for cuts, so that nothing blends across them.",
+        json_schema_extra={"off": "Treat the clip as one shot: look for no cuts."},
+    )
     codec: Codec | None = Field(
         None,
-        description="How the output is compressed; left out, what is usual for the target's name and keeps the depth.",
+        description="Codec of the output. The default is the usual one for the target's name that keeps the bit depth.",
     )
     crf: int | None = Field(
         None,
         ge=0,
         le=63,
-        description="Quality: 0 is the best; h264 and hevc end at 51. Left out, one that looks like the original.",
+        description="Quality: 0 is the best, and h264 and hevc end at 51. The default looks like the original.",
     )
     pix_fmt: str | None = Field(
         None,
         min_length=1,
         max_length=20,
-        description="How pixels are stored, as FFmpeg names it; left out, the codec's usual one of the clip's depth.",
+        description="Pixel format, as FFmpeg names it. The default is the codec's usual one for the clip's bit depth.",
         examples=["yuv444p", "yuv420p10le"],
     )
     encoder: Encoder = Field(
-        "software", description="Who compresses; hardware is the first kind that works here, and quick but coarser."
+        "software", description="Who encodes; hardware picks the first kind that works here, which is fast but coarser."
     )
     color_fix: ColorFix | None = Field(
         None,
-        description="How the input's colours are given back: at every place, on the whole, or not at all.",
+        description="How to restore the input's colours: locally, over the whole frame, or not at all.",
     )
     background: Color | None = Field(
         None,
-        description="Colour that transparent pixels are laid over; a clip that has some is refused without it.",
+        description="Colour behind transparent pixels. A clip that has any is refused without it.",
         examples=["black", "#ff8000"],
     )
     keep_damaged: bool = Field(
@@ -297,7 +309,7 @@ class EnhanceSettings(BaseModel):
         "windows, padding, decoding and rounding.",
     )
     model: str = Field(
-        "nano", min_length=1, max_length=4000, description="nano, v1, v2 or a pipeline folder.", examples=["nano", "v2"]
+        "nano", min_length=1, max_length=4000, description="nano, v1, v2 or a model folder.", examples=["nano", "v2"]
     )
 
     @property

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from venhancer.cli.flags import GROUPS
 from venhancer.cli.main import main
+from venhancer.settings import EnhanceSettings
 
 HELP = Path(__file__).with_name("help.txt")
 COMMANDS = [
@@ -27,16 +29,16 @@ COMMANDS = [
     "train curves",
 ]
 SETTINGS = (
-    "--scale --size --fps --input-fps --start --end --slow -p --prompt --negative-prompt --prompt-suffix --steps "
-    "--solver --timetable --penultimate --guidance-scale --guidance-rescale --noise-aug --noise-augmentation "
-    "--start-timestep --start-noise --posterior --downscale-factor --seed --window-frames --window-overlap "
-    "--window-fade --tile --memory --offload --no-shots --codec --crf --pix-fmt --encoder --color-fix "
-    "--background --keep-damaged --published --model"
+    "--scale --size --fps --slow --input-fps --start --end --no-shots -p --prompt --noise-aug --noise-augmentation "
+    "--seed --negative-prompt --prompt-suffix --guidance-scale --guidance-rescale --start-timestep --start-noise "
+    "--downscale-factor --posterior --color-fix --background --keep-damaged --published --codec --crf --pix-fmt "
+    "--encoder --model --steps --memory --solver --timetable --penultimate --window-frames --window-overlap --window-fade --tile "
+    "--offload"
 )
 FLAGS = {
     "": "--version",
-    "enhance": f"--debug --overwrite --restart --dry-run --json --device --dtype --quiet {SETTINGS}",
-    "plan": f"--debug --json --device --dtype {SETTINGS}",
+    "enhance": f"--debug --overwrite --dry-run --help-all {SETTINGS} --restart --json --quiet --device --dtype",
+    "plan": f"--debug --json --help-all {SETTINGS} --device --dtype",
     "weights": "",
     "weights download": "--debug --dtype",
     "weights convert": "--debug --dtype --vae --text --tokenizer --target",
@@ -59,17 +61,23 @@ FLAGS = {
 }
 
 
-def help_of(command: str) -> str:
+WITH_SETTINGS = ("enhance", "plan")
+FULL = dict.fromkeys(WITH_SETTINGS, "--help-all")
+
+
+def help_of(command: str, flag: str = "--help") -> str:
     """Return what `venhancer COMMAND --help` shows."""
     shown = StringIO()
     with redirect_stdout(shown), suppress(SystemExit):
-        main([*command.split(), "--help"])
+        main([*command.split(), flag])
     return shown.getvalue()
 
 
 def all_help() -> str:
+    calls = [(command, "--help") for command in COMMANDS] + [(command, "--help-all") for command in WITH_SETTINGS]
     return "\n".join(
-        f"$ venhancer {command} --help\n{help_of(command)}".replace("  --help", " --help") for command in COMMANDS
+        f"$ venhancer {command} {flag}\n{help_of(command, flag)}".replace("  --help", " --help")
+        for command, flag in calls
     )
 
 
@@ -81,9 +89,18 @@ def wide_terminal(monkeypatch):
 def test_flags_are_frozen():
     """A new flag is added here by hand; a flag that goes or changes its name breaks somebody's script."""
     for command, flags in FLAGS.items():
-        invocations = re.findall(r"(?m)^  (-.*?)(?:  |$)", help_of(command))
+        invocations = re.findall(r"(?m)^  (-.*?)(?:  |$)", help_of(command, FULL.get(command, "--help")))
         found = [flag for invocation in invocations for flag in re.findall(r"--?[a-z][a-z-]*", invocation)]
         assert found == ["-h", "--help", *flags.split()], command
+
+
+def test_short_help_shows_a_dozen_flags_and_the_full_one_every_setting():
+    placed = [name for usual, rest in GROUPS.values() for name in (*usual, *rest)]
+    assert sorted(placed) == sorted(EnhanceSettings.model_fields)
+    for command in WITH_SETTINGS:
+        shown = re.findall(r"(?m)^  (-.*?)(?:  |$)", help_of(command))
+        assert len(shown) <= 16
+        assert f"venhancer {command} --help-all" in help_of(command)
 
 
 def test_help_is_as_it_was_last_read():

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from media.clips import make_clip
 from venhancer.cli.main import main
-from venhancer.cli.queue_table import QueueTable
+from venhancer.cli.queue import QueueTable
 from venhancer.cli.terminal import Terminal
 from venhancer.errors import InputError, Stopped
 from venhancer.jobs.work import find_work

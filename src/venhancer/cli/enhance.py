@@ -1,11 +1,10 @@
 """`venhancer enhance`: its flags, and one call of the library for a file or for a folder of them."""
 
 import argparse
-import os
 import signal
 from pathlib import Path
 
-from venhancer.cli.flags import add_settings, read_settings
+from venhancer.cli.flags import add_command, add_device_flags, add_settings, read_settings
 from venhancer.cli.queue import STOPPING, run_queue
 from venhancer.cli.terminal import Terminal
 from venhancer.errors import InputError, JobFailed, SettingsError
@@ -14,23 +13,19 @@ from venhancer.jobs.stopping import stop_requests
 SOURCES = "A video or picture, numbered pictures as frames/%%04d.png, or a folder of videos."  # %% is one, to argparse
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add what `venhancer enhance` takes."""
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the command."""
+    parser = add_command(commands, "enhance", run, "SOURCE TARGET", "Enhance a video file.")
     parser.add_argument("source", metavar="SOURCE", type=Path, help=SOURCES)
     parser.add_argument("target", metavar="TARGET", type=Path, help="File to write, or folder.")
-    add_settings(parser)
-    parser.add_argument("--overwrite", action="store_true", help="Replace the target if it is there.")
-    parser.add_argument("--restart", action="store_true", help="Discard unfinished work instead of going on with it.")
+    parser.add_argument("--overwrite", action="store_true", help="Replace the target if it exists.")
     parser.add_argument("--dry-run", action="store_true", help="Check everything, show the plan and stop.")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="Also write a report: plan, time, versions.")
+    add_settings(parser)
+    rest = parser.add_argument_group("the run")
+    rest.add_argument("--restart", action="store_true", help="Discard unfinished work instead of resuming it.")
+    rest.add_argument("--json", metavar="FILE", type=Path, help="Also write a report: plan, time, versions.")
+    rest.add_argument("--quiet", action="store_true", help="Show errors only.")
     add_device_flags(parser)
-    parser.add_argument("--quiet", action="store_true", help="Show errors only.")
-
-
-def add_device_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say what the networks run on."""
-    parser.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:1, mps; default auto.")
-    parser.add_argument("--dtype", metavar="NAME", default="auto", help="auto, bf16, fp16, fp32; default auto.")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -45,11 +40,12 @@ def run(arguments: argparse.Namespace) -> None:
     """
     from venhancer.enhance import enhance_as_planned, plan_video
     from venhancer.jobs.outcome import losses, track_rows
-    from venhancer.jobs.work import is_finished
+    from venhancer.jobs.work import describe_work, is_finished
     from venhancer.media.source import failures_as
     from venhancer.media.writing.writer import check_target
     from venhancer.planning.layout import format_number
     from venhancer.planning.machine import find_machine
+    from venhancer.report import check_report
     from venhancer.reports.plan_rows import describe_plan
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it waits for seconds, not for a segment
@@ -62,7 +58,9 @@ def run(arguments: argparse.Namespace) -> None:
     settings = read_settings(arguments)
     check_target(target, source, overwrite=arguments.overwrite or is_finished(target), codec=settings.codec)
     if arguments.json is not None:
-        _check_report(arguments)
+        if arguments.dry_run:
+            raise SettingsError("--dry-run writes no report; leave --json out, or use `venhancer plan --json`")
+        check_report(arguments.json, source, target, overwrite=arguments.overwrite)
     machine = find_machine(arguments.device, arguments.dtype)
     terminal = Terminal(quiet=arguments.quiet)
     with terminal.progress() as progress:
@@ -73,8 +71,8 @@ def run(arguments: argparse.Namespace) -> None:
         terminal.show_rows([*rows, *track_rows(plan, target)])
     if lost := losses(plan, target):
         terminal.warn(f"the output will not keep: {', '.join(lost)}")
-    if (kept := None if restart else unfinished(target)) is not None:
-        terminal.warn(kept)
+    if (progress_so_far := None if restart else describe_work(target)) is not None:
+        terminal.warn(progress_so_far)
     if arguments.dry_run:
         return
 
@@ -99,26 +97,3 @@ def run(arguments: argparse.Namespace) -> None:
     extent = f"{plan.width}x{plan.height}, {format_number(plan.rate)} fps, {plan.frames} frames"
     with failures_as(JobFailed, f"{target} is written, but standard output takes no more; make room"):
         terminal.show_line(f"wrote {target} ({extent}) in {report.seconds:.1f} s")
-
-
-def unfinished(target: Path) -> str | None:
-    """Return what is finished of a target and will be gone on with, in words; None if there is nothing."""
-    from venhancer.jobs.work import find_work, work_folder
-
-    work = find_work(target)
-    if work is None or not work.parts:
-        return None
-    return f"going on: {work.finished_frames} of {work.frames} frames are finished in {work_folder(target)}"
-
-
-def _check_report(arguments: argparse.Namespace) -> None:
-    """Raise if the report cannot or must not be written, before any work is done."""
-    report = arguments.json
-    if arguments.dry_run:
-        raise SettingsError("--dry-run writes no report; leave --json out, or use `venhancer plan --json`")
-    if not os.access(report.parent, os.W_OK) or report.is_dir() or not report.parent.is_dir():
-        raise InputError(f"--json {report} cannot be written; name a file in a folder that is there")
-    if report.resolve() in (arguments.target.resolve(), arguments.source.resolve()):
-        raise InputError(f"--json {report} is the source or the target; choose another name")
-    if report.exists() and not arguments.overwrite:
-        raise InputError(f"--json {report} exists; pass --overwrite or choose another name")

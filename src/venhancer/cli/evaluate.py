@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from venhancer.cli.flags import add_command
 from venhancer.cli.terminal import Terminal
 from venhancer.errors import JobFailed, SettingsError
 
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
 CONTENDERS = "nano,bicubic+repeat,lanczos+minterpolate"
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add what `venhancer evaluate` takes."""
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the command."""
+    parser = add_command(commands, "evaluate", run, "CLIPS...", "Compare models and baselines on clips.")
     parser.set_defaults(when_stopped="what was made is kept; the same command goes on")
     parser.add_argument("clips", metavar="CLIPS", type=Path, nargs="+", help="Video files, and folders of them.")
     who = parser.add_argument_group("who takes part")

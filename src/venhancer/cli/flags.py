@@ -1,13 +1,13 @@
 """Flags of the command line, made from the fields of `EnhanceSettings`; every mistake in them is one line.
 
 Nothing about a setting is written here twice: its flag is its name, its help is its description, the values it takes
-and its default. `venhancer.cli.main` adds the few flags that are no settings.
+and its default. Each command adds the few flags that are no settings.
 """
 
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from fractions import Fraction
@@ -28,6 +28,32 @@ SHORTER = {"prompt": "-p", "noise_augmentation": "--noise-aug"}
 """Second names of settings that are typed often."""
 
 
+GROUPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "size and rate": (("scale", "size", "fps", "slow"), ("input_fps", "start", "end", "shots")),
+    "look": (
+        ("prompt", "noise_augmentation", "seed"),
+        (
+            *("negative_prompt", "prompt_suffix", "guidance_scale", "guidance_rescale", "start_timestep"),
+            *("start_noise", "downscale_factor", "posterior"),
+            *("color_fix", "background", "keep_damaged", "published"),
+        ),
+    ),
+    "output": (("codec", "crf"), ("pix_fmt", "encoder")),
+    "speed and memory": (
+        ("model", "steps", "memory"),
+        (
+            *("solver", "timetable", "penultimate", "window_frames", "window_overlap", "window_fade"),
+            *("tile", "offload"),
+        ),
+    ),
+}
+"""Settings by what they are about: those that `--help` shows, which most people use, and those `--help-all` adds."""
+
+RARE = {name for _, rest in GROUPS.values() for name in rest} | {"restart", "json", "quiet", "device", "dtype", "debug"}
+
+Command = Callable[[argparse.Namespace], None]
+
+
 class HelpFormatter(argparse.HelpFormatter):
     """Help that names the value once: `-p, --prompt TEXT`, the same in every version of Python."""
 
@@ -38,6 +64,26 @@ class HelpFormatter(argparse.HelpFormatter):
         if not action.option_strings or action.nargs == 0:
             return super()._format_action_invocation(action)
         return f"{', '.join(action.option_strings)} {action.metavar}"
+
+
+class ShortHelp(HelpFormatter):
+    """Help without the flags that few people use."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        """Add a flag, unless it is rare."""
+        if action.dest not in RARE:
+            super().add_argument(action)
+
+
+class HelpAll(argparse.Action):
+    """The flag that shows every flag."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Show the whole help and end."""
+        parser.formatter_class = HelpFormatter
+        parser.epilog = None
+        parser.print_help()
+        parser.exit()
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -85,12 +131,32 @@ class OneLineParser(argparse.ArgumentParser):
         return f"see `{self.prog} --help`"
 
 
+def add_command(commands: argparse._SubParsersAction, name: str, run: Command, takes: str, what: str) -> OneLineParser:
+    """Return the parser of a new command, which leaves `run` and itself among the arguments."""
+    parser: OneLineParser = commands.add_parser(name, help=what, description=what, usage=f"%(prog)s {takes} [flags]")
+    parser.add_argument("--debug", action="store_true", help="Show where an error comes from.")
+    parser.set_defaults(run=run, parser=parser)
+    return parser
+
+
+def add_device_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say what the networks run on."""
+    group = parser.add_argument_group("the machine")
+    group.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:1, mps; default auto.")
+    group.add_argument("--dtype", metavar="NAME", default="auto", help="auto, bf16, fp16, fp32; default auto.")
+
+
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add one flag for every setting of an enhancement."""
-    group = parser.add_argument_group("settings")
+    """Add one flag for every setting of an enhancement; `--help` shows the usual ones, `--help-all` all."""
+    parser.formatter_class = ShortHelp
+    parser.epilog = f"`{parser.prog} --help-all` shows all flags."
+    parser.add_argument("--help-all", action=HelpAll, nargs=0, help="Show all flags and exit.")
     schema = EnhanceSettings.model_json_schema()["properties"]
     from_model = {field.name for field in fields(SamplingDefaults)}
-    for name, field in EnhanceSettings.model_fields.items():
+    places = {name: title for title, (usual, rest) in GROUPS.items() for name in (*usual, *rest)}
+    groups = {title: parser.add_argument_group(title) for title in GROUPS}
+    for name, title in places.items():
+        field, group = EnhanceSettings.model_fields[name], groups[title]
         if field.annotation is bool:
             add_switch(group, name, field)
             continue
@@ -124,7 +190,8 @@ def add_fields(parser: argparse.ArgumentParser, settings: type[BaseModel]) -> No
 def add_switch(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:
     """Add the flag of a field that is yes or no, which takes no value: `--name`, or `--no-name` for one that is on."""
     flag = name.replace("_", "-")
-    help_text = f"Switch off: {field.description}" if field.default else field.description
+    extra = field.json_schema_extra
+    help_text = str(extra["off"]) if field.default and isinstance(extra, dict) else field.description
     group.add_argument(
         f"--no-{flag}" if field.default else f"--{flag}",
         dest=name,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from venhancer.cli.flags import add_command
 from venhancer.cli.terminal import Terminal
 from venhancer.errors import InputError
 from venhancer.media.reading.probe import probe
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from venhancer.plan import EnhancePlan
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add what `venhancer seams` takes."""
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the command."""
+    parser = add_command(commands, "seams", run, "RESULT SOURCE", "Tell whether joins of an output show.")
     parser.add_argument("result", metavar="RESULT", type=Path, help="What enhance wrote.")
     parser.add_argument("source", metavar="SOURCE", type=Path, help="What it was made from.")
     parser.add_argument(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from venhancer.cli.flags import add_command
 from venhancer.cli.terminal import Terminal
 from venhancer.errors import InputError, SettingsError
 from venhancer.settings import SMALLEST_SIDE, parse_settings, parse_size
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from venhancer.evaluation.clips import TestClip
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add what `venhancer study` takes."""
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the command."""
+    parser = add_command(commands, "study", run, "CLIPS...", "Show what each setting of a model does.")
     parser.add_argument("clips", metavar="CLIPS", type=Path, nargs="+", help="Video files, and folders of them.")
     parser.add_argument(
         "--model", metavar="MODEL", default="nano", help="nano, v1, v2 or a model folder; default nano."

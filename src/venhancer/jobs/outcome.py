@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from venhancer.errors import SettingsError
+from venhancer.jobs.work import describe_work
 from venhancer.media.containers import CONTAINERS
 from venhancer.media.tracks import TrackPlan, describe_losses, describe_track_plans, plan_tracks
 from venhancer.media.writing.assemble import MADE_BY, MOVIES
@@ -106,6 +107,23 @@ def track_rows(plan: EnhancePlan, target: Path | None = None) -> list[tuple[str,
         if told := describe_track_plans(_tracks(plan, suffix)):
             rows.append((f"tracks in {suffix}", "; ".join(told)))
     return rows
+
+
+def target_rows(plan: EnhancePlan, target: Path | None = None) -> list[tuple[str, str]]:
+    """Return `track_rows`, and for a target also what it will not keep and what is finished of it.
+
+    Raises:
+        InputError: see `find_work`.
+    """
+    rows = track_rows(plan, target)
+    if target is None:
+        return rows
+    lost = losses(plan, target)
+    return [
+        *rows,
+        *([("not kept", ", ".join(lost))] if lost else []),
+        ("unfinished work", describe_work(target) or "none"),
+    ]
 
 
 def _tracks(plan: EnhancePlan, suffix: str) -> tuple[TrackPlan, ...]:

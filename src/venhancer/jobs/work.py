@@ -122,6 +122,18 @@ def find_work(target: Path) -> Manifest | None:
         ) from error
 
 
+def describe_work(target: Path) -> str | None:
+    """Return what is finished of a target and a run will take up, in words; None if there is nothing.
+
+    Raises:
+        InputError: see `find_work`.
+    """
+    work = find_work(target)
+    if work is None or not work.parts:
+        return None
+    return f"going on: {work.finished_frames} of {work.frames} frames are finished in {work_folder(target)}"
+
+
 def is_finished(target: Path) -> bool:
     """Tell whether the target is there, whole, and a run only was ended before it had cleared its work away.
 

@@ -1,6 +1,8 @@
 """What a model folder holds, for people: sizes, number formats, defaults and where it was converted from. No torch."""
 
+import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,17 @@ class ModelDescription:
     components: tuple[ComponentDescription, ...]
     settings: dict[str, Any]
     conversion: dict[str, Any] | None
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Yield it as labels and values."""
+        yield "folder", str(self.folder)
+        for part in self.components:
+            size = f"{part.parameters / 1e6:,.2f} M parameters, {part.bytes / 1e6:,.1f} MB {' and '.join(part.dtypes)}"
+            yield part.name, f"{part.class_name}, {size}"
+        for name, value in self.settings.items():
+            yield name, json.dumps(value)
+        if self.conversion is not None:
+            yield "converted from", json.dumps(self.conversion)
 
 
 def describe_model(model: str | Path) -> ModelDescription:

@@ -1,0 +1,42 @@
+"""`venhancer plan`: its flags, and what an enhancement would do."""
+
+import argparse
+from pathlib import Path
+
+from venhancer.cli.flags import add_command, add_device_flags, add_settings, read_settings
+from venhancer.cli.terminal import Terminal
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the command."""
+    parser = add_command(commands, "plan", run, "SOURCE [TARGET]", "Show what enhance would do; loads no model.")
+    parser.add_argument("source", metavar="SOURCE", type=Path, help="A video or picture, or frames/%%04d.png.")
+    parser.add_argument(
+        "target", metavar="TARGET", nargs="?", type=Path, help="Also show what it cannot keep and what is finished."
+    )
+    parser.add_argument("--json", action="store_true", help="Show the plan as JSON.")
+    add_settings(parser)
+    add_device_flags(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Show the plan.
+
+    Raises:
+        SettingsError: something asked for cannot be had.
+        InputError: the source cannot be used, or the work on the target is of something else.
+        WeightsError: the model is not there.
+    """
+    from venhancer.enhance import plan_video
+    from venhancer.jobs.outcome import target_rows
+    from venhancer.planning.machine import find_machine
+    from venhancer.reports.plan_rows import describe_plan
+
+    target, terminal = arguments.target, Terminal()
+    machine = find_machine(arguments.device, arguments.dtype)
+    with terminal.progress() as progress:
+        plan = plan_video(arguments.source, read_settings(arguments), target, machine=machine, progress=progress)
+    if arguments.json:
+        terminal.show_json(plan.to_json())
+    else:
+        terminal.show_rows((dict(describe_plan(plan)) | dict(target_rows(plan, target))).items())
