@@ -32,8 +32,8 @@ SETTINGS = (
     "--scale --size --fps --slow --input-fps --start --end --no-shots -p --prompt --noise-aug --noise-augmentation "
     "--seed --negative-prompt --prompt-suffix --guidance-scale --guidance-rescale --start-timestep --start-noise "
     "--downscale-factor --posterior --color-fix --background --keep-damaged --published --codec --crf --pix-fmt "
-    "--encoder --model --steps --memory --solver --timetable --penultimate --window-frames --window-overlap --window-fade --tile "
-    "--offload"
+    "--encoder --model --steps --memory --solver --timetable --penultimate --window-frames --window-overlap "
+    "--window-fade --tile --offload"
 )
 FLAGS = {
     "": "--version",
