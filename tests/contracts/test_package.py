@@ -80,7 +80,7 @@ JUNK_DRAWERS = {
     "utils",
 }
 LONGEST = 400
-SCHEMAS = {"training/settings.py"}
+SCHEMAS = {"settings.py", "training/settings.py", "media/writing/encoders.py"}  # tables of fields and of codecs
 """Files of fields alone, which may be longer."""
 
 KEYS = {

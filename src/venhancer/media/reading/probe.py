@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -44,14 +45,13 @@ from venhancer.media.stills.picture_clip import probe_pictures
 from venhancer.media.stills.still import is_picture
 from venhancer.media.timing import Timing, find_timing
 from venhancer.media.tracks import TRIED, describe_tracks, try_tracks
-from venhancer.settings import AnyPath
 
 RGB = 0
 CAPTIONED = 8  # frames within which captions show, if there are some; broadcasters send them with every frame
 PROGRESSIVE = 1  # libav's order of fields; 0 is unknown, above are the four of interlaced pictures
 
 
-def probe(path: AnyPath, *, is_part: bool = False, keep_damaged: bool = False) -> ClipInfo:
+def probe(path: str | PathLike[str], *, is_part: bool = False, keep_damaged: bool = False) -> ClipInfo:
     """Return what the clip at `path` is: a video, a picture, an animation, or numbered pictures by their pattern.
 
     Reads the whole file; where packets are not frames one to one (avi, mpeg, ts, gif and some codecs) it decodes it.
