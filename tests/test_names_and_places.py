@@ -255,7 +255,7 @@ def test_permissions_are_told_in_one_line(folder, tiny_model):
         "'a'.encode('idna')\nif os.getuid() == 0: os.setuid(65534)\n"
     )
     for source, target in (("closed.mp4", "out.mp4"), ("locked/in.mp4", "out.mp4"), ("in.mp4", "fixed/out.mp4")):
-        code = f"{become}venhancer.cli.main(['enhance', {source!r}, {target!r}])"
+        code = f"{become}venhancer.cli.main.main(['enhance', {source!r}, {target!r}])"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("venhancer: ")

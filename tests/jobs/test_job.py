@@ -347,8 +347,6 @@ def test_the_second_of_two_runs_is_refused_and_a_killed_one_blocks_nothing(targe
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
-    with pytest.raises(InputError, match=r"n.part cannot be read; check its name .*\(File name too long"):
-        opened(tmp_path / ("n" * 253))
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"out.mp4.part cannot be"):
         opened(tmp_path / "file" / "out.mp4")

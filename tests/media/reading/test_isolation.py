@@ -109,7 +109,7 @@ def child_that(code: str, tmp_path: Path) -> Path:
         ("print('[1]')", "cannot be looked at"),
         ("print(json.dumps({'error': 'KeyboardInterrupt', 'message': ''}))", "cannot be looked at"),
         (
-            "it.probe_film = lambda path: bytearray(1 << 40)\nit.main()",
+            "it.probe_film = lambda path, **_: bytearray(1 << 40)\nit.main()",
             "GiB to look",
         ),
     ],

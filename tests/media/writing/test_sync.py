@@ -18,7 +18,7 @@ from venhancer.media.writing.assemble import assemble
 from venhancer.media.writing.writer import write_segment
 from venhancer.media.writing.writing import Span, Writing
 
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "sound_drift.py"
+BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "sound_drift.py"
 
 
 def test_sound_stays_in_step_whatever_the_container_rate_and_beginning(tmp_path):

@@ -285,9 +285,10 @@ def _ranges(damage: list[int], times: list[int], keys: list[int], is_cut: bool) 
 
 
 def _told_damage(path: Path, shown: _Shown, packets: Packets) -> str:
-    if shown.damage[0][0] == len(shown.times):
-        return f"{path} is cut short after {len(packets.times)} frames; {WAYS_ON}"
-    return f"{path}: frame {shown.damage[0][0]} is damaged; {WAYS_ON}"
+    first, stop = shown.damage[0]
+    if packets.is_cut and stop >= len(shown.times):
+        return f"{path} is cut short after {first} frames; {WAYS_ON}"
+    return f"{path}: frame {first} is damaged; {WAYS_ON}"
 
 
 def _end_of(stream: VideoStream) -> int:
