@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from venhancer.diffusion.noise import frame_noise
 from venhancer.errors import SettingsError
 from venhancer.media.clip import describe_frames
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.plan import make_plan
 from venhancer.planning.execution import Execution
 from venhancer.planning.layout import Segment
-from venhancer.runtime import frame_noise
 from venhancer.settings import parse_settings
 from venhancer.weights import load_pipeline
 

@@ -9,12 +9,12 @@ from venhancer.errors import InputError, JobFailed, SettingsError, Stopped, VEnh
 if TYPE_CHECKING:
     from venhancer.checkpoints.adapters import merge_adapters
     from venhancer.enhance import enhance_video, plan_video
+    from venhancer.jobs.report import EnhanceReport
     from venhancer.media.reading.probe import probe
     from venhancer.media.reading.reader import read_frames
     from venhancer.pipeline import VEnhancerPipeline
     from venhancer.plan import EnhancePlan
     from venhancer.planning.machine import find_machine
-    from venhancer.report import EnhanceReport
     from venhancer.settings import EnhanceSettings
     from venhancer.weights import load_pipeline
 

@@ -16,6 +16,7 @@ from venhancer.errors import InputError, JobFailed, Stopped
 from venhancer.jobs.job import Job, open_job
 from venhancer.jobs.origin import fingerprint, origin_of
 from venhancer.jobs.outcome import encoding_of, writing_of
+from venhancer.jobs.report import EnhanceReport
 from venhancer.jobs.work import find_work, goes_on, is_finished
 from venhancer.media.reading.isolation import inspect, search_shots
 from venhancer.media.reading.reader import FrameReader
@@ -26,7 +27,6 @@ from venhancer.model_files.traits import ModelTraits, load_traits
 from venhancer.plan import UNKNOWN_MACHINE, EnhancePlan, make_plan, next_smaller
 from venhancer.planning.memory import Machine, is_out_of_memory
 from venhancer.progress import SILENT, Progress
-from venhancer.report import EnhanceReport
 from venhancer.reports.plan_rows import describe_change
 from venhancer.settings import AnyPath, EnhanceSettings
 

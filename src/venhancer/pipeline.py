@@ -27,6 +27,7 @@ from venhancer.conditioning import (
     steadiness_of,
 )
 from venhancer.diffusion.denoiser import Continued, Denoiser, Guided, divided
+from venhancer.diffusion.noise import DrawNoise, frame_noise
 from venhancer.diffusion.samplers import SOLVERS
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
 from venhancer.frames.colour_fix import Colours, coarse_size
@@ -37,6 +38,7 @@ from venhancer.media.reading.shot_search import find_shots_in
 from venhancer.model_files.traits import ModelTraits, load_traits
 from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.autoencoder import Autoencoder, mode_of, sample_of
+from venhancer.models.fingerprint import weights_fingerprint
 from venhancer.models.offload import arrange, bring
 from venhancer.models.prompts import ProjectedText, predict_velocities, project_text
 from venhancer.models.text import encode_prompts
@@ -45,7 +47,7 @@ from venhancer.planning.layout import Segment
 from venhancer.planning.machine import machine_of
 from venhancer.planning.memory import Machine
 from venhancer.progress import SILENT, Progress
-from venhancer.runtime import DrawNoise, frame_noise, release_memory, weights_fingerprint
+from venhancer.runtime.devices import release_memory
 from venhancer.settings import Offload, parse_ratio, parse_settings
 from venhancer.windows import Tile, blend_weights, tile_weights
 

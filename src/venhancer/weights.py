@@ -33,7 +33,7 @@ from venhancer.model_files.folders import (
 )
 from venhancer.model_files.traits import load_traits
 from venhancer.pipeline import VEnhancerPipeline
-from venhancer.runtime import choose_device, choose_dtype
+from venhancer.runtime.devices import choose_device, choose_dtype
 from venhancer.settings import AnyPath
 
 _NETWORK_FILE = "diffusion_pytorch_model.safetensors"
@@ -47,8 +47,8 @@ def load_pipeline(model: AnyPath = EMBEDDED, *, device: str = "auto", dtype: str
 
     Args:
         model: "nano" (in the package), "v1" or "v2" (downloaded or converted before), or a model folder.
-        device: "auto", "cpu", "cuda", "cuda:1", "mps"; see `venhancer.runtime.choose_device`.
-        dtype: "auto", "bf16", "fp16", "fp32"; see `venhancer.runtime.choose_dtype`.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps"; see `venhancer.runtime.devices.choose_device`.
+        dtype: "auto", "bf16", "fp16", "fp32"; see `venhancer.runtime.devices.choose_dtype`.
 
     Raises:
         WeightsError: there is no such model, or its folder is incomplete or damaged.

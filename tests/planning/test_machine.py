@@ -8,7 +8,7 @@ import torch
 
 from venhancer.errors import SettingsError
 from venhancer.planning.machine import find_machine, free_memory, machine_of
-from venhancer.runtime import choose_dtype
+from venhancer.runtime.devices import choose_dtype
 
 
 def test_free_memory_is_within_the_machine():

@@ -9,7 +9,7 @@ from training.prepared import make_clips, tiny_settings, weights_of
 from venhancer.errors import JobFailed
 from venhancer.model_files.traits import load_traits
 from venhancer.pipeline import VEnhancerPipeline
-from venhancer.processor import has_bfloat16
+from venhancer.runtime.processor import has_bfloat16
 from venhancer.training.data.batches import Batches, generator_for
 from venhancer.training.learner import make_learner, make_optimizer
 from venhancer.training.loop import learning_rate, train

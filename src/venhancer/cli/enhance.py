@@ -40,12 +40,12 @@ def run(arguments: argparse.Namespace) -> None:
     """
     from venhancer.enhance import enhance_as_planned, plan_video
     from venhancer.jobs.outcome import losses, track_rows
+    from venhancer.jobs.report import check_report
     from venhancer.jobs.work import describe_work, is_finished
     from venhancer.media.source import failures_as
     from venhancer.media.writing.writer import check_target
     from venhancer.planning.layout import format_number
     from venhancer.planning.machine import find_machine
-    from venhancer.report import check_report
     from venhancer.reports.plan_rows import describe_plan
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it waits for seconds, not for a segment

@@ -156,7 +156,7 @@ class ClockSearch:
         section = self._section(packet, stretches[-1] if stretches else None)
         count = self._counts[index] = self._counts.get(index, -1) + 1
         if not stretches or stretches[-1].section != section:
-            stretches.append(_Stretch(section, count, packet.time_base, self._steps.get(index, Fraction(0))))
+            stretches.append(_Stretch(section, count, Fraction(packet.time_base), self._steps.get(index, Fraction(0))))
         stretches[-1].add(packet)
         if index in self._timed and stretches[-1].last is not None:
             self._latest = stretches[-1].last + self._shifts[section]

@@ -16,7 +16,7 @@ from fractions import Fraction
 from io import BufferedIOBase, FileIO
 from itertools import dropwhile, islice
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import av
 import numpy as np
@@ -50,6 +50,9 @@ CODECS = (  # what cameras, editors and generators write; libav decodes hundreds
 )
 UNALIGNED = 1  # libav's flag of a decoder that cuts off every pixel it should, also where memory is aligned worse
 CONCEALING = ("h26", "mpeg", "msmpeg", "wmv", "flv", "vc1")  # decoders that threads keep from telling what they conceal
+TEXT_AS_BYTES: dict[str, Any] = {"metadata_errors": "surrogateescape"}  # text in files need not be text
+if int(av.__version__.partition(".")[0]) >= 19:
+    TEXT_AS_BYTES.clear()  # it is read so, and there is no other way
 WAYS_ON = "copy the file again, pass an --end before there, or --keep-damaged"
 LAST = (1 << 63) - 1  # a time after all others
 BUFFER = 1 << 18  # bytes asked of the file at a time
@@ -215,7 +218,7 @@ def _open_without_waiting(name: str | Path, flags: int) -> int:
 def _open(content: BinaryIO | BufferedIOBase | FileIO, path: Path) -> InputContainer:
     what = f"{path} is damaged, cut short, or no {KINDS} file: convert it to mp4 first"
     with failures_as(InputError, what):
-        container = av.open(content, mode="r", options=CLOSED, buffer_size=BUFFER, metadata_errors="surrogateescape")
+        container = av.open(content, mode="r", options=CLOSED, buffer_size=BUFFER, **TEXT_AS_BYTES)
     try:
         read_limits().check_streams(len(container.streams), path)
     except InputError:
@@ -282,7 +285,7 @@ def read_packets(container: InputContainer, stream: VideoStream, path: Path) -> 
             limits.check_length(len(times), 0, path)
     stamps = np.array(times, dtype=np.int64)
     jumps = () if search is None else search.jumps()
-    base, shifts = stream.time_base or Fraction(1), [jump for jump in jumps if jump.stream == stream.index]
+    base, shifts = Fraction(stream.time_base or 1), [jump for jump in jumps if jump.stream == stream.index]
     for jump, stop in zip(shifts, [*(after.packet for after in shifts), len(stamps)][1:], strict=True):
         stamps[jump.packet : stop] += round(jump.shift / base)
     is_timed &= len(np.unique(stamps)) == len(stamps) and (is_reordered or not context.has_b_frames)

@@ -13,7 +13,7 @@ import psutil
 
 from venhancer.errors import SettingsError
 from venhancer.planning.memory import Machine
-from venhancer.processor import has_bfloat16
+from venhancer.runtime.processor import has_bfloat16
 
 if TYPE_CHECKING:
     import torch  # named, not loaded
@@ -34,7 +34,7 @@ def find_machine(device: str = "auto", dtype: str = "auto") -> Machine:
             raise SettingsError(f"dtype {dtype} is none of {', '.join(FORMATS)}")
         automatic = "bf16" if has_bfloat16() else "fp32"
         return Machine(memory=free_memory(), number_format=automatic if dtype == "auto" else dtype)
-    from venhancer.runtime import choose_device, choose_dtype
+    from venhancer.runtime.devices import choose_device, choose_dtype
 
     on = choose_device(device)
     return machine_of(on, choose_dtype(dtype, on))

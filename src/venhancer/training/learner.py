@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from venhancer.errors import SettingsError
 from venhancer.pipeline import VEnhancerPipeline
-from venhancer.runtime import choose_dtype
+from venhancer.runtime.devices import choose_dtype
 from venhancer.training.data.augment import Example
 from venhancer.training.lora import add_adapters
 from venhancer.training.objective import Losses, Objective

@@ -18,7 +18,7 @@ from accelerate.utils import FullyShardedDataParallelPlugin, gather, gather_obje
 
 from venhancer.errors import SettingsError
 from venhancer.jobs.stopping import StopRequest, stop_requests
-from venhancer.runtime import choose_device
+from venhancer.runtime.devices import choose_device
 from venhancer.training.checkpoints import Checkpoints, only_run
 from venhancer.training.data.batches import fill_latent_cache, generator_for, load_batches
 from venhancer.training.export import export

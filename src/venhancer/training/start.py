@@ -17,7 +17,7 @@ from venhancer.model_files.traits import load_traits
 from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.blocks import ResBlock, Upsample
 from venhancer.pipeline import VEnhancerPipeline
-from venhancer.runtime import choose_device, choose_dtype
+from venhancer.runtime.devices import choose_device, choose_dtype
 from venhancer.training.data.batches import Batches
 from venhancer.training.objective import encode_examples
 from venhancer.training.settings import NetworkSettings, TrainSettings

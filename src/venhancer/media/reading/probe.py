@@ -112,7 +112,7 @@ def probe_film(path: Path, *, is_part: bool = False, keep_damaged: bool = False)
         width, height = frame.width - border.left - border.right, frame.height - border.above - border.below
         if min(width, height) < 1:
             raise InputError(f"{path} hides all of its {frame.width}x{frame.height} pictures; remove its cropping")
-        aspect = stream.sample_aspect_ratio or Fraction(1)
+        aspect = Fraction(stream.sample_aspect_ratio or 1)
         if border != NO_BORDER and aspect == Fraction(frame.height * width, frame.width * height):
             aspect = Fraction(1)  # libav divided the size a movie is shown at by that of its whole pictures
         if orientation.is_transposed:
@@ -266,7 +266,7 @@ def _decode_all(packets: Packets, stream: VideoStream, path: Path, damage: list[
             if frame.key_frame:
                 decoded.keys.append(time)
             decoded.are_interlaced |= frame.interlaced_frame
-            decoded.shapes.add(opened.codec_context.sample_aspect_ratio or Fraction(1))
+            decoded.shapes.add(Fraction(opened.codec_context.sample_aspect_ratio or 1))
     return decoded
 
 
@@ -297,9 +297,9 @@ def _end_of(stream: VideoStream) -> int:
 
 
 def _find_timing(shown: _Shown, stream: VideoStream, path: Path) -> Timing:
-    declared = [rate for rate in (stream.average_rate, stream.base_rate, stream.guessed_rate) if rate]
+    declared = [Fraction(rate) for rate in (stream.average_rate, stream.base_rate, stream.guessed_rate) if rate]
     declared = [] if stream.container.format.name == "gif" else declared  # where they are guessed from its clock
-    return find_timing(shown.times, stream.time_base or Fraction(1), shown.last_duration, declared, path)
+    return find_timing(shown.times, Fraction(stream.time_base or 1), shown.last_duration, declared, path)
 
 
 def _color_matrix(stream: VideoStream, frame: VideoFrame, path: Path) -> str:

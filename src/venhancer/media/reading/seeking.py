@@ -98,7 +98,7 @@ def _from_key_frame(
         with failures_as(InputError, f"{path} is damaged; copy or download it again"):
             container.seek(int(time / (stream.time_base or 1)), stream=stream)
     for frame in decode(container, stream, path, first=first):
-        if frame.pts is None or frame.time_base is None:
+        if frame.pts is None or not frame.time_base:
             raise InputError(f"{path} has frames without a time; convert it to mp4 first")
         yield round((frame.pts * frame.time_base - access.begin) * access.rate), frame
 

@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 from venhancer.errors import JobFailed
 from venhancer.media.containers import CONTAINERS
-from venhancer.media.source import failures_as
+from venhancer.media.source import TEXT_AS_BYTES, failures_as
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def open_output(part: Path, called: Path, **options: str) -> Iterator[OutputCont
             "w",
             format=CONTAINERS[part.suffix.lower()].name,
             container_options=options,
-            metadata_errors="surrogateescape",
+            **TEXT_AS_BYTES,
         )
     try:
         yield output

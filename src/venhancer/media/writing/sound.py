@@ -111,7 +111,7 @@ class EncodedSound:
                 yield from self._place(even)
             return
         samples = frame.to_ndarray()
-        if frame.pts is not None and frame.time_base is not None:
+        if frame.pts is not None and frame.time_base:
             missing = self._correction(self._sample(frame.pts * frame.time_base) - self.place)
             if missing > 0:
                 yield from self._write_silence(missing)

@@ -1,21 +1,13 @@
-"""Where and in which number format networks run, and the noise they start from: decided here and nowhere else."""
+"""Where and in which number format networks run: decided here and nowhere else."""
 
-import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
 
 from venhancer.errors import SettingsError
-from venhancer.processor import has_bfloat16
+from venhancer.runtime.processor import has_bfloat16
 
 logger = logging.getLogger(__name__)
-
-DrawNoise: TypeAlias = Callable[[int, int, Sequence[int], int], Float[Tensor, "..."]]
-"""Return unit noise by seed, number of the output frame, shape and draw, as `frame_noise` does."""
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -62,30 +54,3 @@ def release_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
-
-
-def weights_fingerprint(components: Mapping[str, nn.Module]) -> str:
-    """Return a digest of components' weights by name, from up to about 64 values of each tensor."""
-    digest = hashlib.blake2b(digest_size=16)
-    for component, module in components.items():
-        for name, values in module.state_dict().items():
-            few = values.flatten()[:: max(1, values.numel() // 64)].double().cpu().numpy()
-            digest.update(f"{component}.{name} {values.dtype} {tuple(values.shape)}".encode() + few.tobytes())
-    return digest.hexdigest()
-
-
-def frame_noise(seed: int, frame_index: int, shape: Sequence[int], draw: int = 0) -> Float[Tensor, "..."]:
-    """Return noise of one output frame, which depends on the seed, the frame's number in the clip and the draw only.
-
-    So a frame starts from the same noise whatever window, segment or device it is computed in (drawn on the CPU in
-    float32).
-
-    Args:
-        seed: any integer.
-        frame_index: number of the frame in the whole output.
-        shape: of the frame's latents.
-        draw: which of the frame's noises, from 0.
-    """
-    digest = hashlib.blake2b(f"{seed}:{frame_index}:{draw}".encode(), digest_size=8).digest()
-    generator = torch.Generator("cpu").manual_seed(int.from_bytes(digest, "little"))
-    return torch.randn(tuple(shape), generator=generator, dtype=torch.float32)
