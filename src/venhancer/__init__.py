@@ -43,7 +43,7 @@ __all__ = [
 
 _HOMES = {
     "EnhancePlan": "plan",
-    "EnhanceReport": "report",
+    "EnhanceReport": "jobs.report",
     "EnhanceSettings": "settings",
     "VEnhancerPipeline": "pipeline",
     "enhance_video": "enhance",

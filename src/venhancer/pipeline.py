@@ -346,13 +346,8 @@ class VEnhancerPipeline(DiffusionPipeline):
         feathers = tile_weights(plan.tiles)
         denoise = divided(denoiser, windows, fades, plan.tiles, feathers, device=self.device, progress=progress)
         denoise = Continued(denoise, carried, torch.as_tensor(carried_fade, device=self.device), segment.handed_on)
-        timesteps = schedule.timesteps(
-            sampling.steps,
-            sampling.start_timestep,
-            timetable=sampling.timetable,
-            drop_penultimate=sampling.penultimate == "drop",
-        )
-        sigmas = schedule.sigmas(timesteps)
+        levels = {"timetable": sampling.timetable, "drop_penultimate": sampling.penultimate == "drop"}
+        sigmas = schedule.sigmas(schedule.timesteps(sampling.steps, sampling.start_timestep, **levels))
         start = self.space.enter(conditions.start_latents, conditions)
         noise = partial(self._noise, plan, segment.context, start)
         noisy = schedule.add_noise(start, sampling.start_noise * noise(START_NOISE), sampling.start_timestep)

@@ -1,5 +1,6 @@
 """Noise that belongs to a frame."""
 
+import pytest
 import torch
 
 from venhancer.diffusion.noise import frame_noise

@@ -91,6 +91,7 @@ def test_sound_in_an_order_of_apples_is_encoded_with_each_channel_in_its_place(t
     assert tones_of(enhanced(source, tmp_path / "out.mp4")) == {**wanted, "LFE": pytest.approx(0, abs=500)}
 
 
+@pytest.mark.skipif(int(av.__version__.partition(".")[0]) > 18, reason="libav then says nothing of such an order")
 @pytest.mark.parametrize(
     ("speakers", "is_kept"), [((1, 2, 1, 2, 1, 2, 1, 2), True), ((1, 2, 3, 4, 33, 34, 5, 6), False)]
 )

@@ -50,9 +50,7 @@ CODECS = (  # what cameras, editors and generators write; libav decodes hundreds
 )
 UNALIGNED = 1  # libav's flag of a decoder that cuts off every pixel it should, also where memory is aligned worse
 CONCEALING = ("h26", "mpeg", "msmpeg", "wmv", "flv", "vc1")  # decoders that threads keep from telling what they conceal
-TEXT_AS_BYTES: dict[str, Any] = {"metadata_errors": "surrogateescape"}  # text in files need not be text
-if int(av.__version__.partition(".")[0]) >= 19:
-    TEXT_AS_BYTES.clear()  # it is read so, and there is no other way
+TEXT_AS_BYTES: Any = {"metadata_errors": "surrogateescape"} if int(av.__version__[:2]) < 19 else {}  # 19 always does
 WAYS_ON = "copy the file again, pass an --end before there, or --keep-damaged"
 LAST = (1 << 63) - 1  # a time after all others
 BUFFER = 1 << 18  # bytes asked of the file at a time
