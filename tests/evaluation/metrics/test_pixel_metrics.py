@@ -6,10 +6,12 @@ import pytest
 from venhancer.evaluation.metrics.frame_difference_error import frame_difference_error
 from venhancer.evaluation.metrics.input_ssim import input_ssim
 from venhancer.evaluation.metrics.metric import Subject
+from venhancer.evaluation.metrics.patch_grid import patch_grid
 from venhancer.evaluation.metrics.psnr import psnr
 from venhancer.evaluation.metrics.registry import metric_named, score
 from venhancer.evaluation.metrics.sharpness import sharpness
 from venhancer.evaluation.metrics.ssim import ssim
+from venhancer.evaluation.metrics.stray_colour import stray_colour
 
 
 @pytest.fixture
@@ -82,3 +84,26 @@ def test_input_ssim_looks_at_key_frames_only_at_the_inputs_size():
     assert input_ssim(result, source, 2) > 0.9
     assert input_ssim(result[1:2], source[:1], 2) < 0
     assert input_ssim(source, source, 1) == pytest.approx(1)
+
+
+def test_a_grid_of_patches_is_seen_and_a_picture_without_one_is_not(clip):
+    smooth = sum(np.roll(clip.astype(int), shift, axis=2) for shift in range(4)) // 4
+    assert patch_grid(smooth.astype(np.uint8), 1) == pytest.approx(1, abs=0.1)
+    dotted = smooth + 12 * (np.arange(32) // 4 % 2)[:, None]
+    assert patch_grid(dotted.clip(0, 255).astype(np.uint8), 1) > 1.5
+
+
+def test_grid_is_that_of_key_frames():
+    flat = np.full((4, 8, 16, 3), 100, np.uint8)
+    flat[1::2] += (np.arange(16) // 4 % 2 * 20).astype(np.uint8)[:, None]
+    assert patch_grid(flat, 2) == 0
+    assert patch_grid(flat, 1) > 10
+
+
+def test_colour_counts_where_the_truth_is_grey():
+    truth = np.full((2, 8, 8, 3), 100, np.uint8)
+    truth[:, :4] = (200, 50, 50)
+    tinted = truth + np.array([0, 3, 0], np.uint8)
+    assert stray_colour(tinted, truth) == 3
+    assert stray_colour(truth, truth) == 0
+    assert stray_colour(truth, truth[:, :4].repeat(2, axis=1)) == 0

@@ -1,0 +1,36 @@
+"""ColorVideoVDP (Mantiuk et al. 2024): how different two films look to people, on a screen at its usual distance.
+
+It knows contrast, colour, flicker and motion, and forgives nothing that the eye does not.
+"""
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch
+
+from venhancer.evaluation.metrics.metric import Clip, Metric
+
+DISPLAY = "standard_fhd"
+RATE = 24
+"""Frames a second at which clips are shown; metrics do not know their own."""
+
+
+def cvvdp(result: Clip, reference: Clip) -> float:
+    """Return just-objectionable differences: 10 is no visible difference, 1 less is one step on a scale of quality."""
+    package: Any = import_module("pycvvdp")  # pip install cvvdp
+    metric = package.cvvdp(display_name=DISPLAY, device=torch.device("cpu"), quiet=True)
+    films = (np.ascontiguousarray(film) for film in (result, reference))
+    found, _ = metric.predict(*films, dim_order="FHWC", frames_per_second=RATE)
+    return float(found)
+
+
+METRIC = Metric(
+    name="cvvdp",
+    measure=cvvdp,
+    takes=("result", "reference"),
+    what="visible difference of films (ColorVideoVDP): 10 is none, each step below is one of quality",
+    higher_is_better=True,
+    unit="JOD",
+    packages=("pycvvdp",),
+)
