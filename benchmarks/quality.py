@@ -91,7 +91,7 @@ def main() -> None:
     file.write_text(json.dumps({**to_json(evaluation), "clip_frames": frames}, indent=1) + "\n")
     report = arguments.data / f"quality_report{suffix}"
     report.mkdir(parents=True, exist_ok=True)
-    print(f"wrote {file} and {write_pages(report, evaluation, clips, kept)[-1]}")
+    print(f"wrote {file} and {write_pages(report, evaluation, clips, cache)[-1]}")
 
 
 def fixed_clip(name: str, frames: int, folder: Path, packages: Path) -> TestClip:

@@ -13,13 +13,14 @@ class LivingTensors(TorchDispatchMode):
 
     Args:
         modules: whose parameters are not counted.
+        inputs: tensors that were there before and are not counted either.
     """
 
-    def __init__(self, *modules: torch.nn.Module) -> None:
+    def __init__(self, *modules: torch.nn.Module, inputs: Iterable[torch.Tensor] = ()) -> None:
         super().__init__()
         self.most = self.bytes = 0
-        parameters: Iterable = (parameter for module in modules for parameter in module.parameters())
-        self._known = [parameter.untyped_storage() for parameter in parameters]
+        parameters = (parameter for module in modules for parameter in module.parameters())
+        self._known = [tensor.untyped_storage() for tensor in (*parameters, *inputs)]
         self._sizes = {storage._cdata: 0 for storage in self._known}
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):

@@ -13,7 +13,6 @@ from venhancer.conditioning import (
     spread_key_frames,
 )
 from venhancer.diffusion.schedule import Schedule
-from venhancer.frames.resizing import resize_frames
 
 SCHEDULE = Schedule()
 
@@ -126,8 +125,3 @@ def test_latent_space_comes_back():
 def test_start_is_the_origin_of_a_relative_space():
     told = conditions()
     assert not LatentSpace((0.5, 1.0, 2.0, 4.0)).enter(told.start_latents, told).any()
-
-
-def test_resizing_is_bilinear_without_aligned_corners():
-    frames = torch.tensor([0.0, 1.0])[None, None, None, None, :]
-    assert_close(resize_frames(frames, 1, 4).flatten(), torch.tensor([0.0, 0.25, 0.75, 1.0]))

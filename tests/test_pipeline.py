@@ -7,8 +7,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tiny_model import make_tiny_model
 from venhancer.diffusion.noise import frame_noise
 from venhancer.errors import SettingsError
 from venhancer.media.clip import describe_frames
@@ -182,6 +184,39 @@ def test_more_steps_wait_no_more_for_the_device(pipeline):
             run(pipeline, frames, plan)
         waits.append(counted.count)
     assert waits[0] == waits[1] < 20
+
+
+@pytest.fixture(scope="module")
+def flat_pipeline(tmp_path_factory) -> VEnhancerPipeline:
+    return load_pipeline(make_tiny_model(tmp_path_factory.mktemp("flat"), flat=True))
+
+
+def test_frames_between_are_made_from_finished_key_frames(flat_pipeline):
+    """Only key frames are sampled, whatever the rate, and segments change nothing."""
+    frames = moving_frames(30, 32, 32)
+    slow, fast = (
+        plan_for(flat_pipeline, frames, scale=2, fps=fps, window_frames=7, window_overlap=2) for fps in (8, 24)
+    )
+    assert len(fast.segments) > 2
+    keys, every, whole = (run(flat_pipeline, frames, plan).astype(int) for plan in (slow, fast, in_one_segment(fast)))
+    assert np.array_equal(every[::3], keys)
+    assert np.array_equal(every, whole)
+    assert not np.array_equal(every[1], every[0])
+
+
+def test_grey_in_grey_out_and_the_result_made_small_is_the_input(flat_pipeline):
+    grey = moving_frames(3, 32, 32)[..., :1].repeat(3, axis=-1)
+    asked = {"source_fps": 8, "scale": 2, "seed": 1}
+    results = [flat_pipeline(grey, **asked, noise_augmentation=noise) for noise in (0, 300)]
+    assert np.ptp(results[0].astype(int), axis=-1).max() <= 1
+    apart = [np.abs(shrunk(result) - grey).mean() for result in results]
+    assert apart[0] < apart[1] / 2
+
+
+def shrunk(frames: np.ndarray) -> np.ndarray:
+    """Return frames at half their size."""
+    pictures = torch.from_numpy(frames).movedim(-1, 1).float()
+    return F.interpolate(pictures, scale_factor=0.5, mode="bicubic", antialias=True).movedim(1, -1).numpy()
 
 
 def test_with_more_steps_segments_change_little(pipeline):

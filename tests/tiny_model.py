@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from transformers import ByT5Tokenizer, CLIPTextConfig, CLIPTextModel
 
+from venhancer.model_files.network_shape import NetworkShape
 from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
 from venhancer.pipeline import VEnhancerPipeline
 
@@ -30,11 +31,30 @@ def randomised(network: torch.nn.Module) -> torch.nn.Module:
     return network.eval()
 
 
-def make_tiny_model(folder: Path) -> Path:
-    """Save a pipeline folder that `--model` takes: two steps, two prompts a step, windows of eight frames."""
+FLAT = {
+    "channel_mults": (1,),
+    "attention_levels": (False,),
+    "entry_heads": 0,
+    "norm_groups": 0,
+    "temporal_convs": 0,
+    "middle_attention": False,
+    "control_channels": 8,
+}
+"""What the embedded model's networks have of their own: one level, nothing across time, a narrow ControlNet."""
+FLAT_SAMPLING = {"steps": 1, "guidance_scale": 1.0, "start_timestep": 3, "start_noise": 0.0, "noise_augmentation": 0}
+
+
+def make_tiny_model(folder: Path, *, flat: bool = False) -> Path:
+    """Save a pipeline folder that `--model` takes: two steps, two prompts a step, windows of eight frames.
+
+    Args:
+        folder: where.
+        flat: shaped as the embedded model, which makes frames between from finished key frames.
+    """
     smooth = torch.rand(16, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
     frames = torch.nn.functional.interpolate(smooth, (32, 32), mode="bilinear")
-    shape = {**TINY, "in_channels": LATENT_CHANNELS}
+    channels = 48 if flat else LATENT_CHANNELS
+    shape = NetworkShape(**TINY | (FLAT if flat else {}), in_channels=channels, out_channels=channels)
     tokenizer = ByT5Tokenizer(extra_ids=0)
     text = CLIPTextConfig(
         vocab_size=len(tokenizer),
@@ -47,14 +67,19 @@ def make_tiny_model(folder: Path) -> Path:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
+    unet = randomised(VideoUNet(**shape.arguments()))
+    if flat:  # without norms a random network's output is far out of range
+        unet.conv_out.weight.data *= 0.01
     pipeline = VEnhancerPipeline(
-        vae=LinearAutoencoder.fit(frames, patch=4, latent_channels=LATENT_CHANNELS),
-        unet=randomised(VideoUNet(**shape, out_channels=LATENT_CHANNELS)),
-        controlnet=randomised(VideoControlNet(**shape)),
+        vae=LinearAutoencoder.fit(frames, patch=4, latent_channels=channels),
+        unet=unet,
+        controlnet=randomised(VideoControlNet.from_shape(shape)),
         text_encoder=randomised(CLIPTextModel(text)),
         tokenizer=tokenizer,
-        residual_scale=[0.5] * LATENT_CHANNELS,
-        between="blend",
+        residual_scale=None if flat else [0.5] * LATENT_CHANNELS,
+        between="interpolate" if flat else "blend",
+        enlarging="sharp" if flat else "bilinear",
+        consistency=0.8 if flat else 0.0,
         defaults={
             "steps": 2,
             "solver": "ddim",
@@ -64,6 +89,7 @@ def make_tiny_model(folder: Path) -> Path:
             "window_frames": 8,
             "window_overlap": 2,
             "negative_prompt": "blurry",
+            **(FLAT_SAMPLING if flat else {}),
         },
     )
     pipeline.save_pretrained(folder)

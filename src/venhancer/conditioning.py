@@ -22,7 +22,7 @@ from venhancer.planning.layout import Segment
 from venhancer.settings import MOST_NOISE
 from venhancer.windows import Tile
 
-Between: TypeAlias = Literal["repeat", "blend", "flow"]
+Between: TypeAlias = Literal["repeat", "blend", "flow", "interpolate"]
 Encode: TypeAlias = Callable[[Tensor], Tensor]
 
 
@@ -166,7 +166,8 @@ def encode_clip(
         key_frames: resized to the output's size, in [-1, 1].
         key_frame_mask: which frames of the clip they are.
         between: how the frames between key frames start: as a copy of the one before, as a blend of both, or moved
-            along the optical flow between them.
+            along the optical flow between them. With "interpolate" there are none: they are made from finished key
+            frames.
         encode: frames to latents, `1 3 f h w` to `1 c f h2 w2`.
         steadiness: how strongly key frames are averaged with their neighbours along the motion, see `steadied`.
         lead: how many of the first key frames come before the clip; they and those after it only steady their

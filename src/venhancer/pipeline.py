@@ -3,6 +3,7 @@
 `VEnhancerPipeline.enhance` is the whole path; the methods below it are its four steps, in order.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -31,8 +32,8 @@ from venhancer.diffusion.noise import DrawNoise, frame_noise
 from venhancer.diffusion.samplers import SOLVERS
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
 from venhancer.frames.colour_fix import Colours, coarse_size
-from venhancer.frames.levels import Frame, ReadFrames, to_levels, to_pixels
-from venhancer.frames.resizing import pad_with_edges, resize_frames
+from venhancer.frames.enlarging import Enlarging
+from venhancer.frames.levels import Frame, ReadFrames, to_pixels
 from venhancer.media.clip import describe_frames
 from venhancer.media.reading.shot_search import find_shots_in
 from venhancer.model_files.traits import ModelTraits, load_traits
@@ -42,6 +43,7 @@ from venhancer.models.fingerprint import weights_fingerprint
 from venhancer.models.offload import arrange, bring
 from venhancer.models.prompts import ProjectedText, predict_velocities, project_text
 from venhancer.models.text import encode_prompts
+from venhancer.pictures import Fidelity, decoded, enlarged, finished, noted
 from venhancer.plan import EnhancePlan, make_plan
 from venhancer.planning.layout import Segment
 from venhancer.planning.machine import machine_of
@@ -81,9 +83,13 @@ class VEnhancerPipeline(DiffusionPipeline):
         text_encoder: prompts to embeddings.
         tokenizer: of the text encoder.
         residual_scale: see `LatentSpace`; None diffuses the latents themselves, as the published models do.
-        between: how frames between key frames start.
+        between: how frames between key frames start; "interpolate" makes them from the finished key frames, which
+            alone go through the networks.
         steadying: how strongly the most noise augmentation steadies key frames, see `encode_clip`; 0 not at all, as in
             the published models.
+        enlarging: how key frames are brought to the output's size.
+        consistency: how closely a result made small again must be the input where that is clean, from 0 to 1, and
+            whether grey stays grey; see `venhancer.frames.fidelity`. Only where frames between are interpolated.
         defaults: sampling settings that suit this model.
 
     Attributes:
@@ -102,12 +108,14 @@ class VEnhancerPipeline(DiffusionPipeline):
         residual_scale: Sequence[float] | None = None,
         between: Between = "repeat",
         steadying: float = 0.0,
+        enlarging: Enlarging = "bilinear",
+        consistency: float = 0.0,
         defaults: dict[str, float | int | str] | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(vae=vae, unet=unet, controlnet=controlnet, text_encoder=text_encoder, tokenizer=tokenizer)
         own = {"residual_scale": residual_scale, "between": between, "steadying": steadying}
-        self.register_to_config(**own, defaults=defaults or {})
+        self.register_to_config(**own, enlarging=enlarging, consistency=consistency, defaults=defaults or {})
         self.schedule = Schedule()
         self.runs_on: torch.device | None = None
         self.draw_noise: DrawNoise = frame_noise
@@ -229,21 +237,30 @@ class VEnhancerPipeline(DiffusionPipeline):
         size = coarse_size(plan.height, plan.width, clip.height, clip.width)
         colours = Colours(plan.sampling.color_fix, size, carried)
         inputs = read([plan.source[number] for number in reach.key_frames])
+        originals: list[Frame] = []
+        if self.interpolates:
+            inputs = noted(inputs, originals)
         pictures = colours.note(reach.key_frames, (to_pixels(frame, self.device) for frame in inputs))
         conditions = self.encode(pictures, plan, reach)
         latents, shared = self.denoise(
             conditions, prompts, plan, segment, carried=carried.get("denoised"), progress=progress
         )
-        settled = latents[:, :, : len(segment.settled)]
+        settled = latents[:, :, : len(self.sampled_frames(plan, segment.settled))]
         if "latents" in carried:
             settled = torch.cat([carried["latents"][None], settled], dim=2)
         carry: Carry = {}
-        decoded = self.decode(settled, plan, segment, colours, boundary=carried.get("held"), carry=carry)
+        if self.interpolates:
+            self._bring(self.vae, plan.execution.offload)
+            keys = self.sampled_frames(plan, segment.context)
+            fidelity = Fidelity(originals[reach.lead :], self.config["enlarging"], self.config["consistency"])
+            frames = finished(self.vae, latents, plan, segment, colours, keys=keys, fidelity=fidelity)
+        else:
+            frames = self.decode(settled, plan, segment, colours, boundary=carried.get("held"), carry=carry)
         if not segment.ends_shot:
             carry |= colours.carry(segment.frames.stop)
             undecoded = segment.settled.stop - segment.frames.stop
             carry |= {"denoised": shared, "latents": settled[0, :, settled.shape[2] - undecoded :]}
-        return EnhancedSegment(segment, decoded, carry)
+        return EnhancedSegment(segment, frames, carry)
 
     @torch.inference_mode()
     def project_prompts(
@@ -263,16 +280,26 @@ class VEnhancerPipeline(DiffusionPipeline):
         steadiness = steadiness_of(plan.sampling.noise_augmentation, self.config["steadying"])
         return reach_of(segment, plan.is_key, self.config["between"], steadiness)
 
+    @property
+    def interpolates(self) -> bool:
+        """Whether frames between are made from finished key frames."""
+        return self.config["between"] == "interpolate"
+
+    def sampled_frames(self, plan: EnhancePlan, frames: range) -> Sequence[int]:
+        """Return which of some output frames go through the networks."""
+        return [number for number in frames if plan.is_key[number]] if self.interpolates else frames
+
     @torch.inference_mode()
     def encode(self, pictures: Iterable[Float[Tensor, "3 h w"]], plan: EnhancePlan, reach: Reach) -> Conditions:
         """Return a segment's conditions; `pictures` are the input frames behind `reach.key_frames`, in [-1, 1]."""
         sampling, program = plan.sampling, plan.program
-        is_key = torch.tensor([plan.is_key[number] for number in reach.frames], device=self.device)
+        sampled = self.sampled_frames(plan, reach.frames)
+        is_key = torch.tensor([plan.is_key[number] for number in sampled], device=self.device)
         self._bring(self.vae, plan.execution.offload)
         is_drawn = sampling.posterior == "sample" and not isinstance(self.vae, LinearAutoencoder)
         encode = self.vae.encode_posterior if is_drawn else self.vae.encode_frames
         latents, start_latents = encode_clip(
-            (self._enlarged(picture, plan) for picture in pictures),
+            (enlarged(picture, plan, self.config["enlarging"]) for picture in pictures),
             is_key,
             self.config["between"],
             partial(encode, tiles=() if program else plan.coded_tiles),
@@ -280,7 +307,7 @@ class VEnhancerPipeline(DiffusionPipeline):
             lead=reach.lead,
         )
         if is_drawn:  # for every frame by itself, also for those that repeat a key frame
-            noise = self._noise(plan, reach.frames, mode_of(start_latents), POSTERIOR_NOISE)
+            noise = self._noise(plan, sampled, mode_of(start_latents), POSTERIOR_NOISE)
             start_latents = sample_of(start_latents, noise)
             latents = start_latents[:, :, is_key]
         keys = [number for number in reach.key_frames if number in reach.frames]
@@ -293,15 +320,7 @@ class VEnhancerPipeline(DiffusionPipeline):
             downscale_factor=torch.tensor([sampling.downscale_factor], device=self.device),
             schedule=self.schedule,
         )
-        return conditions.frames(range(len(reach.context)))
-
-    @staticmethod
-    def _enlarged(picture: Tensor, plan: EnhancePlan) -> Float[Tensor, "3 h w"]:
-        """Return an input frame at the output's size, padded to the networks' grid."""
-        clip, program, pad = plan.clip, plan.program, plan.padding
-        factor = program and program.enlargement(clip.height, clip.width, plan.settings.scale)
-        resized = resize_frames(picture[None, :, None], plan.height, plan.width, factor)[0, :, 0]
-        return (program.pad if program else pad_with_edges)(resized, pad.left, pad.right, pad.top, pad.bottom)
+        return conditions.frames(range(len(self.sampled_frames(plan, reach.context))))
 
     @torch.inference_mode()
     def denoise(
@@ -340,16 +359,18 @@ class VEnhancerPipeline(DiffusionPipeline):
             guided = Guided(partial(predict, key_frames), *prompts, **strength)
             return Denoiser(guided, schedule, dtype=self.unet.dtype)
 
-        windows = segment.local_windows
-        parts = [range(segment.carried), *windows]
+        context = self.sampled_frames(plan, segment.context)
+        spans = (range(segment.context.start, segment.context.start + segment.carried), *segment.windows)
+        parts = [range(bisect_left(context, span.start), bisect_left(context, span.stop)) for span in spans]
+        handed_on = len(context) - bisect_left(context, segment.settled.stop)
         carried_fade, *fades = program.fades(parts) if program else blend_weights(parts, sampling.window_fade)
         feathers = tile_weights(plan.tiles)
-        denoise = divided(denoiser, windows, fades, plan.tiles, feathers, device=self.device, progress=progress)
-        denoise = Continued(denoise, carried, torch.as_tensor(carried_fade, device=self.device), segment.handed_on)
+        denoise = divided(denoiser, parts[1:], fades, plan.tiles, feathers, device=self.device, progress=progress)
+        denoise = Continued(denoise, carried, torch.as_tensor(carried_fade, device=self.device), handed_on)
         levels = {"timetable": sampling.timetable, "drop_penultimate": sampling.penultimate == "drop"}
         sigmas = schedule.sigmas(schedule.timesteps(sampling.steps, sampling.start_timestep, **levels))
         start = self.space.enter(conditions.start_latents, conditions)
-        noise = partial(self._noise, plan, segment.context, start)
+        noise = partial(self._noise, plan, context, start)
         noisy = schedule.add_noise(start, sampling.start_noise * noise(START_NOISE), sampling.start_timestep)
         x = (program.start if program else solver_from_noisy)(noisy, sigmas[0])
         denoised = SOLVERS[sampling.solver](denoise, x, sigmas, noise=lambda step: noise(STEP_NOISE + step))
@@ -365,30 +386,9 @@ class VEnhancerPipeline(DiffusionPipeline):
         boundary: Float[Tensor, "n 3 h2 w2"] | None,
         carry: Carry,
     ) -> Iterator[Frame]:
-        """Yield the frames of a segment that are written, cropped to the output size.
-
-        Args:
-            latents: settled ones, from the segment's first written frame on.
-            plan: that the segment is of.
-            segment: which one.
-            colours: of the inputs behind its key frames and those around.
-            boundary: the first frames as the segment before decoded them, if frames are decoded together.
-            carry: where such frames are left for the next segment.
-        """
-        rows = slice(plan.padding.top, plan.padding.top + plan.height)
-        columns = slice(plan.padding.left, plan.padding.left + plan.width)
-        overlap, program = 0 if segment.ends_shot else plan.traits.decode_overlap, plan.program
+        """Yield the frames of a segment that are written; see `venhancer.pictures.decoded`."""
         self._bring(self.vae, plan.execution.offload)
-        latents = latents[:, :, : len(segment.frames) + overlap]
-        seams = program.decoding(*latents.shape[2:]) if program else {"tiles": plan.coded_tiles}
-        decoded = self.vae.decode_each(latents, boundary, **seams)
-        for index in segment.frames:
-            with torch.inference_mode():  # entered anew for each frame: the caller's code runs between two of them
-                picture = colours.fix(index, next(decoded)[:, rows, columns])
-            yield to_levels(picture, plan.depth, program.whole if program else torch.round)
-        if overlap:
-            with torch.inference_mode():
-                carry["held"] = torch.stack(list(decoded))
+        return decoded(self.vae, latents, plan, segment, colours, boundary=boundary, carry=carry)
 
     def _noise(self, plan: EnhancePlan, frames: Iterable[int], like: Tensor, draw: int) -> Tensor:
         """Return unit noise for output frames, each a function of the seed, its number and the draw."""

@@ -14,6 +14,7 @@ import torch
 from pydantic import BaseModel
 
 import venhancer
+from venhancer.model_files.network_shape import NetworkShape
 from venhancer.models import VideoControlNet, VideoUNet
 from venhancer.settings import EnhanceSettings
 from venhancer.training.data.manifest import ClipEntry
@@ -25,6 +26,7 @@ from venhancer.training.settings import (
     ObjectiveSettings,
     TrainSettings,
 )
+from venhancer.training.start import new_shape
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "venhancer"
@@ -167,12 +169,9 @@ def test_every_setting_is_described(model):
 @pytest.mark.parametrize(("size", "network"), KEYS)
 def test_names_of_weights_are_frozen(size, network):
     """Weights that people have must go on loading."""
-    shape = (
-        {}
-        if size == "published"
-        else {**NetworkSettings().model_dump(exclude={"latent_channels", "patch", "text_layers"}), "in_channels": 24}
-    )
+    settings = NetworkSettings(latent_channels=24)
+    shape = NetworkShape() if size == "published" else new_shape(settings)
     with torch.device("meta"):
-        made = {"unet": VideoUNet, "controlnet": VideoControlNet}[network](**shape)
+        made = VideoUNet(**shape.arguments()) if network == "unet" else VideoControlNet.from_shape(shape)
     names = "\n".join(sorted(made.state_dict()))
     assert hashlib.sha256(names.encode()).hexdigest() == KEYS[size, network]

@@ -1,6 +1,5 @@
 """The tensors of real forwards, counted, against those that a footprint is reckoned from."""
 
-import json
 from dataclasses import replace
 from functools import cache
 
@@ -10,29 +9,27 @@ from diffusers import AutoencoderKL
 from torch import nn
 
 from living import LivingTensors
-from tiny_model import TINY
-from venhancer.model_files.folders import find_model
+from tiny_model import FLAT, TINY
 from venhancer.model_files.network_shape import Grid, NetworkShape
 from venhancer.model_files.traits import load_traits
 from venhancer.models import KeyFrames, VideoAutoencoder, VideoControlNet, VideoUNet
 from venhancer.planning.execution import Execution
 from venhancer.planning.footprint import Work, autoencoder_peaks, footprint, network_peaks
 
-NANO = json.loads((find_model("nano") / "unet" / "config.json").read_text())
 NETWORKS = {
-    "tiny": TINY,
-    "nano": {key: value for key, value in NANO.items() if not key.startswith("_")},
-    "published": {},
+    "tiny": NetworkShape(**TINY),
+    "flat": NetworkShape(**TINY | FLAT),
+    "nano": load_traits("nano").network,
+    "published": NetworkShape(),
 }
 
 
 @cache
 def networks(name: str) -> tuple[VideoUNet, VideoControlNet]:
     """Return both networks; those of the published size hold no memory."""
-    config = NETWORKS[name]
-    with torch.device("cpu" if config else "meta"), torch.no_grad():
-        control = {key: value for key, value in config.items() if key != "out_channels"}
-        return VideoUNet(**config), VideoControlNet(**control)
+    shape = NETWORKS[name]
+    with torch.device("meta" if name == "published" else "cpu"), torch.no_grad():
+        return VideoUNet(**shape.arguments()), VideoControlNet.from_shape(shape)
 
 
 def living_values(name: str, grid: Grid, prompts: int, slice_tokens: int | None) -> int:
@@ -44,7 +41,7 @@ def living_values(name: str, grid: Grid, prompts: int, slice_tokens: int | None)
         texts = [network.project_text(torch.zeros(prompts, 7, text_dim)) for network in (unet, controlnet)]
         mask = torch.ones(1, grid.frames, dtype=torch.bool)
         key_frames = KeyFrames(latents, mask, timesteps, torch.ones(1))
-        with LivingTensors(unet, controlnet) as living:
+        with LivingTensors(unet, controlnet, inputs=[latents]) as living:
             residuals = controlnet(latents, timesteps, texts[1], key_frames, slice_tokens)
             unet(latents, timesteps, texts[0], residuals, slice_tokens)
     return living.most // 4
@@ -56,9 +53,7 @@ def living_values(name: str, grid: Grid, prompts: int, slice_tokens: int | None)
     [(Grid(6, 18, 16), 1, None), (Grid(6, 18, 16), 2, 288), (Grid(3, 18, 32), 2, None), (Grid(6, 18, 16), 1, 288)],
 )
 def test_peaks_are_what_a_forward_holds(network, grid, prompts, slice_tokens):
-    config = NETWORKS[network]
-    shape = NetworkShape(**{key: tuple(value) if isinstance(value, list) else value for key, value in config.items()})
-    most = max(sum(sizes) for sizes in network_peaks(shape, grid, prompts, slice_tokens))
+    most = max(sum(sizes) for sizes in network_peaks(NETWORKS[network], grid, prompts, slice_tokens))
     assert most == pytest.approx(living_values(network, grid, prompts, slice_tokens), rel=0.08)
 
 

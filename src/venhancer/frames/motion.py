@@ -2,9 +2,9 @@
 
 The flow is OpenCV's DIS (Kroeger et al. 2016), both ways between two pictures. How anything moves past a pixel at a
 time between is a guess: what either flow says of that pixel, a mean of both as in Super SloMo (Jiang et al. 2018,
-eq. 4), the motion of the surroundings, or none. Each guess counts by how alike the two key frames look where it leads,
-and each key frame by how near it is in time and by how well the two flows agree there. Where nothing fits, the guesses
-average out to a blend, which is easier on the eye than a torn picture, and the networks have to do the rest.
+eq. 4), the motion of the surroundings, or none. The guess is taken under which the two key frames look most alike
+around the pixel; each key frame then counts by how near it is in time and by how well the two flows agree where it is
+looked at, so that what only one of them shows comes from that one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,14 +29,14 @@ SMALLEST_FOR_FLOW = 32
 AGREEMENT = 1.0
 """Disagreement of the two flows, in pixels, at which a key frame's weight has fallen to 1/e."""
 
-SURROUNDINGS = 32
-"""Sides of the squares, in pixels, whose motion a pixel may share."""
+QUARTER = 4
+"""Guesses are judged at a quarter of the pictures' size, where the flows were found."""
 
-COMPARED = 17
-"""Sides of the windows, in pixels, over which the two key frames are compared to judge a guess."""
+SURROUNDINGS = 8
+"""Sides of the squares, in such pixels, whose motion a pixel may share."""
 
-LIKENESS = 0.1
-"""Mean difference of those, in [-1, 1], at which the weight of a guess has fallen to 1/e."""
+COMPARED = 5
+"""Sides of the windows, in such pixels, over which the two key frames are compared to judge a guess."""
 
 _LEAST_TRUST = 1e-3
 
@@ -61,11 +61,12 @@ def frames_between(
     if min(before.shape[-2:]) < SMALLEST_FOR_FLOW:
         yield from (torch.lerp(before, after, time) for time in times)
         return
-    pictures = before[None], after[None]
-    flows = estimate_flows(*pictures)
-    trust = trust_in(flows.forward, flows.backward), trust_in(flows.backward, flows.forward)
+    pictures = before[None].float(), after[None].float()
+    flows = Flows(*(_quarter(flow) for flow in estimate_flows(*pictures)))
+    trust = _trust_in(flows.forward, flows.backward), _trust_in(flows.backward, flows.forward)
     around = Flows(*(_of_surroundings(flow, sure) for flow, sure in zip(flows, trust, strict=True)))
-    sides = torch.cat([pictures[0], trust[0]], dim=1), torch.cat([pictures[1], trust[1]], dim=1)
+    sides = [torch.cat([_quarter(picture), sure], dim=1) for picture, sure in zip(pictures, trust, strict=True)]
+    height, width = before.shape[-2:]
     for time in times:
         guesses = (
             flows.forward,
@@ -74,32 +75,51 @@ def frames_between(
             torch.lerp(around.forward, -around.backward, time),
             torch.zeros_like(flows.forward),
         )
-        total, weights = torch.zeros_like(pictures[0]), torch.zeros_like(trust[0])
-        for guess in guesses:
-            frame, weight = along(guess, time, *sides)
-            total, weights = total + weight * frame, weights + weight
-        yield (total / weights)[0]
+        chosen = _best_guess(torch.cat(guesses), time, *sides)
+        chosen = F.interpolate(chosen, scale_factor=float(QUARTER), mode="bilinear")[..., :height, :width]
+        motion, share = chosen[:, :2], chosen[0, 2:]
+        yield torch.lerp(_moved(pictures[0], -time * motion), _moved(pictures[1], (1 - time) * motion), share)
 
 
-def along(
-    motion: Float[Tensor, "1 2 h w"], time: float, before: Float[Tensor, "1 4 h w"], after: Float[Tensor, "1 4 h w"]
-) -> tuple[Float[Tensor, "1 3 h w"], Float[Tensor, "1 1 h w"]]:
-    """Return the frame at a time if things move past its pixels like this, and how far to believe it.
+def _best_guess(
+    guesses: Float[Tensor, "g 2 h w"], time: float, before: Float[Tensor, "1 4 h w"], after: Float[Tensor, "1 4 h w"]
+) -> Float[Tensor, "1 3 h w"]:
+    """Return the likeliest motion past every pixel at a time, and how much of what is seen there is of `after`.
 
     Args:
-        motion: from one picture to the other.
+        guesses: motions from one picture to the other.
         time: between them.
-        before: picture and trust.
-        after: picture and trust.
+        before: a quarter of a picture, and the trust in the flow that leads away from it.
+        after: the same of the other picture.
     """
-    before, after = warp(before, -time * motion), warp(after, (1 - time) * motion)
-    weight_before, weight_after = (1 - time) * before[:, 3:], time * after[:, 3:]
-    before, after = before[:, :3], after[:, :3]
-    frame = (weight_before * before + weight_after * after) / (weight_before + weight_after)
-    unlike = (before - after).abs().mean(dim=1, keepdim=True)
-    unlike = F.avg_pool2d(unlike, COMPARED, stride=4, padding=COMPARED // 2, count_include_pad=False)
-    unlike = F.interpolate(unlike, frame.shape[-2:], mode="bilinear")
-    return frame, torch.exp(-unlike / LIKENESS)
+    sides = [
+        warp(side.expand(len(guesses), -1, -1, -1), way * guesses / QUARTER)
+        for side, way in ((before, -time), (after, 1 - time))
+    ]
+    unlike = (sides[0][:, :3] - sides[1][:, :3]).abs().mean(dim=1, keepdim=True)
+    unlike = F.avg_pool2d(unlike, COMPARED, stride=1, padding=COMPARED // 2, count_include_pad=False)
+    best = unlike.argmin(dim=0, keepdim=True)
+    motion = guesses.gather(0, best.expand(-1, 2, -1, -1))
+    of_before, of_after = (side[:, 3:].gather(0, best) for side in sides)
+    return torch.cat([motion, time * of_after / ((1 - time) * of_before + time * of_after)], dim=1)
+
+
+def _moved(picture: Float[Tensor, "1 3 h w"], flow: Float[Tensor, "1 2 h w"]) -> Float[Tensor, "3 h w"]:
+    """Return what a flow points at, bicubic; outside, the edge."""
+    height, width = picture.shape[-2:]
+    x = torch.arange(width, device=flow.device) + flow[0, 0]
+    y = torch.arange(height, device=flow.device)[:, None] + flow[0, 1]
+    if picture.device.type != "cpu":
+        grid = torch.stack([2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1], dim=-1)[None]
+        return F.grid_sample(picture, grid, mode="bicubic", padding_mode="border", align_corners=True)[0]
+    pixels = np.ascontiguousarray(picture[0].movedim(0, -1).numpy())
+    with one_thread():  # many times faster than torch on a processor
+        moved = cv2.remap(pixels, x.numpy(), y.numpy(), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return torch.from_numpy(moved).movedim(-1, 0)
+
+
+def _quarter(pictures: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
+    return F.avg_pool2d(pictures, QUARTER, ceil_mode=True, count_include_pad=False)
 
 
 def _of_surroundings(flow: Tensor, trust: Tensor) -> Tensor:
@@ -136,7 +156,7 @@ def dense_flows(
         return dis.calc(grey, other_grey, still.copy()), dis.calc(other_grey, grey, still.copy())
 
 
-def warp(pictures: Float[Tensor, "1 c h w"], flow: Float[Tensor, "1 2 h w"]) -> Float[Tensor, "1 c h w"]:
+def warp(pictures: Float[Tensor, "n c h w"], flow: Float[Tensor, "n 2 h w"]) -> Float[Tensor, "n c h w"]:
     """Return what a flow points at, bilinear; outside, the edge."""
     height, width = pictures.shape[-2:]
     x = torch.arange(width, device=flow.device) + flow[:, 0]
@@ -145,9 +165,9 @@ def warp(pictures: Float[Tensor, "1 c h w"], flow: Float[Tensor, "1 2 h w"]) -> 
     return F.grid_sample(pictures, grid.to(pictures.dtype), padding_mode="border", align_corners=True)
 
 
-def trust_in(flow: Float[Tensor, "1 2 h w"], back: Float[Tensor, "1 2 h w"]) -> Float[Tensor, "1 1 h w"]:
-    """Return how far a flow can be believed: less, the further from its origin the other flow leads back."""
-    astray = (flow + warp(back, flow)).norm(dim=1, keepdim=True)
+def _trust_in(flow: Float[Tensor, "1 2 h w"], back: Float[Tensor, "1 2 h w"]) -> Float[Tensor, "1 1 h w"]:
+    """Return how far a flow, at a quarter of its size, can be believed: less, the further astray it leads and back."""
+    astray = (flow + warp(back, flow / QUARTER)).norm(dim=1, keepdim=True)
     return torch.exp(-astray / AGREEMENT) + _LEAST_TRUST
 
 

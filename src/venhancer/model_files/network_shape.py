@@ -4,8 +4,8 @@ The networks are built, and a plan's FLOPs and memory counted, by the same walk 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 EXTRA_ROWS = 2  # of latents: every level pads its rows by two more than it halves
 
@@ -64,8 +64,12 @@ class NetworkShape:
         attention_levels: which levels carry the two transformers; the middle always does.
         head_dim: width of an attention head.
         text_dim: width of the text embeddings.
-        entry_heads: heads of the temporal transformer that follows the first convolution.
-        norm_groups: groups of every group normalisation.
+        entry_heads: heads of the temporal transformer that follows the first convolution; 0 leaves it out.
+        norm_groups: groups of every group normalisation; 0 leaves them out.
+        temporal_convs: convolutions along time in a ResBlock.
+        middle_attention: whether the middle carries the two transformers; in a network without any transformer that
+            reads the prompt, the mean of the prompt's embeddings is added to the time embedding.
+        control_channels: width of the ControlNet's first level; None if it is a copy of the base network's encoder.
 
     Raises:
         ValueError: no network can have this shape.
@@ -81,6 +85,9 @@ class NetworkShape:
     text_dim: int = 1024
     entry_heads: int = 8
     norm_groups: int = 32
+    temporal_convs: int = 4
+    middle_attention: bool = True
+    control_channels: int | None = None
 
     def __post_init__(self) -> None:
         levels, attended = len(self.channel_mults), len(self.attention_levels)
@@ -89,9 +96,23 @@ class NetworkShape:
                 f"channel_mults has {levels} levels and attention_levels {attended}; give one entry a level in both"
             )
         for width in (self.base_channels, *self.widths):
-            if width % self.norm_groups or width % self.head_dim:
+            if width % max(1, self.norm_groups) or width % self.head_dim:
                 divisors = f"norm_groups {self.norm_groups} and of head_dim {self.head_dim}"
                 raise ValueError(f"width {width} must be a multiple of {divisors}")
+
+    @property
+    def control(self) -> "NetworkShape":
+        """The shape of the ControlNet's encoder."""
+        return replace(self, base_channels=self.control_channels or self.base_channels, control_channels=None)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what the base network is built with."""
+        return {name: value for name, value in asdict(self).items() if name != "control_channels"}
+
+    @property
+    def attends_to_text(self) -> bool:
+        """Whether any transformer reads the prompt."""
+        return self.middle_attention or any(self.attention_levels)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -128,7 +149,7 @@ class NetworkShape:
             for _ in range(self.blocks_per_level):
                 yield Block("stage", level, channels, width, attention)
                 channels = width
-        yield Block("middle", self.downsamplings, channels, channels, attention=True)
+        yield Block("middle", self.downsamplings, channels, channels, self.middle_attention)
 
     def way_up(self) -> Iterator[Block]:
         """Yield the blocks of the base network after the middle, without its last convolution."""

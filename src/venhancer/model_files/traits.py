@@ -75,7 +75,8 @@ class ModelTraits:
         largest_group: of the largest of what comes to a device by itself: a group of blocks, or one of the companions.
         text_tokens: length of the text embeddings.
         autoencoder_width: channels of the autoencoder's widest features at full size; 0 if it is linear.
-        moves_frames: whether frames between key frames start from where the optical flow takes these.
+        moves_frames: whether frames between key frames are or start from where the optical flow takes these.
+        samples_keys: whether only key frames go through the networks.
         steadying: how strongly the most noise augmentation averages key frames along their motion.
         decode_window: frames that the autoencoder decodes together.
         decode_overlap: frames that two such windows share.
@@ -93,6 +94,7 @@ class ModelTraits:
     text_tokens: int = 77
     autoencoder_width: int = 256
     moves_frames: bool = False
+    samples_keys: bool = False
     steadying: float = 0.0
     decode_window: int = 1
     decode_overlap: int = 0
@@ -122,7 +124,8 @@ class ModelTraits:
         """
         return replace(
             self,
-            moves_frames=config.get("between") == "flow",
+            moves_frames=config.get("between") in ("flow", "interpolate"),
+            samples_keys=config.get("between") == "interpolate",
             steadying=config.get("steadying", 0.0),
             defaults=parse_defaults(self.name, config),
         )
@@ -183,6 +186,8 @@ def load_traits(model: str) -> ModelTraits:
     index, network, autoencoder = (
         _read_json(folder / name) for name in (INDEX_FILE, "unet/config.json", "vae/config.json")
     )
+    control_file = folder / "controlnet" / "config.json"
+    control = _read_json(control_file) if control_file.is_file() else {}
     text = folder / "text_encoder" / "config.json"
     is_linear = "patch" in autoencoder
     decode_window, decode_overlap = DECODED_TOGETHER.get(autoencoder.get("_class_name", ""), (1, 0))
@@ -193,7 +198,10 @@ def load_traits(model: str) -> ModelTraits:
             name=model,
             pixels_per_latent=autoencoder["patch"] if is_linear else 2 ** (len(autoencoder["block_out_channels"]) - 1),
             latent_channels=latent_channels,
-            network=NetworkShape(**_known_fields(NetworkShape, network)),
+            network=NetworkShape(
+                **_known_fields(NetworkShape, network),
+                control_channels=control["base_channels"] if control.get("residual_channels") else None,
+            ),
             parameters=networks.total(),
             companion_parameters=companions.total(),
             largest_component=_largest(networks | companions),

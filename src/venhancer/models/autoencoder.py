@@ -34,7 +34,7 @@ class OneByOne:
     def decode_each(
         self,
         latents: Float[Tensor, "1 c f h w"],
-        boundary: None = None,  # noqa: ARG002 - as every autoencoder is called
+        boundary: Tensor | None = None,  # noqa: ARG002 - as every autoencoder is called
         *,
         tiles: Sequence[Tile] = (),
     ) -> Iterator[Float[Tensor, "3 h2 w2"]]:
@@ -44,28 +44,36 @@ class OneByOne:
 
 
 class LinearAutoencoder(OneByOne, ModelMixin, ConfigMixin):
-    """Principal components of pixel patches: a strided convolution and its transpose.
+    """Pixel patches as their principal components, or all of them overlapping: a strided convolution and its transpose.
 
     Args:
         patch: side of a patch, which is also the number of pixels per latent.
-        latent_channels: components kept; 3 * patch^2 would be lossless.
+        latent_channels: components kept; 3 * patch^2 is the lossless lapped transform, see `lapped_basis`.
     """
 
     @register_to_config
     def __init__(self, *, patch: int = 4, latent_channels: int = 24) -> None:
         super().__init__()
-        self.basis = nn.Parameter(torch.zeros(latent_channels, 3, patch, patch))
+        side = 2 * patch if latent_channels == 3 * patch**2 else patch
+        self.basis = nn.Parameter(torch.zeros(latent_channels, 3, side, side))
         self.gain = nn.Parameter(torch.ones(latent_channels))
 
     @classmethod
     def fit(cls, frames: Float[Tensor, "n 3 h w"], *, patch: int, latent_channels: int) -> Self:
         """Return the autoencoder whose components explain most of these frames; each gets unit variance.
 
+        Where all components are kept there is nothing to choose: it is the lapped transform, see `lapped_basis`, all
+        channels with one gain. Grey has zeros in the last two thirds of its channels.
+
         Args:
             frames: pictures in [-1, 1]; height and width multiples of `patch`.
             patch: side of a patch.
             latent_channels: components to keep.
         """
+        if latent_channels == 3 * patch**2:
+            autoencoder = cls(patch=patch, latent_channels=latent_channels)
+            autoencoder.basis.data, autoencoder.gain.data = lapped_basis(patch), autoencoder.gain.data / patch
+            return autoencoder
         patches = rearrange(frames, "n c (h p) (w q) -> (n h w) (c p q)", p=patch, q=patch).double()
         variances, components = torch.linalg.eigh(patches.mT @ patches / len(patches))
         largest = slice(-latent_channels, None)
@@ -76,14 +84,21 @@ class LinearAutoencoder(OneByOne, ModelMixin, ConfigMixin):
         autoencoder.gain.data = variances[largest].flip(0).clamp(min=1e-8).rsqrt().float()
         return autoencoder
 
+    @property
+    def is_lapped(self) -> bool:
+        """Whether every component is kept; patches overlap then, which draws no borders between them."""
+        return self.config["latent_channels"] == 3 * self.config["patch"] ** 2
+
     def encode_frames(
         self,
         frames: Float[Tensor, "b 3 f h w"],
         *,
-        tiles: Sequence[Tile] = (),  # noqa: ARG002 - patches do not see one another
+        tiles: Sequence[Tile] = (),  # noqa: ARG002 - a picture is coded in no time and little memory
     ) -> Float[Tensor, "b c f h2 w2"]:
         """Return the latents of frames in [-1, 1]."""
         pictures = rearrange(frames, "b c f h w -> (b f) c h w").to(self.dtype)
+        if self.is_lapped:
+            pictures = _mirrored(pictures, self.config["patch"] // 2)
         latents = F.conv2d(pictures, self.basis, stride=self.config["patch"]) * self.gain[:, None, None]
         return rearrange(latents.float(), "(b f) c h w -> b c f h w", b=frames.shape[0])
 
@@ -91,12 +106,50 @@ class LinearAutoencoder(OneByOne, ModelMixin, ConfigMixin):
         self,
         latents: Float[Tensor, "b c f h w"],
         *,
-        tiles: Sequence[Tile] = (),  # noqa: ARG002 - patches do not see one another
+        tiles: Sequence[Tile] = (),  # noqa: ARG002 - a picture is coded in no time and little memory
     ) -> Float[Tensor, "b 3 f h2 w2"]:
         """Return the frames of latents, about in [-1, 1]."""
+        patch = self.config["patch"]
         components = rearrange(latents, "b c f h w -> (b f) c h w").to(self.dtype) / self.gain[:, None, None]
-        frames = F.conv_transpose2d(components, self.basis, stride=self.config["patch"])
+        margin = 0
+        if self.is_lapped:  # the picture goes on as its mirror image, in which cosines of odd number change their sign
+            margin = patch + patch // 2
+            signs = 1 - 2 * (torch.arange(patch, device=latents.device) % 2)
+            down, across = signs.repeat_interleave(patch).repeat(3), signs.repeat(3 * patch)
+            components = _mirrored(components, 1, down[:, None, None], across[:, None, None])
+        frames = F.conv_transpose2d(components, self.basis, stride=patch, padding=margin)
         return rearrange(frames.float(), "(b f) c h w -> b c f h w", b=latents.shape[0])
+
+
+def lapped_basis(patch: int) -> Float[Tensor, "c 3 p2 p2"]:
+    """Return the orthonormal lapped transform (Malvar 1992) of brightness and two colour differences, in this order.
+
+    Its functions are twice as long as a patch and fade out, so that a wrong coefficient draws no border. It is a cosine
+    transform after a rotation of what is odd about every border between two patches (Tran et al. 2003, eq. 12).
+    """
+    half, place = patch // 2, torch.arange(patch, dtype=torch.float64)
+    cosines = torch.cos(torch.pi / patch * place[:, None] * (place + 0.5))
+    cosines = cosines / cosines.norm(dim=1, keepdim=True)
+    near = torch.arange(half, dtype=torch.float64)
+    second = torch.cos(torch.pi / half * near[:, None] * (near + 0.5))
+    second = second / second.norm(dim=1, keepdim=True)
+    fourth = (2 / half) ** 0.5 * torch.cos(torch.pi / half * (near[:, None] + 0.5) * (near + 0.5))
+    eye, flip = torch.eye(half, dtype=torch.float64), torch.eye(half, dtype=torch.float64).flip(0)
+    butterfly = torch.cat([torch.cat([eye, flip], dim=1), torch.cat([flip, -eye], dim=1)]) / 2**0.5
+    border = butterfly @ torch.block_diag(eye, flip @ second.mT @ fourth @ flip) @ butterfly
+    functions = torch.zeros(patch, 2 * patch, dtype=torch.float64)
+    functions[:, :patch] = cosines[:, :half] @ border[half:]
+    functions[:, patch:] = cosines[:, half:] @ border[:half]
+    colours = torch.tensor([[1, 1, 1], [1, 0, -1], [1, -2, 1]], dtype=torch.float64)
+    colours = colours / colours.norm(dim=1, keepdim=True)
+    basis = torch.einsum("kc,up,vq->kuvcpq", colours, functions, functions)
+    return rearrange(basis, "k u v c p q -> (k u v) c p q").float().contiguous()
+
+
+def _mirrored(x: Float[Tensor, "n c h w"], sides: int, down: Tensor | int = 1, across: Tensor | int = 1) -> Tensor:
+    """Return pictures that go on as their mirror images, times a sign, beyond every border."""
+    x = torch.cat([down * x[:, :, :sides].flip(2), x, down * x[:, :, -sides:].flip(2)], dim=2)
+    return torch.cat([across * x[..., :sides].flip(3), x, across * x[..., -sides:].flip(3)], dim=3)
 
 
 class ImageAutoencoder(OneByOne, AutoencoderKL):

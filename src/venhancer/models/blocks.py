@@ -67,30 +67,33 @@ class TemporalConv(nn.Module):
 
     def __init__(self, channels: int, *, groups: int) -> None:
         super().__init__()
-        self.norm = TemporalGroupNorm(groups, channels, eps=1e-5)
+        self.norm = TemporalGroupNorm(groups, channels, eps=1e-5) if groups else None
         self.conv = nn.Conv3d(channels, channels, (3, 1, 1))
 
     def forward(self, x: Float[Tensor, "bf c h w"], num_frames: int) -> Float[Tensor, "bf c h w"]:
         """Mix each pixel with the same pixel one frame before and after."""
-        activated = F.silu(self.norm.over_frames(x, num_frames))
+        activated = F.silu(x if self.norm is None else self.norm.over_frames(x, num_frames))
         over_frames = rearrange(activated, "(b f) c h w -> b c f (h w)", f=num_frames)
         mixed = F.conv2d(over_frames, self.conv.weight.squeeze(-1), self.conv.bias, padding=(1, 0))
         return rearrange(mixed, "b c f (h w) -> (b f) c h w", h=x.shape[2])
 
 
 class ResBlock(nn.Module):
-    """Two spatial convolutions with the frame's embedding between them, then four temporal ones."""
+    """Two spatial convolutions with the frame's embedding between them, then the temporal ones, four as published."""
 
-    def __init__(self, channels_in: int, channels: int, *, embed_dim: int, groups: int) -> None:
+    def __init__(
+        self, channels_in: int, channels: int, *, embed_dim: int, groups: int, temporal_convs: int = 4
+    ) -> None:
         super().__init__()
-        self.norm_in = nn.GroupNorm(groups, channels_in, eps=1e-5)
+        self.norm_in = group_norm(groups, channels_in)
         self.conv_in = nn.Conv2d(channels_in, channels, 3, padding=1)
         self.embed = nn.Linear(embed_dim, channels)
-        self.norm_out = nn.GroupNorm(groups, channels, eps=1e-5)
+        self.norm_out = group_norm(groups, channels)
         self.conv_out = zeroed(nn.Conv2d(channels, channels, 3, padding=1))
         self.skip = nn.Conv2d(channels_in, channels, 1) if channels_in != channels else nn.Identity()
-        temporal = [TemporalConv(channels, groups=groups) for _ in range(4)]
-        zeroed(temporal[-1].conv)
+        temporal = [TemporalConv(channels, groups=groups) for _ in range(temporal_convs)]
+        if temporal:
+            zeroed(temporal[-1].conv)
         self.temporal = nn.ModuleList(temporal)
 
     def forward(self, x: Float[Tensor, "bf c h w"], context: BlockContext) -> Float[Tensor, "bf c2 h w"]:
@@ -99,6 +102,8 @@ class ResBlock(nn.Module):
         hidden = hidden + self.embed(context.embeds[: len(x)])[:, :, None, None]
         hidden = self.conv_out(F.silu(self.norm_out(hidden)))
         x = self.skip(x) + hidden
+        if not self.temporal:
+            return x
 
         hidden = x
         for temporal_conv in self.temporal:
@@ -195,6 +200,11 @@ class Upsample(nn.Module):
 def repeat_rows(x: Float[Tensor, "bf ..."], rows: int) -> Float[Tensor, "rows ..."]:
     """Return x repeated along its first axis to `rows`, or x itself if it has as many."""
     return x if len(x) == rows else torch.cat([x] * (rows // len(x)))
+
+
+def group_norm(groups: int, channels: int) -> nn.Module:
+    """Return a group normalisation, or what does nothing if there are no groups."""
+    return nn.GroupNorm(groups, channels, eps=1e-5) if groups else nn.Identity()
 
 
 def zeroed(module: nn.Module) -> nn.Module:

@@ -40,6 +40,10 @@ class VideoControlNet(VideoNetwork):
     """A copy of the base network's encoder and middle whose outputs pass through zero convolutions.
 
     Takes the same arguments as `VideoUNet`, but for `out_channels`.
+
+    Args:
+        residual_channels: of the residuals, one a skip of the base network and the middle's last, where they differ
+            from this network's own widths.
     """
 
     @register_to_config
@@ -55,6 +59,9 @@ class VideoControlNet(VideoNetwork):
         text_dim: int = 1024,
         entry_heads: int = 8,
         norm_groups: int = 32,
+        temporal_convs: int = 4,
+        middle_attention: bool = True,
+        residual_channels: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         shape = NetworkShape(
@@ -67,6 +74,8 @@ class VideoControlNet(VideoNetwork):
             text_dim=text_dim,
             entry_heads=entry_heads,
             norm_groups=norm_groups,
+            temporal_convs=temporal_convs,
+            middle_attention=middle_attention,
         )
         self.encoder = VideoEncoder(shape, BlockFactory(shape))
         self.key_frame_conv = nn.Conv2d(in_channels, base_channels, 3, padding=1)
@@ -76,8 +85,17 @@ class VideoControlNet(VideoNetwork):
             nn.SiLU(),
             zeroed(nn.Linear(shape.embed_dim, shape.embed_dim)),
         )
-        self.zero_convs = nn.ModuleList(zeroed(nn.Conv2d(one.leaving, one.leaving, 1)) for one in shape.skips)
-        self.middle_zero_conv = zeroed(nn.Conv2d(shape.widths[-1], shape.widths[-1], 1))
+        own = [*(skip.leaving for skip in shape.skips), shape.widths[-1]]
+        convs = [zeroed(nn.Conv2d(*widths, 1)) for widths in zip(own, residual_channels or own, strict=True)]
+        self.zero_convs, self.middle_zero_conv = nn.ModuleList(convs[:-1]), convs[-1]
+
+    @classmethod
+    def from_shape(cls, shape: NetworkShape) -> Self:
+        """Return a new ControlNet, as wide as the shape says, for the base network of that shape."""
+        arguments = shape.control.arguments()
+        del arguments["out_channels"]
+        is_copy = shape.control_channels is None
+        return cls(**arguments, residual_channels=None if is_copy else [block.leaving for block in shape.way_down()])
 
     @classmethod
     def from_unet(cls, unet: VideoUNet) -> Self:

@@ -22,6 +22,7 @@ from venhancer.models.blocks import (
     TemporalTransformer,
     repeat_rows,
     sinusoid,
+    zeroed,
 )
 
 Run = Callable[[nn.Module, Tensor, BlockContext], Tensor]
@@ -47,7 +48,14 @@ class BlockFactory:
 
     def res_block(self, channels_in: int, channels: int) -> ResBlock:
         """Return a ResBlock of this network."""
-        return ResBlock(channels_in, channels, embed_dim=self.shape.embed_dim, groups=self.shape.norm_groups)
+        shape = self.shape
+        return ResBlock(
+            channels_in,
+            channels,
+            embed_dim=shape.embed_dim,
+            groups=shape.norm_groups,
+            temporal_convs=shape.temporal_convs,
+        )
 
     def transformers(self, channels: int) -> list[nn.Module]:
         """Return the spatial and the temporal transformer of one stage."""
@@ -70,12 +78,17 @@ class VideoEncoder(nn.Module):
             nn.Linear(shape.base_channels, shape.embed_dim), nn.SiLU(), nn.Linear(shape.embed_dim, shape.embed_dim)
         )
         self.conv_in = nn.Conv2d(shape.in_channels, shape.base_channels, 3, padding=1)
-        self.entry = TemporalTransformer(
-            shape.base_channels,
-            inner_channels=shape.entry_heads * shape.head_dim,
-            head_dim=shape.head_dim,
-            groups=shape.norm_groups,
+        self.entry = (
+            TemporalTransformer(
+                shape.base_channels,
+                inner_channels=shape.entry_heads * shape.head_dim,
+                head_dim=shape.head_dim,
+                groups=shape.norm_groups,
+            )
+            if shape.entry_heads
+            else BlockSequence()
         )
+        self.text_embed = None if shape.attends_to_text else zeroed(nn.Linear(shape.text_dim, shape.embed_dim))
         self.stages = nn.ModuleList()
         channels = shape.widths[-1]
         for block in shape.way_down():
@@ -86,7 +99,7 @@ class VideoEncoder(nn.Module):
         self.middle = BlockSequence(
             [
                 factory.res_block(channels, channels),
-                *factory.transformers(channels),
+                *(factory.transformers(channels) if shape.middle_attention else []),
                 factory.res_block(channels, channels),
             ]
         )
@@ -101,6 +114,8 @@ class VideoEncoder(nn.Module):
     ) -> BlockContext:
         """Return the context of one forward; the embeddings are activated here once, not in every block."""
         rows = len(text[0].keys) * num_frames
+        if self.text_embed is not None:
+            embeds = repeat_rows(embeds, rows) + text[0].keys[:, 0, 0].repeat_interleave(num_frames, dim=0)
         return BlockContext(repeat_rows(F.silu(embeds), rows), text, num_frames, max_tokens)
 
     def forward(
@@ -121,6 +136,8 @@ class VideoEncoder(nn.Module):
         """
         x = self.conv_in(latents.contiguous(memory_format=torch.channels_last))
         x = x if added is None else x + added
+        if self.text_embed is not None:
+            x = repeat_rows(x, len(context.embeds))
         x = run(self.entry, x, context)
         skips = [x]
         for stage in self.stages:

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 
 from venhancer.model_files.network_shape import NetworkShape
 from venhancer.models.attention import KeysValues
-from venhancer.models.blocks import BlockContext, BlockSequence, SpatialTransformer, Upsample, zeroed
+from venhancer.models.blocks import BlockContext, BlockSequence, SpatialTransformer, Upsample, group_norm, zeroed
 from venhancer.models.encoder import BlockFactory, VideoEncoder, run_directly
 
 
 class VideoNetwork(ModelMixin, ConfigMixin):
     """What `VideoUNet` and `VideoControlNet` have in common beside their layers."""
+
+    encoder: VideoEncoder
 
     _supports_gradient_checkpointing = True
     _repeated_blocks: ClassVar = ["ResBlock", "SpatialTransformer", "TemporalTransformer"]
@@ -26,7 +28,13 @@ class VideoNetwork(ModelMixin, ConfigMixin):
     gradient_checkpointing = False
 
     def project_text(self, text_embeds: Float[Tensor, "b n d"]) -> tuple[KeysValues, ...]:
-        """Return the keys and values of every cross-attention: once a prompt, for all frames and steps."""
+        """Return the keys and values of every cross-attention: once a prompt, for all frames and steps.
+
+        Of a network without cross-attention it is one pair, `b 1 1 d`: what the prompt adds to the time embedding.
+        """
+        if self.encoder.text_embed is not None:
+            pooled = self.encoder.text_embed(text_embeds.mean(dim=1))[:, None, None]
+            return (KeysValues(pooled, pooled),)
         blocks = [module for module in self.modules() if isinstance(module, SpatialTransformer)]
         ordered = sorted(blocks, key=lambda block: block.text_slot)
         return tuple(block.text_attention.keys_values(text_embeds) for block in ordered)
@@ -61,6 +69,8 @@ class VideoUNet(VideoNetwork):
         text_dim: int = 1024,
         entry_heads: int = 8,
         norm_groups: int = 32,
+        temporal_convs: int = 4,
+        middle_attention: bool = True,
     ) -> None:
         super().__init__()
         shape = NetworkShape(
@@ -73,6 +83,8 @@ class VideoUNet(VideoNetwork):
             text_dim=text_dim,
             entry_heads=entry_heads,
             norm_groups=norm_groups,
+            temporal_convs=temporal_convs,
+            middle_attention=middle_attention,
         )
         factory = BlockFactory(shape)
         self.encoder = VideoEncoder(shape, factory)
@@ -83,7 +95,7 @@ class VideoUNet(VideoNetwork):
             else:
                 stages.append(factory.stage(block.entering, block.leaving, attention=block.attention))
         self.decoder = nn.ModuleList(stages)
-        self.norm_out = nn.GroupNorm(norm_groups, channels, eps=1e-5)
+        self.norm_out = group_norm(norm_groups, channels)
         self.conv_out = zeroed(nn.Conv2d(channels, out_channels, 3, padding=1))
 
     def forward(

@@ -70,15 +70,19 @@ def network_flops(
     """
     grid = Grid(frames, height, width)
     keys = grid._replace(frames=frames if key_frames is None else key_frames)
-    control, base, decoder = (_Layers(part, shape, text_tokens) for part in (CONTROL, ENCODER, DECODER))
-    way_in = [control.convolution(keys, shape.in_channels, shape.base_channels, "control convolutions")]
+    control, base, decoder = (
+        _Layers(part, of_part, text_tokens)
+        for part, of_part in ((CONTROL, shape.control), (ENCODER, shape), (DECODER, shape))
+    )
+    way_in = [control.convolution(keys, shape.in_channels, control.shape.base_channels, "control convolutions")]
     halves = [[*way_in, *control.way_down(grid)], list(base.way_down(grid))]
 
     by_part, by_kind = Counter[str](), Counter[str]()
-    for part, kind, macs in chain(*halves, control.control_outputs(grid), decoder.way_up(grid)):
+    for part, kind, macs in chain(*halves, control.control_outputs(grid, shape), decoder.way_up(grid)):
         by_part[part] += 2 * macs
         by_kind[kind] += 2 * macs
-    before_text = [product for half in halves for product in takewhile(_is_before_text, half)]
+    shared = halves if shape.attends_to_text else []
+    before_text = [product for half in shared for product in takewhile(_is_before_text, half)]
     return Flops(dict(by_part), dict(by_kind), 2 * sum(product.macs for product in before_text))
 
 
@@ -113,17 +117,18 @@ class _Layers(NamedTuple):
             yield from self.stage(grid, block.entering, block.leaving, attention=block.attention)
         else:
             yield self.convolution(grid, block.entering, block.leaving)
-        if block.kind == "entry":
+        if block.kind == "entry" and self.shape.entry_heads:
             yield from self.temporal_transformer(grid, block.leaving, self.shape.entry_width)
         elif block.kind == "middle":
             yield from self.stage(grid, block.leaving, block.leaving, attention=False)
 
-    def control_outputs(self, grid: Grid) -> Iterator[Product]:
+    def control_outputs(self, grid: Grid, base: NetworkShape) -> Iterator[Product]:
         """Yield the ControlNet's own: embeddings of noise level and scale, and a 1x1 convolution for each output."""
         shape = self.shape
         yield Product(self.part, "embeddings", shape.base_channels * shape.embed_dim + 2 * shape.embed_dim**2)
-        for block in shape.way_down():  # each skip's, and the middle's
-            yield Product(self.part, "control convolutions", grid.at(block.level).tokens * block.leaving**2)
+        for own, block in zip(shape.way_down(), base.way_down(), strict=True):  # each skip's, and the middle's
+            macs = grid.at(block.level).tokens * own.leaving * block.leaving
+            yield Product(self.part, "control convolutions", macs)
 
     def stage(self, grid: Grid, entering: int, width: int, *, attention: bool) -> Iterator[Product]:
         """Yield a ResBlock and, where there is attention, both transformers."""
@@ -132,7 +137,7 @@ class _Layers(NamedTuple):
         yield self.convolution(grid, width, width)
         if entering != width:
             yield Product(self.part, "spatial convolutions", grid.tokens * entering * width)
-        yield Product(self.part, "temporal convolutions", 4 * 3 * grid.tokens * width**2)
+        yield Product(self.part, "temporal convolutions", self.shape.temporal_convs * 3 * grid.tokens * width**2)
         if attention:
             yield from self.spatial_transformer(grid, width)
             yield from self.temporal_transformer(grid, width, width)

@@ -161,10 +161,10 @@ def network_peaks(shape: NetworkShape, grid: Grid, prompts: int, slice_tokens: i
         prompts: that go through together.
         slice_tokens: see `Execution`.
     """
-    walk = _Walk(shape, prompts, slice_tokens)
+    walk, control = (_Walk(each, prompts, slice_tokens) for each in (shape, shape.control))
     residuals = [prompts * skip.leaving * grid.at(skip.level).tokens for skip in shape.skips]
     middle = residuals[-1]
-    yield from walk.way_down(grid, [])
+    yield from control.way_down(grid, [])
     yield from walk.way_down(grid, [*residuals, middle])
     yield from walk.way_up(grid, residuals, middle)
 
@@ -179,7 +179,7 @@ class _Walk:
 
     def way_down(self, grid: Grid, held: Peak) -> Iterator[Peak]:
         """Yield the peaks of the way down and the middle; every output but the middle's is kept as a skip."""
-        rows, alive = 1, list(held)
+        rows, alive = 1 if self.shape.attends_to_text else self.prompts, list(held)
         for block in self.shape.way_down():
             here = grid.at(block.level)
             if block.kind in ("stage", "middle"):

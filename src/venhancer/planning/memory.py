@@ -6,6 +6,7 @@ footprint and has least to compute is taken; if nothing fits, one line says so.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -122,6 +123,12 @@ class Task:
             self.shots, self.key_frames, self.traits, window_frames=window_frames, window_overlap=window_overlap
         )
         return window_frames, window_overlap, segments
+
+    def sampled(self, frames: range) -> range:
+        """Return which of the frames that go through the networks some output frames are."""
+        if not self.traits.samples_keys:
+            return frames
+        return range(*(bisect_left(self.key_frames, end) for end in (frames.start, frames.stop)))
 
     def lay_tiles(self, tile: Size | None) -> Tiles:
         """Return the tiles of a size in pixels; see `layout.lay_tiles`."""
@@ -261,7 +268,7 @@ def _estimate(task: Task, segments: Sequence[Segment], tiles: Sequence[Tile], *,
         task.traits,
         height=task.latent_height,
         width=task.latent_width,
-        segments=[(segment.context, segment.windows) for segment in segments],
+        segments=[(task.sampled(one.context), tuple(map(task.sampled, one.windows))) for one in segments],
         evaluations=task.evaluations,
         is_guided=task.is_guided,
         tile=(len(tiles[0].rows), len(tiles[0].columns)),
@@ -272,13 +279,14 @@ def _estimate(task: Task, segments: Sequence[Segment], tiles: Sequence[Tile], *,
 
 def _work(task: Task, segments: Sequence[Segment], tiles: Sequence[Tile], coded: Sequence[Tile]) -> Work:
     """Return what is in memory together."""
-    frames = max(len(window) for segment in segments for window in segment.windows)
+    frames = max(len(task.sampled(window)) for segment in segments for window in segment.windows)
     rows, columns = len(tiles[0].rows), len(tiles[0].columns)
     frame = task.latent_height * task.latent_width * task.traits.latent_channels
-    shared = max(segment.carried + segment.handed_on for segment in segments)
+    ends = [(one.context[: one.carried], one.context[len(one.context) - one.handed_on :]) for one in segments]
+    shared = max(sum(len(task.sampled(end)) for end in both) for both in ends)
     return Work(
         grid=Grid(frames, rows, columns),
-        context=max(len(segment.context) for segment in segments),
+        context=max(len(task.sampled(segment.context)) for segment in segments),
         height=task.latent_height,
         width=task.latent_width,
         carried=task.evaluations * shared * frame,

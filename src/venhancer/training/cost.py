@@ -6,7 +6,7 @@ the blocks keep for the backward pass; the rest of the memory is exact.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -76,7 +76,7 @@ def run_cost(settings: TrainSettings) -> RunCost:
     """
     check_crop(settings)
     if settings.start_from is None:
-        shape, pixels, tokens = NetworkShape(**new_shape(settings.network)), settings.network.patch, TEXT_WINDOW
+        shape, pixels, tokens = new_shape(settings.network), settings.network.patch, TEXT_WINDOW
     else:
         traits = load_traits(str(settings.start_from))
         shape, pixels, tokens = traits.network, traits.pixels_per_latent, traits.text_tokens
@@ -103,10 +103,8 @@ def run_cost(settings: TrainSettings) -> RunCost:
 
 def _count_parameters(settings: TrainSettings, shape: NetworkShape) -> tuple[dict[str, int], dict[str, int]]:
     """Return how many parameters learn and how many do not, by network; nothing is allocated."""
-    arguments = asdict(shape)
     with torch.device("meta"):
-        unet = VideoUNet(**arguments)
-        controlnet = VideoControlNet(**{name: value for name, value in arguments.items() if name != "out_channels"})
+        unet, controlnet = VideoUNet(**shape.arguments()), VideoControlNet.from_shape(shape)
         text_encoder = new_text_encoder(settings.network) if settings.start_from is None else None
     networks: dict[str, nn.Module] = {"unet": unet, "controlnet": controlnet}
     counts = {name: sum(parameter.numel() for parameter in each.parameters()) for name, each in networks.items()}
@@ -149,7 +147,7 @@ def _passes(settings: TrainSettings) -> dict[str, int]:
 
 def _activation_bytes(settings: TrainSettings, shape: NetworkShape, grid: Grid, passes: dict[str, int]) -> int:
     """Return what a clip's forward keeps for the backward pass, of the parts that one goes through."""
-    ways = {CONTROL: [*shape.way_down()], ENCODER: [*shape.way_down()], DECODER: [*shape.way_up()]}
+    ways = {CONTROL: [*shape.control.way_down()], ENCODER: [*shape.way_down()], DECODER: [*shape.way_up()]}
     total, largest, precision = 0, 0, precision_of(settings)
     for part, block in ((part, block) for part, blocks in ways.items() for block in blocks):
         if passes[part] == 1 or block.kind not in ("stage", "middle"):

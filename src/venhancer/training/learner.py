@@ -3,6 +3,7 @@
 One module, so that whatever distributes a run (DDP, FSDP2) sees every parameter and every use of it.
 """
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -20,10 +21,14 @@ from venhancer.pipeline import VEnhancerPipeline
 from venhancer.runtime.devices import choose_dtype
 from venhancer.training.data.augment import Example
 from venhancer.training.lora import add_adapters
+from venhancer.training.muon import Muon
 from venhancer.training.objective import Losses, Objective
 from venhancer.training.perceptual import PerceptualDistance, find_weights
 from venhancer.training.settings import TrainSettings
 from venhancer.training.start import precision_of
+
+FIRST_OR_LAST = re.compile(r"(encoder\.conv_in|key_frame_conv|^unet\.conv_out|zero_convs?(\.\d+)?|_embedding)\.weight$")
+"""Layers at either end of a network; Muon takes the matrices of all others."""
 
 SHARDED_TOGETHER = ("ResBlock", "FeedForward", "Downsample", "Upsample")
 """Modules gathered and freed as one by FSDP2: those called by their forward only. Attention stays with the whole."""
@@ -116,6 +121,12 @@ def make_optimizer(settings: TrainSettings, learner: Learner) -> torch.optim.Opt
         SettingsError: moments of 8 bits are asked for and torchao is missing.
     """
     parameters, rate = list(learner.trained().values()), settings.learning_rate
+    if settings.optimizer == "muon":
+        is_hidden = {name: p.ndim > 1 and FIRST_OR_LAST.search(name) is None for name, p in learner.trained().items()}
+        matrices, others = (
+            [p for name, p in learner.trained().items() if is_hidden[name] is hidden] for hidden in (True, False)
+        )
+        return Muon(matrices, others, lr=rate, weight_decay=settings.weight_decay, eps=settings.adam_epsilon)
     if settings.adam_bits == 32:
         return torch.optim.AdamW(parameters, lr=rate, weight_decay=settings.weight_decay, eps=settings.adam_epsilon)
     if find_spec("torchao") is None:

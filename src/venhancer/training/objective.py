@@ -155,6 +155,12 @@ class Objective:
         if settings.frame_difference_weight and frames.shape[2] > 1:
             motion_error = (frames.diff(dim=2) - batch.target.diff(dim=2)).abs().mean()
             terms["motion"] = settings.frame_difference_weight * motion_error
+        errors = frames - batch.target
+        if settings.neighbour_weight:
+            along = errors.diff(dim=-1).abs().mean() + errors.diff(dim=-2).abs().mean()
+            terms["neighbours"] = settings.neighbour_weight * along
+        if settings.frequency_weight:
+            terms["frequencies"] = settings.frequency_weight * torch.fft.rfft2(errors, norm="ortho").abs().mean()
         if self.perceptual is not None and step >= settings.perceptual_from_step:
             every, targets = (rearrange(clip, "b c f h w -> (b f) c h w") for clip in (frames, batch.target))
             numbers = torch.randperm(len(every), generator=generator)[: settings.perceptual_frames].to(every.device)

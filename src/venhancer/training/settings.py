@@ -27,7 +27,9 @@ class Frozen(BaseModel):
 class NetworkSettings(Frozen):
     """Widths of a model made from nothing; see `venhancer.model_files.network_shape.NetworkShape`."""
 
-    latent_channels: int = Field(default=24, ge=1, description="Channels of the linear autoencoder.")
+    latent_channels: int = Field(
+        default=24, ge=1, description="Channels of the linear autoencoder; 3 * patch^2 keeps everything, overlapping."
+    )
     patch: int = Field(default=4, ge=1, description="Pixels per latent, a side.")
     base_channels: int = Field(default=48, ge=8, description="Width of the first level.")
     channel_mults: tuple[int, ...] = Field(default=(1, 2, 2), description="Width of each level over base_channels.")
@@ -36,8 +38,13 @@ class NetworkSettings(Frozen):
     head_dim: int = Field(default=16, ge=1, description="Width of an attention head.")
     text_dim: int = Field(default=64, ge=8, description="Width of the text embeddings.")
     text_layers: int = Field(default=2, ge=1, description="Layers of the text encoder.")
-    entry_heads: int = Field(default=3, ge=1, description="Heads of the first temporal transformer.")
-    norm_groups: int = Field(default=16, ge=1, description="Groups of the group normalisations.")
+    entry_heads: int = Field(default=3, ge=0, description="Heads of the first temporal transformer; 0 for none.")
+    norm_groups: int = Field(default=16, ge=0, description="Groups of the group normalisations; 0 for none.")
+    temporal_convs: int = Field(default=4, ge=0, description="Convolutions along time in a ResBlock.")
+    middle_attention: bool = Field(default=True, description="Whether the middle carries transformers.")
+    control_channels: int | None = Field(
+        default=None, ge=8, description="Width of the ControlNet; a copy of the base network's encoder if left out."
+    )
 
 
 class AugmentSettings(Frozen):
@@ -165,6 +172,12 @@ class ObjectiveSettings(Frozen):
     frame_difference_weight: float = Field(
         default=0.0, ge=0, description="Weight of errors in the change from frame to frame."
     )
+    neighbour_weight: float = Field(
+        default=0.0, ge=0, description="Weight of errors in the differences between neighbouring pixels."
+    )
+    frequency_weight: float = Field(
+        default=0.0, ge=0, description="Weight of errors in the frequencies of every picture, by amount and phase."
+    )
 
     @model_validator(mode="after")
     def _first_timestep_first(self) -> Self:
@@ -274,11 +287,17 @@ class TrainSettings(Frozen):
     objective: ObjectiveSettings = ObjectiveSettings()
     log: LogSettings = LogSettings()
     relative_to_start: bool = Field(default=False, description="Predict what to add to the resized input.")
-    between: Literal["repeat", "blend", "flow"] | None = Field(
+    between: Literal["repeat", "blend", "flow", "interpolate"] | None = Field(
         default=None, description="How frames between key frames start; the model's own way, or repeat from nothing."
     )
     steadying: float | None = Field(
         default=None, ge=0, description="How strongly the most noise averages key frames along their motion; likewise."
+    )
+    enlarging: Literal["bilinear", "bicubic", "sharp"] | None = Field(
+        default=None, description="How key frames are brought to full size; the model's own way, or bilinear."
+    )
+    consistency: float | None = Field(
+        default=None, ge=0, le=1, description="How closely a result made small again is a clean input; likewise, or 0."
     )
     defaults: dict[str, float | int | str] = Field(
         default={}, description="Sampling defaults written into the pipeline."
@@ -293,6 +312,9 @@ class TrainSettings(Frozen):
     )
     steps: int = Field(ge=1, description="Optimiser steps in all.")
     learning_rate: float = Field(default=1e-5, gt=0, description="Peak learning rate.")
+    optimizer: Literal["adamw", "muon"] = Field(
+        default="adamw", description="Muon makes the updates of hidden convolutions orthogonal; AdamW does the rest."
+    )
     adam_epsilon: float = Field(
         default=1e-8, gt=0, description="AdamW's epsilon; parameters with far smaller gradients hardly learn."
     )

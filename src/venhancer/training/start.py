@@ -26,6 +26,8 @@ from venhancer.weights import load_pipeline
 TEXT_WINDOW = 77
 SETTLED_AT_START = {
     "between",
+    "consistency",
+    "enlarging",
     "fresh_controlnet",
     "lora",
     "network",
@@ -39,6 +41,7 @@ SETTLED_FILE = "settings.json"
 BYTE_PADDING, BYTE_END = 0, 1  # of the byte tokenizer
 _BATCHES_TO_FIT_ON = 48
 _EMBEDDING_SPREAD = 1.0
+_LEAST_DEVIATION = 0.05  # of the latents' whole: a fainter channel is not made as loud as the others
 
 
 def start_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
@@ -91,7 +94,7 @@ def check_crop(settings: TrainSettings) -> None:
         SettingsError: it is off their grid; the message names the nearest that fits.
     """
     if settings.start_from is None:
-        pixels, shape = settings.network.patch, NetworkShape(**new_shape(settings.network))
+        pixels, shape = settings.network.patch, new_shape(settings.network)
     else:
         traits = load_traits(str(settings.start_from))
         pixels, shape = traits.pixels_per_latent, traits.network
@@ -130,7 +133,7 @@ def _pipeline_from(model: Path, settings: TrainSettings) -> VEnhancerPipeline:
         with torch.random.fork_rng():
             torch.manual_seed(settings.seed)  # of the few layers that the base network does not have
             pipeline.register_modules(controlnet=VideoControlNet.from_unet(pipeline.unet))
-    own_ways = settings.model_dump(include={"between", "steadying"}, exclude_none=True)
+    own_ways = settings.model_dump(include={"between", "consistency", "enlarging", "steadying"}, exclude_none=True)
     pipeline.register_to_config(defaults={**pipeline.config["defaults"], **settings.defaults}, **own_ways)
     return pipeline
 
@@ -169,18 +172,27 @@ def _new_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
                 differences.append((vae.encode_frames(target[None])[0] - start).flatten(1))
         residual_scale = [round(float(deviation), 5) for deviation in torch.cat(differences, dim=1).std(dim=1)]
 
-    unet = VideoUNet(**new_shape(network))
+    shape = new_shape(network)
+    unet = VideoUNet(**shape.arguments())
     pass_features_on(unet)
+    controlnet = VideoControlNet.from_shape(shape) if shape.control_channels else VideoControlNet.from_unet(unet)
+    if vae.is_lapped:
+        latents = torch.cat([vae.encode_frames(example.key_frames) for example in examples])
+        deviations = latents.std(dim=(0, 2, 3, 4)).clamp(min=_LEAST_DEVIATION * latents.std())
+        for conv in (unet.encoder.conv_in, controlnet.encoder.conv_in, controlnet.key_frame_conv):
+            conv.weight /= deviations[:, None, None]
     tokenizer = ByT5Tokenizer(extra_ids=0)
     return VEnhancerPipeline(
         vae=vae,
         unet=unet,
-        controlnet=VideoControlNet.from_unet(unet),
+        controlnet=controlnet,
         text_encoder=new_text_encoder(network),
         tokenizer=tokenizer,
         residual_scale=residual_scale,
         between=between,
         steadying=steadying,
+        enlarging=settings.enlarging or "bilinear",
+        consistency=settings.consistency or 0.0,
         defaults=dict(settings.defaults),
     )
 
@@ -201,20 +213,13 @@ def pass_features_on(unet: VideoUNet) -> None:
             nn.init.dirac_(block.conv.weight)
 
 
-def new_shape(network: NetworkSettings) -> dict[str, Any]:
-    """Return the hyper-parameters of the base network of a model made from nothing."""
-    return {
-        "in_channels": network.latent_channels,
-        "out_channels": network.latent_channels,
-        "base_channels": network.base_channels,
-        "channel_mults": network.channel_mults,
-        "blocks_per_level": network.blocks_per_level,
-        "attention_levels": network.attention_levels,
-        "head_dim": network.head_dim,
-        "text_dim": network.text_dim,
-        "entry_heads": network.entry_heads,
-        "norm_groups": network.norm_groups,
-    }
+def new_shape(network: NetworkSettings) -> NetworkShape:
+    """Return the shape of the networks of a model made from nothing."""
+    return NetworkShape(
+        in_channels=network.latent_channels,
+        out_channels=network.latent_channels,
+        **network.model_dump(exclude={"latent_channels", "patch", "text_layers"}),
+    )
 
 
 def new_text_encoder(network: NetworkSettings) -> CLIPTextModel:

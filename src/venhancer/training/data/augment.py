@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
+from venhancer.frames.enlarging import Enlarging, resize
 from venhancer.frames.steadying import steadied
 from venhancer.settings import MOST_NOISE
 from venhancer.training.data.damage import (
@@ -60,6 +61,8 @@ def make_example(
     temporal_factor: int,
     settings: AugmentSettings,
     generator: Generator,
+    *,
+    enlarging: Enlarging = "bilinear",
 ) -> Example:
     """Return a training example from high-quality frames in [0, 1], keeping every `temporal_factor`-th as key."""
     wants_low_quality = happens(settings.low_quality_share, generator)
@@ -77,7 +80,8 @@ def make_example(
         small = destabilise(small, strength, generator)
     if happens(settings.degraded_share, generator) and strength:
         small = damage(small, strength, generator)
-    key_frames = F.interpolate(eight_bits(small), size=frames.shape[-2:], mode="bilinear", align_corners=False)
+    height, width = frames.shape[-2:]
+    key_frames = resize(eight_bits(small), height, width, enlarging)
 
     quality = settings.low_quality_caption if wants_low_quality else settings.high_quality_suffix
     quality = some_words(quality, generator) if settings.words_vary else quality

@@ -161,7 +161,8 @@ class Batches(Dataset[Prepared]):
                 failed[number] = SkippedClip(draw.entry.name, str(error))
                 skipped.append(failed[number])
                 continue
-            example = make_example(from_bytes(pixels), draw.entry.caption, factor, augment, generator)
+            how = self.settings.enlarging or "bilinear"
+            example = make_example(from_bytes(pixels), draw.entry.caption, factor, augment, generator, enlarging=how)
             return example._replace(target_latents=latents)
         reason = next(iter(failed.values())).reason
         raise InputError(
