@@ -28,7 +28,7 @@ from venhancer.evaluation.cache import Cache, output_key, scores_key
 from venhancer.evaluation.clips import TestClip
 from venhancer.evaluation.contenders import BASELINES, Contender, parse_contender
 from venhancer.evaluation.degrade import Degradation, Kernel
-from venhancer.evaluation.evaluate import EvaluateSettings, evaluate
+from venhancer.evaluation.evaluation import EvaluateSettings, evaluate
 from venhancer.evaluation.pages import to_json, write_pages
 from venhancer.evaluation.tables import as_lines, failures, table_of_means, tables_by_clip
 

@@ -24,12 +24,11 @@ from cases import BIKES, BUNNY, CARPHONE, CITY, WORLD, Film, decode, fetch_film
 from jaxtyping import UInt8
 
 from venhancer.evaluation.degrade import degrade, resize
+from venhancer.evaluation.joins import find_joins, measure_joins
 from venhancer.evaluation.seams import (
     Seam,
-    colour_drift,
     disagreement,
-    find_joins,
-    measure_joins,
+    drift_by_segment,
     measure_profiles,
     measure_seam,
 )
@@ -99,7 +98,7 @@ def measure_in_time(pipeline: VEnhancerPipeline, name: str, packages: Path) -> d
         joins = find_joins(its_plan.to_json())
         found[wanted] = told(measure_joins(measure_profiles(result, whole), joins, alike=phase)[wanted])
     keys = [range(-(-part.start // FACTOR), -(-part.stop // FACTOR)) for part in joins.parts]
-    colours = colour_drift(measure_profiles(segmented[::FACTOR], upscaled(source, truth)), keys)
+    colours = drift_by_segment(measure_profiles(segmented[::FACTOR], upscaled(source, truth)), keys)
     found["colour drift of segments"] = round(float(np.linalg.norm(colours, axis=1).max()), 3)
     found["colour step between segments"] = round(float(np.linalg.norm(np.diff(colours, axis=0), axis=1).max()), 3)
     return found | alone(pipeline, source, plan, whole)

@@ -34,9 +34,7 @@ def main() -> None:
     parser.add_argument("--studies", nargs="*", default=[], help="names; all but the extra ones if left out")
     parser.add_argument("--cases", nargs="+", default=list(PROMPTS), help="clips; the first is shown in the picture")
     parser.add_argument("--frames", type=int, default=13, help="of each clip")
-    parser.add_argument(
-        "--crop", type=int, nargs=2, default=(256, 144), help="width and height of the middle part used"
-    )
+    parser.add_argument("--crop", default="256x144", help="width and height of the middle part used")
     parser.add_argument("--data", type=Path, default=Path("data"), help="where packages and kept outputs are")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     arguments = parser.parse_args()
@@ -60,11 +58,8 @@ def main() -> None:
 def cut(name: str, arguments: argparse.Namespace) -> TestClip:
     """Return the first frames and the middle of a case."""
     clip = fixed_clip(name, 25, arguments.data / "quality_cache", arguments.data / "packages")
-    width, height = arguments.crop
     frames = clip.load()[: arguments.frames]
-    top, left = (frames.shape[1] - height) // 2, (frames.shape[2] - width) // 2
-    frames = frames[:, top : top + height, left : left + width]
-    return replace(clip, load=lambda: frames)
+    return replace(clip, load=lambda: frames).middle(arguments.crop)
 
 
 if __name__ == "__main__":

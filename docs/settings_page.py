@@ -6,6 +6,7 @@ A test makes the page anew and compares, so that it cannot fall behind the code.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -24,7 +25,7 @@ from venhancer.training.settings import (
 )
 
 PAGE = Path(__file__).with_name("settings.md")
-MODELS = ("nano", "v1", "v2")
+RELEASES = ("v1", "v2")
 GROUPS: Mapping[str, type[BaseModel]] = {
     "": TrainSettings,
     "data": DataSettings,
@@ -38,22 +39,22 @@ HEAD = """# Settings
 
 <!-- Made by docs/settings_page.py from the code; change the descriptions there. -->
 """
-ENHANCE = """## Of an enhancement
+ENHANCE = """## Enhancement
 
-Fields of `venhancer.EnhanceSettings`, and flags of the same name with dashes: `noise_augmentation` is
-`--noise-augmentation`. Where the default is *the model's*, see the next table.
+Fields of `venhancer.EnhanceSettings`, which are also flags: `noise_augmentation` is `--noise-augmentation`. Settings of
+the next table default to the model's value.
 """
-DEFAULTS = """## What the models bring
+DEFAULTS = """## Defaults of the models
 
-A model folder of your own has its defaults in `model_index.json`.
+Your own model folder keeps them in `model_index.json`.
 """
-INDEX = """## Of `venhancer train index`
+INDEX = """## `venhancer train index`
 
-Flags of the command that makes the manifest; [training-data.md](training-data.md) shows its use.
+[training-data.md](training-data.md) shows how to use this command.
 """
-RECIPES = """## Of a training recipe
+RECIPES = """## Training recipes
 
-Keys of a YAML file for `venhancer train`. An unknown key is refused, with the nearest known one.
+Keys of a YAML file for `venhancer train`, with their defaults. An unknown key is refused, with the nearest known one.
 """
 
 
@@ -64,53 +65,71 @@ def main() -> None:
 
 def render() -> str:
     """Return the page as Markdown."""
-    tables = [
-        (ENHANCE, table(("setting", "takes", "default", "what it does"), enhance_rows())),
-        (DEFAULTS, table(("setting", *MODELS), default_rows())),
+    releases = " and ".join(f"`{model}`" for model in RELEASES)
+    parts = [
+        HEAD,
+        ENHANCE,
+        enhance_entries(),
+        DEFAULTS,
+        table(("setting", "`nano`", releases), default_rows()),
+        INDEX,
+        entries(IndexSettings, "--"),
+        RECIPES,
     ]
-    sections = [part for head, rows in tables for part in (head, rows)]
-    sections.extend([INDEX, table(("flag", "default", "what it does"), index_rows())])
-    sections.append(RECIPES)
-    columns = ("key", "default", "what it does")
     for name, group in GROUPS.items():
-        sections.append(f"### {f'`{name}:`' if name else 'Top level'}\n\n{table(columns, recipe_rows(group))}")
-    return "\n".join([HEAD, *sections]).rstrip("\n") + "\n"
+        parts.append(f"### {f'`{name}:`' if name else 'Top level'}\n\n{entries(group)}")
+    return "\n".join(parts)
 
 
-def enhance_rows() -> Iterator[tuple[str, ...]]:
-    """Yield one row a setting of an enhancement."""
+def enhance_entries() -> str:
+    """Return a list of the settings of an enhancement: values, default unless it is the model's, and description."""
     from_model = {field.name for field in fields(SamplingDefaults)}
+    lines = []
     for name, field in EnhanceSettings.model_fields.items():
-        shorter = f", `{SHORTER[name]}`" if name in SHORTER else ""
-        default = "the model's" if name in from_model else shown(field.default)
-        yield f"`{name}`{shorter}", allowed_values(name), default, field.description or ""
-
-
-def index_rows() -> Iterator[tuple[str, ...]]:
-    """Yield one row a setting of making a manifest."""
-    for name, field in IndexSettings.model_fields.items():
-        yield f"`--{name.replace('_', '-')}`", shown(field.default), field.description or ""
+        second = f"--no-{name}" if field.default is True else SHORTER.get(name)
+        default = "" if name in from_model or field.default in (None, "") else f"; default {shown(field.default)}"
+        names = f"`{name}`{f', `{second}`' if second else ''}"
+        lines.append(f"- {names} ({allowed_values(name)}{default}): {field.description}\n")
+    return "".join(lines)
 
 
 def default_rows() -> Iterator[tuple[str, ...]]:
-    """Yield one row a setting that models have a default for."""
-    defaults = [asdict(load_traits(model).defaults) for model in MODELS]
-    for name in defaults[0]:
-        yield f"`{name}`", *(shown(values[name]) for values in defaults)
+    """Yield one row a setting that models have a default for; the releases share a cell where they agree."""
+    nano, *releases = (asdict(load_traits(model).defaults) for model in ("nano", *RELEASES))
+    for name in nano:
+        values = [shown(release[name]) for release in releases]
+        differ = ", ".join(f"{model}: {value}" for model, value in zip(RELEASES, values, strict=True))
+        yield f"`{name}`", shown(nano[name]), values[0] if len(set(values)) == 1 else differ
 
 
-def recipe_rows(group: type[BaseModel]) -> Iterator[tuple[str, ...]]:
-    """Yield one row a key of a group of training settings, groups within it left out."""
+def entries(group: type[BaseModel], dashes: str = "") -> str:
+    """Return a list of a group's settings with their defaults and choices, groups within it left out."""
+    lines = []
     for name, field in group.model_fields.items():
-        if name not in GROUPS:
-            default = "needed" if field.is_required() else shown(field.default)
-            yield f"`{name}`", default, field.description or ""
+        if name in GROUPS:
+            continue
+        is_empty = field.is_required() or field.default in (None, "", {}, ()) or (dashes and field.default is False)
+        default = "" if is_empty else shown(field.default)
+        if dashes:
+            key = f"{dashes}{name.replace('_', '-')} {'x'.join(default.strip('[]').split(', '))}".rstrip()
+        else:
+            key = f"{name}: {default}" if default else name
+        choices = ", ".join(word for word in literals(field.annotation) if word != field.default)
+        note = "required" if field.is_required() else f"or {choices}" if choices and default else choices
+        lines.append(f"- `{key}`{f' ({note})' if note else ''}: {field.description}\n")
+    return "".join(lines)
+
+
+def literals(annotation: object) -> list[str]:
+    """Return the words that a field takes, if it takes nothing else."""
+    if get_origin(annotation) is Literal:
+        return [word for word in get_args(annotation) if isinstance(word, str)]
+    branches = () if get_origin(annotation) is tuple else get_args(annotation)
+    return [word for branch in branches if get_origin(branch) is Literal for word in literals(branch)]
 
 
 def shown(value: object) -> str:
-    """Return a default as it stands in the table."""
-    if value is None or value in ("", {}):
-        return "none"
+    """Return a default as a recipe would hold it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):

@@ -15,8 +15,9 @@ from venhancer.media.clip import ClipInfo
 from venhancer.media.orientation import Orientation
 from venhancer.model_files.network_shape import NetworkShape
 from venhancer.model_files.traits import ModelTraits, SamplingDefaults, load_traits
-from venhancer.plan import join_prompt, make_plan
+from venhancer.plan import make_plan
 from venhancer.planning.estimate import network_flops
+from venhancer.planning.sampling import join_prompt
 from venhancer.reports.plan_rows import describe_plan
 from venhancer.settings import parse_settings
 from venhancer.windows import blend_weights

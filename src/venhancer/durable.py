@@ -82,9 +82,7 @@ def locked(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if (
-            sys.platform != "win32"
-        ):  # while it is held, or a third process could lock the file that a second has just opened
+        if sys.platform != "win32":  # while it is held, or a third could lock the file that a second has just opened
             path.unlink(missing_ok=True)
         lock.release()
         if sys.platform == "win32":  # which removes no open file, so that one locked meanwhile stays

@@ -68,22 +68,22 @@ def plan_video(
     source, target = Path(source), None if target is None else Path(target)
     work = None if target is None or restart else find_work(target)
     traits = traits or load_traits(settings.model)
-    decided: dict[str, Any] = {}
+    choices: dict[str, Any] = {}
     if target is None or work is None or work.is_published(target):
         pass
     elif goes_on(target, work, origin_of(source, settings)):
-        decided = work.decided
-        machine = replace(machine, memory=decided.get("memory"))
+        choices = work.choices
+        machine = replace(machine, memory=choices.get("memory"))
     clip = inspect(source, is_part=settings.end is not None, keep_damaged=settings.keep_damaged)
     plan = make_plan(clip, settings, traits, machine=machine)  # refuses before the frames are looked at
     if target is not None:
         encoding_of(plan, target)  # likewise
     if settings.looks_for_cuts:
-        cuts = decided.get("cuts")
+        cuts = choices.get("cuts")
         if cuts is None:
             cuts = search_shots(plan.clip, plan.timeline.inputs, progress=progress)
         plan = make_plan(clip, settings, traits, cuts=cuts, machine=machine) if cuts else plan
-    for _ in range(decided.get("smaller", 0)):  # times that memory ran out
+    for _ in range(choices.get("smaller", 0)):  # times that memory ran out
         plan = next_smaller(plan) or plan
     return plan
 
@@ -156,8 +156,8 @@ def enhance_as_planned(
     device, dtype = str(pipeline.device), str(pipeline.unet.dtype).removeprefix("torch.")
     machine = {"device": pipeline.device.type, "number format": dtype, "weights": pipeline.fingerprint()}
     origin = origin_of(plan.clip.path, plan.settings) | machine
-    decided = {"cuts": plan.cuts, "memory": plan.machine.memory}
-    with open_job(target, origin, frames=plan.frames, decided=decided, restart=restart) as job:
+    choices = {"cuts": plan.cuts, "memory": plan.machine.memory}
+    with open_job(target, origin, frames=plan.frames, choices=choices, restart=restart) as job:
         before = job.manifest.finished_frames
         if not job.is_published:
             plan = _make_segments(job, plan, writing, pipeline, stop=stop, tell=tell, progress=progress)
@@ -184,7 +184,7 @@ def _make_segments(
         JobFailed: memory ran out, and no plan needs less.
         Stopped: `stop` said so.
     """
-    while job.finished < len(plan.segments):
+    while job.finished_segments < len(plan.segments):
         try:
             _make_as_planned(job, plan, writing, pipeline, stop=stop, progress=progress)
         except (MemoryError, RuntimeError) as error:
@@ -193,7 +193,7 @@ def _make_segments(
             smaller = next_smaller(plan)
             if smaller is None:
                 raise JobFailed("memory ran out, and no smaller plan is left; make some free") from error
-            job.decide(smaller=job.manifest.decided.get("smaller", 0) + 1)
+            job.decide(smaller=job.manifest.choices.get("smaller", 0) + 1)
             tell(f"memory ran out; going on from frame {job.manifest.finished_frames} with {describe_change(smaller)}")
             plan = smaller
         pipeline.release_memory()  # out here, where the tensors that the error holds on to are gone
@@ -212,12 +212,12 @@ def _make_as_planned(
     path = job.unfinished(SEGMENT_SUFFIX)
     with FrameReader(plan.clip, keep=plan.sampling.window_frames) as reader:  # file -> frames
         segments = pipeline.enhance_segments(
-            plan, reader.read, first=job.finished, carry=job.carry(), progress=progress
+            plan, reader.read, first=job.finished_segments, carry=job.carry(), progress=progress
         )  # frames -> latents -> denoised -> frames
         for enhanced in segments:
             write_segment(path, enhanced.frames, writing, called=job.target)  # frames -> file
             job.keep(path, len(enhanced.segment.frames), enhanced.carry)
-            if stop() and job.finished < len(plan.segments):
+            if stop() and job.finished_segments < len(plan.segments):
                 raise Stopped
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from venhancer.errors import InputError, SettingsError
 from venhancer.media.clip import ClipInfo
-from venhancer.model_files.traits import ModelTraits, SamplingDefaults
+from venhancer.model_files.traits import ModelTraits
 from venhancer.planning.estimate import Estimate
 from venhancer.planning.execution import Execution
 from venhancer.planning.footprint import Footprint
@@ -27,6 +27,7 @@ from venhancer.planning.layout import (
     pixel_shape,
 )
 from venhancer.planning.memory import Layout, Machine, Task, choose_layout, smaller_layout
+from venhancer.planning.sampling import Sampling, resolve_sampling
 from venhancer.planning.timeline import Timeline, make_timeline
 from venhancer.published import Program, program_of
 from venhancer.settings import EnhanceSettings
@@ -34,27 +35,6 @@ from venhancer.windows import Tile
 
 TABLES = {"source", "is_key", "timestamps"}  # one entry a frame: not for JSON
 UNKNOWN_MACHINE = Machine()
-FAST_EARLIEST_START = 530  # the fast timetable strides down to t = 500 and needs room above
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling(SamplingDefaults):
-    """A model's sampling defaults with the settings laid over them.
-
-    Args:
-        prompt: the prompt with its suffix.
-        seed: of all noise.
-        downscale_factor: the downscaling that the network is told of.
-    """
-
-    prompt: str
-    seed: int
-    downscale_factor: float
-
-    @property
-    def evaluations(self) -> int:
-        """How often the solver asks for x0."""
-        return 2 * self.steps - 1 if self.solver == "heun" else self.steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +177,7 @@ class EnhancePlan:
         Tables of one entry a frame are left out; they follow from the clip's times and the settings.
         """
         names = {field.name for part in (self, self.layout) for field in fields(part)}
-        names -= {"settings", "layout", "window_frames", "window_overlap"}  # windows stand in `sampling`
+        names -= {"settings", "layout", "task", "window_frames", "window_overlap"}  # windows stand in `sampling`
         return {name: _jsonable(getattr(self, name)) for name in sorted(names)} | {
             "settings": self.settings.model_dump(mode="json"),
             "rate": _jsonable(self.rate),
@@ -238,14 +218,20 @@ def make_plan(
     true_factor = math.sqrt(width * height / (clip.width * clip.height))
     if program is not None:
         true_factor = program.told_factor(clip.height, clip.width, settings.scale)
-    asked = _resolve_sampling(settings, traits, true_factor)
+    sampling = resolve_sampling(settings, traits, true_factor)
     cuts = () if program else tuple(cuts)
-    shots = cut_at(cuts, [timeline.source[key] for key in key_frames], key_frames, len(timeline.source))
-    task = _task(
-        clip, settings, asked, traits=traits, padding=padding, size=(width, height), shots=shots, keys=key_frames
+    task = Task(
+        settings=settings,
+        traits=traits,
+        sampling=sampling,
+        shots=cut_at(cuts, [timeline.source[key] for key in key_frames], key_frames, len(timeline.source)),
+        key_frames=tuple(key_frames),
+        latent_height=(height + padding.top + padding.bottom) // traits.pixels_per_latent,
+        latent_width=(width + padding.left + padding.right) // traits.pixels_per_latent,
+        input_pixels=clip.width * clip.height,
     )
     layout = choose_layout(task, machine)
-    sampling = replace(asked, window_frames=layout.window_frames, window_overlap=layout.window_overlap)
+    sampling = replace(sampling, window_frames=layout.window_frames, window_overlap=layout.window_overlap)
     return EnhancePlan(
         clip=clip,
         settings=settings,
@@ -267,46 +253,8 @@ def next_smaller(plan: EnhancePlan) -> EnhancePlan | None:
     Its segments and windows are the same, so that what one of them hands on stays of use; its tiles are smaller, or
     attention is sliced, or prompts go through one after the other.
     """
-    task = _task(
-        plan.clip,
-        plan.settings,
-        plan.sampling,
-        traits=plan.traits,
-        padding=plan.padding,
-        size=(plan.width, plan.height),
-        shots=plan.shots,
-        keys=plan.key_frames,
-    )
-    layout = smaller_layout(task, plan.machine, plan.layout)
+    layout = smaller_layout(plan.machine, plan.layout)
     return None if layout is None else replace(plan, layout=layout)
-
-
-def _task(
-    clip: ClipInfo,
-    settings: EnhanceSettings,
-    sampling: Sampling,
-    *,
-    traits: ModelTraits,
-    padding: Padding,
-    size: tuple[int, int],
-    shots: Sequence[range],
-    keys: Sequence[int],
-) -> Task:
-    """Return what the memory decides the division of."""
-    return Task(
-        settings=settings,
-        traits=traits,
-        window_frames=sampling.window_frames,
-        window_overlap=sampling.window_overlap,
-        shots=tuple(shots),
-        key_frames=tuple(keys),
-        latent_height=(size[1] + padding.top + padding.bottom) // traits.pixels_per_latent,
-        latent_width=(size[0] + padding.left + padding.right) // traits.pixels_per_latent,
-        input_pixels=clip.width * clip.height,
-        evaluations=sampling.evaluations,
-        solver=sampling.solver,
-        is_guided=sampling.guidance_scale != 1,
-    )
 
 
 def _made_opaque(clip: ClipInfo, settings: EnhanceSettings) -> ClipInfo:
@@ -337,46 +285,6 @@ def _at_rate(clip: ClipInfo, settings: EnhanceSettings) -> ClipInfo:
             raise SettingsError(f"{given}: {clip.path} is one picture; leave --slow out")
         rate = settings.fps or clip.rate
     return replace(clip, rate=rate, duration=clip.frames / rate) if rate != clip.rate else clip
-
-
-def _resolve_sampling(settings: EnhanceSettings, traits: ModelTraits, true_factor: float) -> Sampling:
-    """Return the model's sampling defaults with the settings laid over them."""
-    names = [field.name for field in fields(SamplingDefaults)]
-    settled = {name: value for name in names if (value := getattr(settings, name)) is not None}
-    program = program_of(settings, traits)
-    defaults = replace(traits.defaults if program is None else program.sampled(traits.defaults), **settled)
-    if defaults.posterior == "sample" and not traits.autoencoder_width:
-        raise SettingsError(f"posterior sample: model {traits.name} has no distribution to draw from; pass mode")
-    if defaults.solver != "dpmpp_2m_sde":
-        if settings.penultimate == "drop":
-            raise SettingsError(f"penultimate drop is for dpmpp_2m_sde, not {defaults.solver}; leave out --penultimate")
-        defaults = replace(defaults, penultimate="keep")
-    if settings.window_overlap is None:
-        defaults = replace(defaults, window_overlap=min(defaults.window_overlap, defaults.window_frames // 2))
-    if defaults.window_overlap >= defaults.window_frames:
-        raise SettingsError(
-            f"window_overlap {defaults.window_overlap} is not below the {defaults.window_frames} frames of a window; "
-            f"pass --window-overlap 0 to {defaults.window_frames - 1}"
-        )
-    if defaults.timetable == "fast" and defaults.start_timestep < FAST_EARLIEST_START:
-        raise SettingsError(
-            f"start_timestep {defaults.start_timestep} is too late for the fast timetable; "
-            f"pass --start-timestep {FAST_EARLIEST_START} to 999, or --timetable trailing"
-        )
-    return Sampling(
-        **{name: getattr(defaults, name) for name in names},
-        prompt=(program.join_prompt if program else join_prompt)(settings.prompt, defaults.prompt_suffix),
-        seed=settings.seed,
-        downscale_factor=settings.downscale_factor or true_factor,
-    )
-
-
-def join_prompt(prompt: str, suffix: str) -> str:
-    """Return the prompt and its suffix as one sentence, so that their words never run together."""
-    prompt = prompt.strip()
-    if not prompt or not suffix:
-        return prompt or suffix
-    return f"{prompt} {suffix}" if prompt[-1] in ".,;:!?" else f"{prompt}, {suffix}"
 
 
 def _jsonable(value: object) -> object:

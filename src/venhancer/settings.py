@@ -160,45 +160,43 @@ class EnhanceSettings(BaseModel):
     )
     size: Size | None = Field(
         None,
-        description=f"Exact output size in pixels, in place of a scale; both sides even and {SMALLEST_SIDE} or more.",
+        description="Exact output size in pixels, instead of a scale.",
         examples=["1280x720"],
     )
     fps: Rate | None = Field(
         None,
-        description="Exact frame rate of the output; 23.976 means 24000/1001. The default is the clip's own rate.",
+        description="Exact output frame rate; 23.976 means 24000/1001. The default is the clip's own rate.",
         examples=["24", "23.976", "30000/1001"],
     )
     input_fps: Rate | None = Field(
         None,
-        description="Frame rate of numbered pictures, which carry none of their own. The default is 24.",
+        description="Frame rate of numbered pictures, which store none. The default is 24.",
         examples=["24", "23.976", "30000/1001"],
     )
     start: Moment | None = Field(
         None,
-        description="Start at the first frame shown at or after this time, in seconds or as hours:minutes:seconds.",
+        description="Start at the first frame shown at or after this time (seconds or hours:minutes:seconds).",
         examples=["90", "0:01:30.5"],
     )
     end: Moment | None = Field(
         None,
-        description="Stop before the first frame shown at or after this time, in seconds or as hours:minutes:seconds.",
+        description="Stop before the first frame shown at or after this time.",
         examples=["95.25", "1:02:03"],
     )
     slow: Slowness = Field(Fraction(1), description="Slow motion: how many times longer the clip lasts.")
-    prompt: str = Field("", max_length=2000, description="What the clip shows. The model uses it to invent detail.")
+    prompt: str = Field("", max_length=2000, description="What the clip shows; guides invented detail.")
     negative_prompt: str | None = Field(None, max_length=2000, description="What to steer away from.")
-    prompt_suffix: str | None = Field(None, max_length=2000, description="Quality words added after the prompt.")
-    steps: int | None = Field(
-        None, ge=1, le=100, description="Number of solver steps; more steps are slower and give finer detail."
-    )
-    solver: Solver | None = Field(None, description="Method that takes the steps.")
+    prompt_suffix: str | None = Field(None, max_length=2000, description="Quality words appended to the prompt.")
+    steps: int | None = Field(None, ge=1, le=100, description="Solver steps; more are slower and give finer detail.")
+    solver: Solver | None = Field(None, description="Sampling method.")
     timetable: Timetable | None = Field(
         None,
-        description="How the steps are spaced: evenly, or mostly late, as in the 14 steps of the authors' fast mode.",
+        description="How steps are spaced: evenly (trailing), or mostly late, as in the authors' fast mode.",
     )
     penultimate: Penultimate | None = Field(
         None,
-        description="The last noise level but one of dpmpp_2m_sde: kept, or dropped as by the published program, which "
-        "makes the last step twice as long.",
+        description="Whether dpmpp_2m_sde keeps the last noise level but one, or drops it as the published program "
+        "does, which doubles the last step.",
     )
     guidance_scale: float | None = Field(
         None,
@@ -207,19 +205,19 @@ class EnhanceSettings(BaseModel):
         description="How strongly the prompt steers; 1 ignores the negative prompt and halves the work.",
     )
     guidance_rescale: float | None = Field(
-        None, ge=0, le=1, description="How far to pull the contrast that guidance adds back to normal."
+        None, ge=0, le=1, description="How far to undo the contrast that guidance adds."
     )
     noise_augmentation: int | None = Field(
         None,
         ge=0,
         le=MOST_NOISE,
-        description=f"Noise put on the input frames: 0 stays close to them, {MOST_NOISE} redraws them.",
+        description=f"Noise added to the input frames: 0 stays close to them, {MOST_NOISE} redraws them.",
     )
     start_timestep: int | None = Field(
         None,
         ge=1,
         le=999,
-        description="Where denoising starts: low values keep the resized input, 999 starts from pure noise.",
+        description="Where denoising starts: low values keep the resized input, 999 is pure noise.",
     )
     start_noise: float | None = Field(
         None,
@@ -229,84 +227,84 @@ class EnhanceSettings(BaseModel):
     )
     posterior: Posterior | None = Field(
         None,
-        description="What of the autoencoder's distribution a frame becomes: its mode, or a sample, as the published "
-        "models were trained and run with.",
+        description="Whether a frame is encoded as the mode of the autoencoder's distribution or as a sample of it, "
+        "as the published models expect.",
     )
     downscale_factor: float | None = Field(
         None,
         ge=1,
         le=8,
-        description="Downscaling that the network assumes of the input. The default is the real factor.",
+        description="How much smaller the network assumes the input is. The default is the real factor.",
     )
     seed: int = Field(0, ge=0, le=2**63 - 1, description="Random seed; the same seed gives the same frames.")
     window_frames: int | None = Field(
         None, ge=1, le=512, description="Most frames denoised together; fewer need less memory."
     )
     window_overlap: int | None = Field(
-        None, ge=0, le=511, description="Frames that neighbouring windows share and blend across."
+        None, ge=0, le=511, description="Frames that neighbouring windows share and blend."
     )
     window_fade: Fade | None = Field(
         None,
-        description="How windows blend: evenly, or as in the published program, which leaves the first frames alone.",
+        description="How windows blend: evenly, or as the published program does, which leaves the first frames alone.",
     )
     tile: Size | None = Field(
         None,
-        description="Largest part of the picture processed at once; smaller tiles need less memory. The default is the "
+        description="Largest part of the picture processed at once; smaller needs less memory. The default is the "
         "whole picture.",
         examples=["1024x576"],
     )
     memory: Memory | None = Field(
         None,
-        description="Memory limit; windows and tiles are chosen to fit. The default is the free memory.",
+        description="Memory limit, which windows and tiles are chosen to fit. The default is the free memory.",
         examples=["8GB", "16GiB"],
     )
     offload: Literal["auto", "none", "components", "groups"] = Field(
         "auto",
         description="Which weights wait in main memory until the GPU needs them: none, all components but one, or all "
-        "blocks but one group. auto picks the fastest that fits.",
+        "groups of blocks but one. auto takes the fastest that fits.",
     )
     shots: bool = Field(
         default=True,
-        description="Look for cuts, so that nothing blends across them.",
-        json_schema_extra={"off": "Treat the clip as one shot: look for no cuts."},
+        description="Find cuts, so that nothing blends across them.",
+        json_schema_extra={"off": "Do not look for cuts: treat the clip as one shot."},
     )
     codec: Codec | None = Field(
         None,
-        description="Codec of the output. The default is the usual one for the target's name that keeps the bit depth.",
+        description="Output codec. The default is the target's usual one that keeps the bit depth.",
     )
     crf: int | None = Field(
         None,
         ge=0,
         le=63,
-        description="Quality: 0 is the best, and h264 and hevc end at 51. The default looks like the original.",
+        description="Quality: 0 is best; h264 and hevc end at 51. The default is visually lossless.",
     )
     pix_fmt: str | None = Field(
         None,
         min_length=1,
         max_length=20,
-        description="Pixel format, as FFmpeg names it. The default is the codec's usual one for the clip's bit depth.",
+        description="FFmpeg's name of the pixel format. The default is the codec's usual one for the bit depth.",
         examples=["yuv444p", "yuv420p10le"],
     )
     encoder: Encoder = Field(
-        "software", description="Who encodes; hardware picks the first kind that works here, which is fast but coarser."
+        "software", description="hardware takes the first encoder that works here: faster, but coarser."
     )
     color_fix: ColorFix | None = Field(
         None,
-        description="How to restore the input's colours: locally, over the whole frame, or not at all.",
+        description="How to restore the input's colours: locally (wavelet), over the whole frame (adain) or not.",
     )
     background: Color | None = Field(
         None,
-        description="Colour behind transparent pixels. A clip that has any is refused without it.",
+        description="Colour behind transparent pixels. Without it, a clip that has any is refused.",
         examples=["black", "#ff8000"],
     )
     keep_damaged: bool = Field(
         default=False,
-        description="Keep frames that are damaged as their decoder conceals them; without it, they are refused.",
+        description="Keep damaged frames as their decoder conceals them. Without it, they are refused.",
     )
     published: bool = Field(
         default=False,
-        description="Compute as the program that v1 and v2 were published with, number for number: its sizes, rates, "
-        "windows, padding, decoding and rounding.",
+        description="Compute exactly what the published program of v1 and v2 computes: its sizes, rates, windows, "
+        "padding, decoding and rounding.",
     )
     model: str = Field(
         "nano", min_length=1, max_length=4000, description="nano, v1, v2 or a model folder.", examples=["nano", "v2"]
@@ -424,10 +422,10 @@ def _explain(detail: ErrorDetails, values: Mapping[str, object]) -> str:
     if not detail["loc"]:
         return context.get("error", detail["msg"])
     name, kind = str(detail["loc"][0]), detail["type"]
-    known = list(EnhanceSettings.model_fields)
+    names = list(EnhanceSettings.model_fields)
     if kind == "extra_forbidden":
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        near = get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
         return f"unknown setting {_shown(name)}; {hint}"
     reason = _REASONS[kind].format(**context) if kind in _REASONS else _NUMBER_REASONS[kind.split("_")[0]]
     extra = EnhanceSettings.model_fields[name].json_schema_extra

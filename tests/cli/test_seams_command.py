@@ -8,20 +8,21 @@ import pytest
 from media.clips import make_clip
 from venhancer.cli.main import main
 from venhancer.enhance import plan_video
-from venhancer.evaluation.enlarged_input import enlarged_input
+from venhancer.evaluation.joins import enlarged_input
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import FrameReader
 from venhancer.settings import parse_settings
 
 
-@pytest.fixture
-def made(tmp_path, tiny_model):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, tiny_model):
     """A clip that moves, what became of it in several windows, and the report."""
     noise = np.random.default_rng(0).integers(0, 256, (48, 96, 3))
     smooth = sum(np.roll(noise, shift, axis) for shift in range(4) for axis in (0, 1)) // 8
     pictures = [smooth[:, n : n + 64].astype(np.uint8) for n in range(9)]
-    source = make_clip(tmp_path / "in.mkv", codec="ffv1", pixel_format="bgr0", rate=8, pictures=pictures)
-    target, report = tmp_path / "out.mp4", tmp_path / "report.json"
+    folder = tmp_path_factory.mktemp("made")
+    source = make_clip(folder / "in.mkv", codec="ffv1", pixel_format="bgr0", rate=8, pictures=pictures)
+    target, report = folder / "out.mp4", folder / "report.json"
     asked = ["--scale", "2", "--fps", "16", "--window-frames", "6", "--window-overlap", "2", "--steps", "2"]
     main(["enhance", *map(str, (source, target)), "--model", str(tiny_model), *asked, "--json", str(report), "--quiet"])
     return source, target, report

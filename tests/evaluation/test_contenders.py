@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from venhancer.errors import SettingsError, WeightsError
-from venhancer.evaluation.baselines.baseline import Job
+from venhancer.evaluation.baselines.baseline import Request
+from venhancer.evaluation.cache import digest_values
 from venhancer.evaluation.contenders import (
     BASELINES,
     command_contender,
-    fingerprint,
     model_contender,
     parse_contender,
 )
@@ -28,23 +28,23 @@ def test_every_baseline_is_had_by_name(name, tmp_path):
 def test_a_model_enhances_with_settings_of_its_own(tiny_model, tmp_path):
     contender = parse_contender(f"{tiny_model}@steps=1@prompt=a cat", tmp_path)
     frames = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
-    job = Job(key_frames=frames, rate=Fraction(8), scale=2, factor=2)
-    assert job.check(contender.load()(job)).shape == (5, 32, 32, 3)
+    request = Request(key_frames=frames, rate=Fraction(8), scale=2, factor=2)
+    assert request.check(contender.load()(request)).shape == (5, 32, 32, 3)
     assert contender.identity["settings"] == {"steps": "1", "prompt": "a cat"}
 
 
 def test_settings_and_weights_change_the_identity(tiny_model, tmp_path):
     plain = model_contender(tiny_model, {})
-    assert fingerprint(plain.identity) == fingerprint(model_contender(tiny_model, {}, name="another").identity)
-    assert fingerprint(plain.identity) != fingerprint(model_contender(tiny_model, {"steps": 1}).identity)
+    assert digest_values(plain.identity) == digest_values(model_contender(tiny_model, {}, name="another").identity)
+    assert digest_values(plain.identity) != digest_values(model_contender(tiny_model, {"steps": 1}).identity)
     copy = tmp_path / "copy"
     for file in (file for file in tiny_model.rglob("*") if file.is_file()):
         place = copy / file.relative_to(tiny_model)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(file.read_bytes())
-    assert fingerprint(plain.identity) == fingerprint(model_contender(copy, {}).identity)
+    assert digest_values(plain.identity) == digest_values(model_contender(copy, {}).identity)
     (copy / "model_index.json").write_text((copy / "model_index.json").read_text().replace('"steps": 2', '"steps": 3'))
-    assert fingerprint(plain.identity) != fingerprint(model_contender(copy, {}).identity)
+    assert digest_values(plain.identity) != digest_values(model_contender(copy, {}).identity)
 
 
 @pytest.mark.parametrize(

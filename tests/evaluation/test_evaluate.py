@@ -13,7 +13,7 @@ from venhancer.evaluation.cache import Cache
 from venhancer.evaluation.clips import TestClip
 from venhancer.evaluation.contenders import Contender
 from venhancer.evaluation.degrade import Degradation
-from venhancer.evaluation.evaluate import EvaluateSettings, choose_metrics, evaluate
+from venhancer.evaluation.evaluation import EvaluateSettings, choose_metrics, evaluate
 from venhancer.evaluation.pages import check_report_folder, to_json, to_markdown, write_pages
 from venhancer.evaluation.tables import as_lines, failures, table_of_means
 
@@ -33,14 +33,14 @@ def settings(**changes: object) -> EvaluateSettings:
 
 
 class Counting:
-    """A baseline that counts its jobs and keeps the last."""
+    """A baseline that counts its requests and keeps the last."""
 
     def __init__(self, baseline=bicubic_repeat) -> None:
-        self.baseline, self.jobs = baseline, []
+        self.baseline, self.requests = baseline, []
 
-    def __call__(self, job):
-        self.jobs.append(job)
-        return self.baseline(job)
+    def __call__(self, request):
+        self.requests.append(request)
+        return self.baseline(request)
 
     def contender(self, name: str = "counted", **identity: object) -> Contender:
         return Contender(name=name, load=lambda: self, identity={"of": name, **identity})
@@ -54,11 +54,11 @@ def failing(message: str, on: int | None = None) -> Contender:
     """A contender that fails on every clip, or on the one of this number."""
     seen = []
 
-    def enhance(job):
-        seen.append(job)
+    def enhance(request):
+        seen.append(request)
         if on is None or len(seen) - 1 == on:
             raise RuntimeError(message)
-        return bicubic_repeat(job)
+        return bicubic_repeat(request)
 
     return Contender(name="bad", load=lambda: enhance, identity={"of": "bad", "on": on})
 
@@ -66,8 +66,8 @@ def failing(message: str, on: int | None = None) -> Contender:
 def test_every_contender_gets_the_same_frames_and_is_scored_on_all(tmp_path):
     counted = Counting()
     found = evaluate([clip("a"), clip("b", seed=1)], [counted.contender(), BLEND], settings(), Cache(tmp_path))
-    assert [job.key_frames.shape for job in counted.jobs] == [(3, 24, 32, 3)] * 2
-    assert [job.rate for job in counted.jobs] == [8, 8]
+    assert [request.key_frames.shape for request in counted.requests] == [(3, 24, 32, 3)] * 2
+    assert [request.rate for request in counted.requests] == [8, 8]
     assert dict(found.frames) == {"a": 7, "b": 7}
     assert found.contenders == ("counted", "blend", "truth")
     assert found.mean("truth", "psnr") == 100
@@ -81,13 +81,13 @@ def test_outputs_are_used_again_until_something_changes(tmp_path):
     counted, cache = Counting(), Cache(tmp_path)
     first = evaluate([clip("a")], [counted.contender()], settings(), cache)
     again = evaluate([clip("a")], [counted.contender()], settings(metrics=("psnr",)), cache)
-    assert len(counted.jobs) == 1
+    assert len(counted.requests) == 1
     assert again.result("a", "counted").scores["psnr"] == first.result("a", "counted").scores["psnr"]
     evaluate([clip("a")], [counted.contender(setting=1)], settings(), cache)
     evaluate([clip("a", seed=2)], [counted.contender()], settings(), cache)
     evaluate([clip("a")], [counted.contender()], settings(degradation=Degradation(scale=2, factor=2)), cache)
     evaluate([clip("a")], [counted.contender()], settings(), Cache(tmp_path, is_fresh=True))
-    assert len(counted.jobs) == 5
+    assert len(counted.requests) == 5
 
 
 def test_one_that_fails_is_told_of_and_the_others_go_on(tmp_path):
@@ -109,7 +109,7 @@ def test_means_are_over_clips_on_which_all_succeeded(tmp_path):
 
 
 def test_output_of_wrong_size_is_a_failure(tmp_path):
-    wrong = Contender(name="wrong", load=lambda: lambda job: job.key_frames, identity={"of": "wrong"})
+    wrong = Contender(name="wrong", load=lambda: lambda request: request.key_frames, identity={"of": "wrong"})
     (line,) = failures(evaluate([clip("a")], [wrong], settings(), Cache(tmp_path)))
     assert line == "wrong failed: it made 3 frames of 32x24, not 7 frames of 64x48; check its scale and rate"
 
@@ -118,8 +118,8 @@ def test_without_a_truth_clips_are_inputs(tmp_path):
     counted = Counting(lanczos_blend)
     asked = settings(has_reference=False, metrics=("input_ssim", "vbench_flicker", "sharpness"))
     found = evaluate([clip("a", frames=3)], [counted.contender()], asked, Cache(tmp_path))
-    (job,) = counted.jobs
-    assert (job.key_frames.shape, job.rate, dict(found.frames)) == ((3, 48, 64, 3), 24, {"a": 7})
+    (request,) = counted.requests
+    assert (request.key_frames.shape, request.rate, dict(found.frames)) == ((3, 48, 64, 3), 24, {"a": 7})
     assert found.contenders == ("counted", "input")
     assert found.mean("input", "sharpness") == 1
     assert found.mean("counted", "input_ssim") > 0.95

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from venhancer.errors import InputError
-from venhancer.evaluation.seams import find_joins, measure_joins, measure_profiles
+from venhancer.evaluation.joins import find_joins, measure_joins
+from venhancer.evaluation.seams import measure_profiles
 from venhancer.media.clip import describe_frames
 from venhancer.model_files.traits import load_traits
 from venhancer.plan import EnhancePlan, make_plan

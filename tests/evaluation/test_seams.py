@@ -9,8 +9,8 @@ import pytest
 from venhancer.evaluation.degrade import degrade, resize
 from venhancer.evaluation.seams import (
     Profile,
-    colour_drift,
     disagreement,
+    drift_by_segment,
     fades,
     measure_profiles,
     measure_seam,
@@ -161,7 +161,7 @@ def test_drift_is_told_by_segment_in_lab(film):
     grey = np.full((16, 32, 32, 3), 119, np.uint8)  # sRGB 119 has L of 50
     brighter_grey = grey.copy()
     brighter_grey[4:10] = 143  # and 143 one of 59.4
-    drift = colour_drift(measure_profiles(brighter_grey, grey), segments)
+    drift = drift_by_segment(measure_profiles(brighter_grey, grey), segments)
     np.testing.assert_allclose(drift[:, 0], [0, 9.4, 0], atol=0.2)
     np.testing.assert_allclose(drift[:, 1:], 0, atol=0.05)
 

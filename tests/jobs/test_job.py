@@ -91,9 +91,9 @@ def test_work_is_taken_up_after_the_last_finished_segment(target):
     begin(target, b"one", b"two", carry=CARRY)
     work = find_work(target)
     assert work is not None
-    assert (work.finished_frames, work.frames, work.decided) == (10, 20, {})
+    assert (work.finished_frames, work.frames, work.choices) == (10, 20, {})
     with open_job(target, ORIGIN, frames=20) as job:
-        assert job.finished == 2
+        assert job.finished_segments == 2
         carry = job.carry()
         assert carry.keys() == CARRY.keys()
         for name, tensor in CARRY.items():
@@ -104,10 +104,10 @@ def test_work_is_taken_up_after_the_last_finished_segment(target):
         assert names(job.folder) == ["lock", "manifest.json", *(f"segment_0000{number}.mkv" for number in range(3))]
 
 
-def test_what_was_decided_stays(target):
-    ended(target, JobFailed("stop here"), lambda job: add(job, b"one"), decided={"cuts": [3, 9]})
-    with open_job(target, ORIGIN, frames=20, decided={"cuts": [4]}) as job:
-        assert job.manifest.decided == {"cuts": [3, 9]}
+def test_choices_stay(target):
+    ended(target, JobFailed("stop here"), lambda job: add(job, b"one"), choices={"cuts": [3, 9]})
+    with open_job(target, ORIGIN, frames=20, choices={"cuts": [4]}) as job:
+        assert job.manifest.choices == {"cuts": [3, 9]}
 
 
 def test_nothing_is_left_when_no_segment_was_finished(target):
@@ -196,13 +196,13 @@ def test_other_work_of_which_nothing_is_finished_is_in_nobodys_way(target):
 def test_what_is_known_of_one_side_only_is_not_compared(target):
     begin(target, b"one")
     with open_job(target, ORIGIN | {"device": "cpu"}, frames=20) as job:
-        assert job.finished == 1
+        assert job.finished_segments == 1
 
 
 def test_restart_discards_the_work(target):
     begin(target, b"one", carry=CARRY)
     with open_job(target, ORIGIN | {"scale": 2.0}, frames=20, restart=True) as job:
-        assert job.finished == 0
+        assert job.finished_segments == 0
         assert names(job.folder) == ["lock", "manifest.json"]
 
 
@@ -311,7 +311,7 @@ def test_killed_between_the_target_and_the_clearing_away(target, left):
 def test_the_leavings_of_a_finished_run_do_not_refuse_other_settings(target):
     subprocess.run([sys.executable, "-c", PUBLISH, target], check=False)
     with open_job(target, {"input": "abd"}, frames=5) as job:
-        assert (job.finished, job.is_published) == (0, False)
+        assert (job.finished_segments, job.is_published) == (0, False)
     assert target.read_bytes() == b"one"
 
 
@@ -343,7 +343,7 @@ def test_the_second_of_two_runs_is_refused_and_a_killed_one_blocks_nothing(targe
         first.kill()
         first.communicate()
     with open_job(target, {"input": "abc"}, frames=20) as job:
-        assert job.finished == 1
+        assert job.finished_segments == 1
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

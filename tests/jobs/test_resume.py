@@ -48,27 +48,24 @@ KINDS = {
 }
 """Targets of kinds in which nothing is random, so that whole files can be compared."""
 KILLED = """
-import json, os, signal, sys
+import json, os, signal, sys, time
+from pathlib import Path
 import venhancer.enhance, venhancer.weights
 from venhancer.cli.main import main
-real = venhancer.enhance.write_segment
-def until_the_end(frames):
-    for number, frame in enumerate(frames):
-        if number == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
-        yield frame
-def write(path, frames, *given, **named):
-    has_one = (path.parent / "segment_00000.mkv").exists()
-    return real(path, until_the_end(frames) if has_one else frames, *given, **named)
-venhancer.enhance.write_segment = write
+from venhancer.jobs.work import work_folder
 for target, words in json.loads(sys.argv[1]):
     number = os.fork()
     if number == 0:
         main(["enhance", "in.mp4", target, *words])
         os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) == -signal.SIGKILL, target
+    work = work_folder(Path(target))
+    while not all((work / name).exists() for name in ("segment_00000.mkv", "unfinished.mkv")):
+        assert os.waitpid(number, os.WNOHANG)[0] == 0, target
+        time.sleep(0.001)
+    os.kill(number, signal.SIGKILL)
+    os.waitpid(number, 0)
 """
-"""Runs the command for each target in a process of its own, which dies while it writes its second segment."""
+"""Runs the command for each target in a process of its own, which is killed while it writes its second segment."""
 
 
 @pytest.fixture(scope="module", autouse=True)

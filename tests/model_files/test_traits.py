@@ -103,9 +103,9 @@ def test_damaged_folders_are_refused_in_one_line(folder):
     (folder / "vae" / "config.json").write_text('{"patch": 4}')
     assert "does not say 'latent_channels'" in refusal()
     (folder / "unet" / "config.json").write_text("[]")
-    assert "is no JSON object" in refusal()
+    assert "config.json is damaged or incomplete (not an object)" in refusal()
     (folder / "unet" / "config.json").unlink()
-    assert "config.json cannot be read" in refusal()
+    assert "config.json is damaged or incomplete" in refusal()
 
 
 def test_published_models_say_what_comes_to_a_device_at_once():

@@ -46,7 +46,7 @@ def look():
 def tell(line):
     said.append(line)
     if is_killed:
-        print(json.dumps({"said": said, "segments": segments, "decided": find_work(target).decided}), flush=True)
+        print(json.dumps({"said": said, "segments": segments, "choices": find_work(target).choices}), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 
 if after == 0 and room:
@@ -101,7 +101,7 @@ def test_what_is_written_stays_and_a_run_that_is_killed_goes_on_with_the_smaller
     killed = enhance_with(130_000_000, longer, target, tiny_model, after=1, killed=True)
     (line,) = killed["said"]
     assert re.match(r"memory ran out; going on from frame [1-9]\d* with 9 tiles", line)
-    assert killed["decided"]["smaller"] == 1
+    assert killed["choices"]["smaller"] == 1
     ((first,),) = killed["segments"]
 
     found = enhance_with(0, longer, target, tiny_model, after=-1)

@@ -85,7 +85,7 @@ def test_any_rate_becomes_any_rate_with_the_length_of_the_input(given_rate, rate
     line = made(clip, fps=rate, slow=slow)
     assert line.rate == rate
     assert 0 <= line.duration - clip.duration * slow < 1 / rate
-    assert line.keys + line.left_out == frames
+    assert line.keys + line.unused_inputs == frames
     for output, (number, key) in enumerate(zip(line.source, line.is_key, strict=True)):
         if key:
             assert abs(line.frame_time(output) - slow * clip.frame_time(number)) <= 1 / rate / 2
@@ -125,14 +125,14 @@ def test_of_frames_of_one_time_the_last_is_shown():
     line = made(varying([0, 40, 40, 40, 90], 120))
     assert line.timestamps == (0, 40, 90, 120)
     assert line.source == (0, 3, 4)
-    assert line.left_out == 2
+    assert line.unused_inputs == 2
 
 
 def test_varying_times_become_even_when_a_rate_is_asked_for():
     line = made(varying([0, 30, 50, 90, 210], 240), fps=25)
     assert shown(line) == "0 1 3 . . 4"
     assert line.timestamps is None
-    assert line.left_out == 1
+    assert line.unused_inputs == 1
 
 
 def test_varying_times_become_even_when_slowed():
@@ -147,7 +147,7 @@ def test_a_long_hold_is_no_reason_to_refuse():
     line = made(varying([0, 40, 80, 1080, 1120], 1160), fps=25)
     keys = [(output, line.source[output]) for output, key in enumerate(line.is_key) if key]
     assert keys == [(0, 0), (1, 1), (2, 2), (10, 2), (18, 2), (26, 2), (27, 3), (28, 4)]
-    assert (line.held, line.keys, line.left_out) == (3, 5, 0)
+    assert (line.repeats, line.keys, line.unused_inputs) == (3, 5, 0)
     assert max(after - before for (before, _), (after, _) in pairwise(keys)) <= 8
 
 

@@ -4,13 +4,14 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import ImageColor
 
 from venhancer.errors import SettingsError
 from venhancer.reports.plots import COLOURS, PALE, bar_plot, line_plot
 
 
 def places(picture, colour):
-    return np.argwhere((picture == np.array(colour, dtype=np.uint8)).all(axis=-1))
+    return np.argwhere((picture == np.array(ImageColor.getrgb(colour), dtype=np.uint8)).all(axis=-1))
 
 
 def test_a_line_rises_with_its_values():

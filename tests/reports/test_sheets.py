@@ -4,7 +4,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from venhancer.errors import JobFailed
 from venhancer.reports.sheets import (
@@ -29,6 +29,7 @@ def plain(colour, height=30, width=40):
 
 
 def has(picture, colour):
+    colour = ImageColor.getrgb(colour) if isinstance(colour, str) else colour
     return int((picture == np.array(colour, dtype=np.uint8)).all(axis=-1).sum())
 
 
@@ -57,7 +58,7 @@ def test_long_headings_wrap_and_never_leave_the_sheet():
     long = "a heading far longer than its picture, with_a_word_that_alone_is_wider_than_the_column_it_stands_above"
     sheet = contact_sheet([[plain(RED)]], columns=[long], title=long, cell_width=120)
     edge = np.concatenate([sheet[:, -10:].reshape(-1, 3), sheet[:, :10].reshape(-1, 3)])
-    assert (edge == GROUND).all()
+    assert (edge == ImageColor.getrgb(GROUND)).all()
     assert sheet.shape[1] == 120 + 2 * 20
 
 

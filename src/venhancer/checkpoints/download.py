@@ -139,13 +139,13 @@ def _meter(what: str, progress: Progress) -> type[Any]:
     class Meter:
         def __init__(self, *_: object, total: int | None = None, initial: int = 0, **__: object) -> None:
             progress.start((total or 0) // _MEGABYTE, what)
-            self.done = 0
+            self.bytes = 0
             self.update(initial)
 
         def update(self, count: int) -> None:
-            for _ in range((self.done + count) // _MEGABYTE - self.done // _MEGABYTE):
+            for _ in range((self.bytes + count) // _MEGABYTE - self.bytes // _MEGABYTE):
                 progress.advance()
-            self.done += count
+            self.bytes += count
 
         def close(self) -> None:
             pass

@@ -80,14 +80,14 @@ def run(arguments: argparse.Namespace) -> None:
         from venhancer.weights import load_pipeline
 
         pipeline = load_pipeline(settings.model, device=arguments.device, dtype=arguments.dtype)
-    with terminal.progress() as progress, stop_requests(lambda _: terminal.warn(STOPPING), (signal.SIGINT,)) as asked:
+    with terminal.progress() as progress, stop_requests(lambda _: terminal.warn(STOPPING), (signal.SIGINT,)) as request:
         report = enhance_as_planned(
             plan,
             target,
             pipeline,
             overwrite=arguments.overwrite,
             restart=restart,
-            stop=lambda: asked.was_made,
+            stop=lambda: request.was_made,
             tell=terminal.warn,
             progress=progress,
         )

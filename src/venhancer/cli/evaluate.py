@@ -11,7 +11,7 @@ from venhancer.errors import JobFailed, SettingsError
 if TYPE_CHECKING:
     from venhancer.evaluation.contenders import Contender
     from venhancer.evaluation.degrade import Degradation
-    from venhancer.evaluation.evaluate import EvaluateSettings
+    from venhancer.evaluation.evaluation import EvaluateSettings
 
 CONTENDERS = "nano,bicubic+repeat,lanczos+minterpolate"
 
@@ -21,52 +21,56 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = add_command(commands, "evaluate", run, "CLIPS...", "Compare models and baselines on clips.")
     parser.set_defaults(when_stopped="what was made is kept; the same command goes on")
     parser.add_argument("clips", metavar="CLIPS", type=Path, nargs="+", help="Video files, and folders of them.")
-    who = parser.add_argument_group("who takes part")
-    who.add_argument(
+    contenders = parser.add_argument_group("who takes part")
+    contenders.add_argument(
         "--contenders",
         metavar="NAMES",
         default=CONTENDERS,
         help="Models and baselines, commas between; nano@noise_augmentation=0 changes a setting. docs/evaluation.md "
         f"lists them; default {CONTENDERS}.",
     )
-    who.add_argument(
+    contenders.add_argument(
         "--model-folder", metavar="FOLDER", action="append", default=[], help="A model folder; may be given again."
     )
-    who.add_argument(
+    contenders.add_argument(
         "--baseline",
         metavar="NAME=COMMAND",
         action="append",
         default=[],
         help='Any program: "name=prog {input} {output} {scale} {factor}"; may be given again.',
     )
-    what = parser.add_argument_group("what is asked of them")
-    what.add_argument("--scale", metavar="N", type=int, default=4, help="How many times larger, 1 to 8; default 4.")
-    what.add_argument(
+    task = parser.add_argument_group("what is asked of them")
+    task.add_argument("--scale", metavar="N", type=int, default=4, help="How many times larger, 1 to 8; default 4.")
+    task.add_argument(
         "--temporal-factor", metavar="N", type=int, default=3, help="How many times the rate, 1 to 8; default 3."
     )
-    what.add_argument("--frames", metavar="N", type=int, default=25, help="Most frames of a clip; default 25.")
-    what.add_argument("--start", metavar="N", type=float, default=0.0, help="Seconds into each clip; default 0.")
-    made = parser.add_argument_group("how inputs are made of the clips")
-    made.add_argument(
+    task.add_argument("--frames", metavar="N", type=int, default=25, help="Most frames of a clip; default 25.")
+    task.add_argument("--start", metavar="N", type=float, default=0.0, help="Seconds into each clip; default 0.")
+    inputs = parser.add_argument_group("how inputs are made of the clips")
+    inputs.add_argument(
         "--kernel", metavar="NAME", default="bicubic", help="area, bicubic, bilinear, lanczos; default bicubic."
     )
-    made.add_argument("--input-noise", metavar="N", type=float, default=0.0, help="Noise, in levels of 255; default 0.")
-    made.add_argument("--input-crf", metavar="N", type=int, help="H.264 quality, 0 to 51; not compressed if left out.")
-    made.add_argument(
+    inputs.add_argument(
+        "--input-noise", metavar="N", type=float, default=0.0, help="Noise, in levels of 255; default 0."
+    )
+    inputs.add_argument(
+        "--input-crf", metavar="N", type=int, help="H.264 quality, 0 to 51; not compressed if left out."
+    )
+    inputs.add_argument(
         "--no-reference", action="store_true", help="Clips are inputs themselves: measure what needs no truth."
     )
-    measured = parser.add_argument_group("what is measured and written")
-    measured.add_argument("--metrics", metavar="NAMES", help="Commas between; all that can be had if left out.")
+    output = parser.add_argument_group("what is measured and written")
+    output.add_argument("--metrics", metavar="NAMES", help="Commas between; all that can be had if left out.")
     for name in ("lpips", "dists"):
-        measured.add_argument(
+        output.add_argument(
             f"--{name}-weights", metavar="PATH", type=Path, help=f"Weights of {name.upper()}: a file or a folder."
         )
-    measured.add_argument(
+    output.add_argument(
         "--output", metavar="FOLDER", type=Path, default=Path("report"), help="Where the report goes; default report."
     )
-    measured.add_argument("--cache", metavar="FOLDER", type=Path, help="Where outputs and packages are kept.")
-    measured.add_argument("--fresh", action="store_true", help="Make everything anew, whatever is kept.")
-    measured.add_argument("--quiet", action="store_true", help="Show errors only.")
+    output.add_argument("--cache", metavar="FOLDER", type=Path, help="Where outputs and packages are kept.")
+    output.add_argument("--fresh", action="store_true", help="Make everything anew, whatever is kept.")
+    output.add_argument("--quiet", action="store_true", help="Show errors only.")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -81,7 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
     degradation = _degradation(arguments)  # before torch is loaded
     from venhancer.evaluation.cache import Cache
     from venhancer.evaluation.clips import find_clips
-    from venhancer.evaluation.evaluate import evaluate
+    from venhancer.evaluation.evaluation import evaluate
     from venhancer.evaluation.pages import check_report_folder, write_pages
     from venhancer.evaluation.tables import as_lines, failures, table_of_means
     from venhancer.model_files.folders import cache_folder
@@ -114,7 +118,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _settings(arguments: argparse.Namespace, degradation: "Degradation") -> "EvaluateSettings":
-    from venhancer.evaluation.evaluate import EvaluateSettings
+    from venhancer.evaluation.evaluation import EvaluateSettings
 
     weights = {"lpips": arguments.lpips_weights, "dists": arguments.dists_weights}
     return EvaluateSettings(
@@ -128,8 +132,6 @@ def _settings(arguments: argparse.Namespace, degradation: "Degradation") -> "Eva
 def _degradation(arguments: argparse.Namespace) -> "Degradation":
     from venhancer.evaluation.degrade import Degradation
 
-    if arguments.frames < 1 or arguments.start < 0:
-        raise SettingsError(f"frames {arguments.frames} must be 1 or more, and start {arguments.start:g} 0 or more")
     if arguments.no_reference and (arguments.input_noise or arguments.input_crf is not None):
         raise SettingsError("--no-reference takes clips as they are; leave --input-noise and --input-crf out")
     return Degradation(

@@ -182,9 +182,9 @@ def add_fields(parser: argparse.ArgumentParser, settings: type[BaseModel]) -> No
         flag = f"--{name.replace('_', '-')}"
         is_pair = isinstance(field.default, tuple)
         default = "x".join(str(side) for side in field.default) if is_pair else field.default
-        said = f"{field.description} (default {default})" if default not in (None, "") else field.description
+        text = f"{field.description} (default {default})" if default not in (None, "") else field.description
         kind = "WxH" if is_pair else _KINDS.get(field.annotation, "TEXT")
-        group.add_argument(flag, dest=name, default=argparse.SUPPRESS, metavar=kind, help=said)
+        group.add_argument(flag, dest=name, default=argparse.SUPPRESS, metavar=kind, help=text)
 
 
 def add_switch(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> None:

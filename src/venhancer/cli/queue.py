@@ -66,7 +66,7 @@ def run_queue(arguments: argparse.Namespace) -> None:
 
     with (
         QueueTable(terminal, [item.name for item in items]) as table,
-        stop_requests(lambda _: terminal.warn(STOPPING), (signal.SIGINT,)) as asked,
+        stop_requests(lambda _: terminal.warn(STOPPING), (signal.SIGINT,)) as request,
     ):
         record = enhance_folder(
             folder,
@@ -76,13 +76,13 @@ def run_queue(arguments: argparse.Namespace) -> None:
             table,
             overwrite=arguments.overwrite,
             restart=arguments.restart,
-            stop=lambda: asked.was_made,
+            stop=lambda: request.was_made,
         )
-    became = [record.files[item.name].state for item in items]
-    said = ", ".join(f"{became.count(state)} {state}" for state in ("finished", "failed", "skipped"))
-    if "failed" in became:
-        raise JobFailed(f"{said}; {out / RECORD} says why, and the same command tries what failed again")
-    terminal.show_line(f"{said}; see {out / RECORD}")
+    states = [record.files[item.name].state for item in items]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in ("finished", "failed", "skipped"))
+    if "failed" in states:
+        raise JobFailed(f"{counts}; {out / RECORD} says why, and the same command tries what failed again")
+    terminal.show_line(f"{counts}; see {out / RECORD}")
 
 
 class QueueTable:

@@ -1,20 +1,10 @@
 """`venhancer study`: its flags, and a call of `venhancer.evaluation.studies` for each study."""
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from venhancer.cli.flags import add_command
 from venhancer.cli.terminal import Terminal
-from venhancer.errors import InputError, SettingsError
-from venhancer.settings import SMALLEST_SIDE, parse_settings, parse_size
-
-if TYPE_CHECKING:
-    from venhancer.evaluation.clips import TestClip
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -24,43 +14,43 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--model", metavar="MODEL", default="nano", help="nano, v1, v2 or a model folder; default nano."
     )
-    what = parser.add_argument_group("what is studied")
-    what.add_argument(
+    studies = parser.add_argument_group("what is studied")
+    studies.add_argument(
         "--studies",
         metavar="NAMES",
         default="",
         help="Commas between: guidance, words, noise, told-scale, scales, times, refine, seeds; steps, start, "
         "start-noise only when named; all for everything.",
     )
-    what.add_argument(
+    studies.add_argument(
         "--values",
         metavar="STUDY=LIST",
         action="append",
         default=[],
         help="Other values for a study, such as guidance=1,3,7.5; may be given again.",
     )
-    what.add_argument("--scale", metavar="N", type=float, default=4.0, help="Where no study varies it; default 4.")
-    what.add_argument(
+    studies.add_argument("--scale", metavar="N", type=float, default=4.0, help="Where no study varies it; default 4.")
+    studies.add_argument(
         "--temporal-factor", metavar="N", type=int, default=3, help="Where no study varies it, 1 to 8; default 3."
     )
-    what.add_argument(
+    studies.add_argument(
         "-p", "--prompt", metavar="TEXT", help="What all clips show; else each clip's .txt file beside it, if any."
     )
-    what.add_argument("--seed", metavar="N", type=int, default=0, help="Of all noise; default 0.")
-    taken = parser.add_argument_group("what is taken of the clips")
-    taken.add_argument("--frames", metavar="N", type=int, default=13, help="Most frames of a clip; default 13.")
-    taken.add_argument("--start", metavar="N", type=float, default=0.0, help="Seconds into each clip; default 0.")
-    taken.add_argument("--crop", metavar="WxH", help="Middle part of each frame, such as 256x160; all if left out.")
-    measured = parser.add_argument_group("what is measured and written")
-    measured.add_argument("--metrics", metavar="NAMES", help="Commas between; docs/evaluation.md lists them.")
-    measured.add_argument(
+    studies.add_argument("--seed", metavar="N", type=int, default=0, help="Of all noise; default 0.")
+    inputs = parser.add_argument_group("what is taken of the clips")
+    inputs.add_argument("--frames", metavar="N", type=int, default=13, help="Most frames of a clip; default 13.")
+    inputs.add_argument("--start", metavar="N", type=float, default=0.0, help="Seconds into each clip; default 0.")
+    inputs.add_argument("--crop", metavar="WxH", help="Middle part of each frame, such as 256x160; all if left out.")
+    output = parser.add_argument_group("what is measured and written")
+    output.add_argument("--metrics", metavar="NAMES", default="", help="Commas between; docs/evaluation.md lists them.")
+    output.add_argument(
         "--output", metavar="FOLDER", type=Path, default=Path("studies"), help="Where reports go; default studies."
     )
-    measured.add_argument("--cache", metavar="FOLDER", type=Path, help="Where outputs are kept.")
-    measured.add_argument("--fresh", action="store_true", help="Make everything anew, whatever is kept.")
-    measured.add_argument("--device", metavar="NAME", default="auto", help="As of enhance; default auto.")
-    measured.add_argument("--dtype", metavar="NAME", default="auto", help="As of enhance; default auto.")
-    measured.add_argument("--quiet", action="store_true", help="Show errors only.")
+    output.add_argument("--cache", metavar="FOLDER", type=Path, help="Where outputs are kept.")
+    output.add_argument("--fresh", action="store_true", help="Make everything anew, whatever is kept.")
+    output.add_argument("--device", metavar="NAME", default="auto", help="As of enhance; default auto.")
+    output.add_argument("--dtype", metavar="NAME", default="auto", help="As of enhance; default auto.")
+    output.add_argument("--quiet", action="store_true", help="Show errors only.")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -75,29 +65,24 @@ def run(arguments: argparse.Namespace) -> None:
     from venhancer.evaluation.studies.catalogue import choose_studies
 
     studies = choose_studies(_words(arguments.studies), arguments.values)  # before torch is loaded
-    if arguments.frames < 2 or arguments.start < 0:
-        raise SettingsError(f"frames {arguments.frames} must be 2 or more, and start {arguments.start:g} 0 or more")
-    if not 1 <= arguments.temporal_factor <= 8:
-        raise SettingsError(f"temporal factor {arguments.temporal_factor} must be a whole number of 1 to 8")
-    parse_settings(scale=arguments.scale, seed=arguments.seed, prompt=arguments.prompt or "")
     from venhancer.evaluation.cache import Cache
     from venhancer.evaluation.clips import find_clips
     from venhancer.evaluation.pages import check_report_folder
     from venhancer.evaluation.studies.pages import table_of, verdict, write_studies
-    from venhancer.evaluation.studies.run import Finding, StudySettings, load_model, run_study
+    from venhancer.evaluation.studies.run import Finding, StudySettings, find_prompts, load_model, run_study
     from venhancer.evaluation.tables import as_lines
     from venhancer.model_files.folders import cache_folder
 
     terminal = Terminal(quiet=arguments.quiet)
-    clips = find_clips(arguments.clips, frames=arguments.frames, start=arguments.start, scale=1, factor=1)
+    clips = find_clips(arguments.clips, frames=arguments.frames, start=arguments.start, scale=1, factor=1, fewest=2)
     settings = StudySettings(
         scale=arguments.scale,
         factor=arguments.temporal_factor,
-        prompts=_prompts(arguments.clips, clips, arguments.prompt),
+        prompts=find_prompts(clips, arguments.clips, arguments.prompt),
         seed=arguments.seed,
-        metrics=tuple(_words(arguments.metrics)) if arguments.metrics else None,
+        metrics=tuple(_words(arguments.metrics)) or None,
     )
-    clips = [_cropped(clip, arguments.crop) for clip in clips]
+    clips = [clip.middle(arguments.crop) for clip in clips] if arguments.crop else clips
     check_report_folder(arguments.output)
     with terminal.busy(f"loading {arguments.model}"):
         model = load_model(arguments.model, device=arguments.device, dtype=arguments.dtype)
@@ -115,37 +100,3 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _prompts(paths: Sequence[Path], clips: "Sequence[TestClip]", prompt: str | None) -> dict[str, str]:
-    """Return what each clip shows: as given, or the content of its .txt file."""
-    if prompt is not None:
-        return {clip.name: prompt for clip in clips}
-    folders = [path if path.is_dir() else path.parent for path in paths]
-    files = {clip.name: [folder / f"{clip.name}.txt" for folder in folders] for clip in clips}
-    return {
-        name: file.read_text(encoding="utf-8").strip()
-        for name, near in files.items()
-        for file in near
-        if file.is_file()
-    }
-
-
-def _cropped(clip: "TestClip", crop: str | None) -> "TestClip":
-    """Return a clip of which only the middle is taken."""
-    if crop is None:
-        return clip
-    try:
-        width, height = parse_size(crop)
-    except ValueError as error:
-        raise SettingsError(f"crop {crop} {error}; pass even sides from {SMALLEST_SIDE} up, such as 256x160") from error
-
-    def load() -> np.ndarray:
-        frames = clip.load()
-        top, left = (frames.shape[1] - height) // 2, (frames.shape[2] - width) // 2
-        if top < 0 or left < 0:
-            given = f"{clip.name} of {frames.shape[2]}x{frames.shape[1]}"
-            raise InputError(f"{given} is smaller than --crop {width}x{height}; pass a smaller one")
-        return frames[:, top : top + height, left : left + width]
-
-    return replace(clip, load=load)

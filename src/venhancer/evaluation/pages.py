@@ -1,31 +1,33 @@
-"""An evaluation on disk: JSON for programs, Markdown for people, and one page with pictures and plots for both."""
+"""An evaluation on disk: JSON for programs, Markdown for people, and one page with pictures and plots for both.
+
+What pages of evaluations and of studies have in common is here too.
+"""
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from html import escape
 from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from jaxtyping import UInt8
+import pydantic_core
 
 from venhancer.durable import write_whole
 from venhancer.errors import InputError, JobFailed
 from venhancer.evaluation.cache import Cache
 from venhancer.evaluation.clips import TestClip
-from venhancer.evaluation.evaluate import Evaluation, shown_frames
+from venhancer.evaluation.evaluation import Evaluation, shown_frames
 from venhancer.evaluation.metrics.metric import Metric
 from venhancer.evaluation.tables import Table, as_markdown, describe, failures, heading, table_of_means, tables_by_clip
+from venhancer.media.source import failures_as
 from venhancer.reports.plots import bar_plot, new_figure
 from venhancer.reports.sheets import as_file, busiest_box, liveliest_row, motion_strips, stills
 
 STILL_WIDTH, STRIP_WIDTH = 300, 900
 """Of every still and every motion strip, in pixels."""
-
-NAMES = ("report.json", "report.md", "report.html")
 
 
 def check_report_folder(folder: Path) -> None:
@@ -36,94 +38,79 @@ def check_report_folder(folder: Path) -> None:
         SettingsError: there is nothing to draw its plots with.
     """
     new_figure(1, 1)
-    try:
+    with failures_as(InputError, f"--output {folder} cannot be written to; name another folder"):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".check").write_text("")
         (folder / ".check").unlink()
-    except OSError as error:
-        raise InputError(f"--output {folder} cannot be written to ({error.strerror}); name another folder") from error
 
 
-def write_pages(folder: Path, evaluation: Evaluation, clips: Sequence[TestClip], cache: Cache) -> list[Path]:
-    """Write the report of an evaluation and return its files, replacing an earlier one's.
+def write_files(folder: Path, contents: Mapping[str, bytes | str]) -> list[Path]:
+    """Write files by name into a folder, each whole or not at all, and return them; earlier ones are replaced.
 
     Raises:
         JobFailed: the disk is full or may not be written to.
     """
-    contents = (
-        json.dumps(to_json(evaluation), indent=1) + "\n",
-        to_markdown(evaluation),
-        render_page(evaluation, clips, cache),
-    )
-    files = [folder / name for name in NAMES]
-    try:
-        for file, content in zip(files, contents, strict=True):
-            write_whole(file, content)
-    except OSError as error:
-        raise JobFailed(f"the report could not be written to {folder} ({error.strerror}); make room") from error
-    return files
+    with failures_as(JobFailed, f"the report could not be written to {folder}; make room"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            write_whole(folder / name, content)
+    return [folder / name for name in contents]
 
 
-def to_json(evaluation: Evaluation) -> Mapping[str, object]:
-    """Return an evaluation as JSON values; what has no number is null."""
-    settings = evaluation.settings
-    return {
-        "versions": {"venhancer": version("venhancer")},
-        "setting": {
-            **asdict(settings.degradation),
-            "has_reference": settings.has_reference,
-            "weights": {name: str(path) for name, path in settings.weights.items()},
-        },
-        "metrics": [
-            {
-                "name": m.name,
-                "unit": m.unit,
-                "higher_is_better": m.higher_is_better,
-                "what": m.what,
-                "version": m.version,
-            }
-            for m in evaluation.metrics
-        ],
-        "left_out": list(evaluation.left_out),
-        "frames": dict(evaluation.frames),
-        "compared": list(evaluation.compared),
-        "means": {
-            name: {metric.name: _plain(evaluation.mean(name, metric.name)) for metric in evaluation.metrics}
-            for name in evaluation.contenders
-        },
-        "results": [
-            {
-                "clip": one.clip,
-                "contender": one.contender,
-                "scores": {name: _plain(value) for name, value in one.scores.items()},
-                "seconds": one.seconds,
-                "error": one.error,
-            }
-            for one in evaluation.results
-        ],
+def write_pages(folder: Path, evaluation: Evaluation, clips: Sequence[TestClip], cache: Cache) -> list[Path]:
+    """Write the report of an evaluation and return its files, the page last; raises as `write_files` does."""
+    contents = {
+        "report.json": json.dumps(to_json(evaluation), indent=1) + "\n",
+        "report.md": to_markdown(evaluation),
+        "report.html": render_page(evaluation, clips, cache),
     }
+    return write_files(folder, contents)
+
+
+def to_json(evaluation: Evaluation) -> dict[str, Any]:
+    """Return an evaluation as JSON values; what has no number is null."""
+    settings, metrics = evaluation.settings, evaluation.metrics
+    return json_values(
+        {
+            "versions": {"venhancer": version("venhancer")},
+            "setting": {
+                **asdict(settings.degradation),
+                "has_reference": settings.has_reference,
+                "weights": settings.weights,
+            },
+            "metrics": _members(metrics, "name", "unit", "higher_is_better", "what", "version"),
+            "left_out": evaluation.left_out,
+            "frames": evaluation.frames,
+            "compared": evaluation.compared,
+            "means": {
+                name: {metric.name: evaluation.mean(name, metric.name) for metric in metrics}
+                for name in evaluation.contenders
+            },
+            "results": _members(evaluation.results, "clip", "contender", "scores", "seconds", "error"),
+        }
+    )
+
+
+def json_values(content: Mapping[str, object]) -> dict[str, Any]:
+    """Return a content as JSON values: paths are text, and numbers that are none null."""
+    return pydantic_core.from_json(pydantic_core.to_json(content, inf_nan_mode="null"))
 
 
 def to_markdown(evaluation: Evaluation) -> str:
     """Return an evaluation as a Markdown page."""
     parts = [f"# Evaluation\n\n{describe(evaluation)}", as_markdown(table_of_means(evaluation))]
-    notes = [*failures(evaluation), *(f"not measured: {line}" for line in evaluation.left_out)]
-    parts += ["\n".join(f"- {line}" for line in notes)] if notes else []
+    notes = [f"- {line}" for line in _notes(evaluation)]
+    parts += ["\n".join(notes)] if notes else []
     parts += [as_markdown(table) for table in tables_by_clip(evaluation)]
     return "\n\n".join(parts) + "\n"
 
 
-def _plain(value: float) -> float | None:
-    return value if isfinite(value) else None
-
-
 def render_page(evaluation: Evaluation, clips: Sequence[TestClip], cache: Cache) -> str:
     """Return an evaluation as one HTML page that holds its pictures."""
-    notes = [*failures(evaluation), *(f"not measured: {line}" for line in evaluation.left_out)]
     parts = [
-        f"<h1>Evaluation</h1><p>{escape(describe(evaluation))}</p>",
+        f"<p>{escape(describe(evaluation))}</p>",
         table_as_html(table_of_means(evaluation)),
-        "".join(f"<p class=note>{escape(line)}</p>" for line in notes),
+        *map(note, _notes(evaluation)),
         "<h2>Means</h2>",
         f"<div class=plots>{''.join(_bars(evaluation, metric) for metric in evaluation.metrics)}</div>",
         "<h2>Clips</h2>",
@@ -131,31 +118,30 @@ def render_page(evaluation: Evaluation, clips: Sequence[TestClip], cache: Cache)
         "<h2>By clip</h2>",
         *(table_as_html(table) for table in tables_by_clip(evaluation)),
     ]
-    head = f"<meta charset=utf-8><title>Evaluation</title><style>{STYLE}</style>"
-    return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>\n"
+    return html_page("Evaluation", parts)
 
 
-def _clip(evaluation: Evaluation, clip: TestClip, cache: Cache) -> str:
-    """Return a clip's stills, the part of most detail enlarged, and its motion strips, of all contenders."""
-    results = [evaluation.result(clip.name, name) for name in evaluation.contenders]
-    shown = {
-        one.contender: shown_frames(clip, evaluation.settings, one, cache) for one in reversed(results) if not one.error
-    }
-    judged = shown[evaluation.contenders[-1]]
-    middle = len(judged) // 2
-    key = middle - middle % evaluation.settings.degradation.factor
-    numbers = sorted({key, min(key + 1, len(judged) - 1)})  # a key frame and, where there are any, one between
-    sheet = stills(shown, numbers, crop=busiest_box(judged[key]), cell_width=STILL_WIDTH)
-    strips = motion_strips(shown, row=liveliest_row(judged), width=STRIP_WIDTH)
-    return (
-        f"<h3>{escape(clip.name)}</h3>{_picture(sheet, f'stills of {clip.name}')}"
-        f"<p>The liveliest row of pixels over time, downwards:</p>{_picture(strips, f'motion of {clip.name}')}"
-    )
+def html_page(title: str, parts: Iterable[str]) -> str:
+    """Return a page that needs nothing beside it."""
+    head = f"<meta charset=utf-8><title>{title}</title><style>{STYLE}</style>"
+    body = f"<h1>{title}</h1>{''.join(parts)}"
+    return f"<!doctype html><html lang=en><head>{head}</head><body>{body}</body></html>\n"
 
 
-def _picture(picture: UInt8[np.ndarray, "h w 3"], what: str) -> str:
-    data = base64.b64encode(as_file(picture)).decode()
-    return f'<img alt="{escape(what)}" src="data:image/png;base64,{data}">'
+def note(line: str) -> str:
+    """Return a line that stands out on a page."""
+    return f"<p class=note>{escape(line)}</p>"
+
+
+def picture(content: bytes, what: str, kind: str = "png") -> str:
+    """Return a picture as part of a page.
+
+    Args:
+        content: of its file.
+        what: it shows.
+        kind: "png" or "jpeg".
+    """
+    return f'<img alt="{escape(what)}" src="data:image/{kind};base64,{base64.b64encode(content).decode()}">'
 
 
 def table_as_html(table: Table) -> str:
@@ -171,12 +157,40 @@ def _cells(table: Table, number: int) -> Iterator[str]:
         yield f"<td{mark}>{escape(cell)}</td>"
 
 
+def _members(objects: Iterable[object], *names: str) -> list[dict[str, object]]:
+    return [{name: getattr(one, name) for name in names} for one in objects]
+
+
+def _notes(evaluation: Evaluation) -> list[str]:
+    return [*failures(evaluation), *(f"not measured: {line}" for line in evaluation.left_out)]
+
+
+def _clip(evaluation: Evaluation, clip: TestClip, cache: Cache) -> str:
+    """Return a clip's stills, the part of most detail enlarged, and its motion strips, of all contenders."""
+    results = [evaluation.result(clip.name, name) for name in evaluation.contenders]
+    frames = {
+        one.contender: shown_frames(clip, evaluation.settings, one, cache) for one in reversed(results) if not one.error
+    }
+    reference = frames[evaluation.contenders[-1]]
+    middle = len(reference) // 2
+    key = middle - middle % evaluation.settings.degradation.factor
+    numbers = sorted({key, min(key + 1, len(reference) - 1)})  # a key frame and, where there are any, one between
+    sheet = stills(frames, numbers, crop=busiest_box(reference[key]), cell_width=STILL_WIDTH)
+    strips = motion_strips(frames, row=liveliest_row(reference), width=STRIP_WIDTH)
+    return (
+        f"<h3>{escape(clip.name)}</h3>{picture(as_file(sheet), f'stills of {clip.name}')}"
+        "<p>The liveliest row of pixels over time, downwards:</p>"
+        f"{picture(as_file(strips), f'motion of {clip.name}')}"
+    )
+
+
 def _bars(evaluation: Evaluation, metric: Metric) -> str:
     """Return a bar a contender for the mean of a metric; nothing if no clip allows it."""
     means = {name: evaluation.mean(name, metric.name) for name in evaluation.contenders}
-    if not any(isfinite(value) for value in means.values()):
+    if not any(map(isfinite, means.values())):
         return ""
-    return _picture(bar_plot(means, title=heading(metric), pale=[evaluation.contenders[-1]]), f"means of {metric.name}")
+    plot = bar_plot(means, title=heading(metric), pale=[evaluation.contenders[-1]])
+    return picture(as_file(plot), f"means of {metric.name}")
 
 
 STYLE = """

@@ -1,23 +1,21 @@
 """Whether one can see where a result was put together: between windows and segments in time, between tiles in space.
 
-Pure functions over frames, places and the JSON of plans, which know no pipeline: a result can be judged long after it
-was made. A place is a number p, between p - 1 and p, of frames,
-columns or rows. At every place something is measured that a seam would raise, of the result and of a control: a clip
-of the same scene that has no seam there (the enlarged input, the truth, or the result of another layout). How far the
-result lies above the control at the seams, over how far it does elsewhere, is the seam's ratio: motion and edges of
-the picture itself are in both, so places chosen at random give 1, and so does a seam that nobody can see.
+Pure functions over frames and places; `joins.py` finds those of a plan. A place is a number p, between p - 1 and p,
+of frames, columns or rows. At every place something is measured that a seam would raise, of the result and of a
+control: a clip of the same scene that has no seam there (the enlarged input, the truth, or the result of another
+layout). How far the result lies above the control at the seams, over how far it does elsewhere, is the seam's ratio:
+motion and edges of the picture itself are in both, so places chosen at random give 1, and so does a seam that nobody
+can see.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
-from typing import Any
+from itertools import pairwise
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
-from venhancer.errors import InputError
 from venhancer.evaluation.metrics.metric import luma
 from venhancer.evaluation.metrics.motion import Motion, find_motion, warp
 from venhancer.frames.levels import Frame
@@ -114,7 +112,7 @@ def measure_profiles(result: Iterable[Frame], control: Iterable[Frame]) -> Profi
         ValueError: the two differ in size or number, or there is only one frame.
         SettingsError: frames are smaller than 16 pixels a side.
     """
-    lines = [(_Lines(), _Lines()) for _ in ("result", "control")]
+    columns, rows = ((_Lines(), _Lines()) for _ in range(2))  # of the result and of the control
     changes: list[list[float]] = []
     colours: list[np.ndarray] = []
     before: tuple[Levels, Levels] | None = None
@@ -127,15 +125,15 @@ def measure_profiles(result: Iterable[Frame], control: Iterable[Frame]) -> Profi
         row: list[float] = []
         for number, picture in enumerate(pictures):
             jump = None if before is None or motion is None else _jump(before[number], picture, motion)
-            for turned, accumulator in zip((False, True), lines[number], strict=True):
-                accumulator.add(picture, jump, turned=turned)
+            sizes = None if jump is None else np.abs(jump).mean(axis=-1)
+            columns[number].add(luma(picture), sizes)
+            rows[number].add(luma(picture).T, None if sizes is None else sizes.T)
             row += [np.nan, np.nan] if jump is None else [_mean(np.abs(jump)), _gradient(jump)]
         changes.append(row)
         before = pictures
     if len(changes) < 2:
         raise ValueError("seams are measured on two frames or more")
     table = np.array(changes)
-    columns, rows = zip(*lines, strict=True)
     return Profiles(
         change=Profile(table[:, 0], table[:, 2]),
         gradient=Profile(table[:, 1], table[:, 3]),
@@ -174,7 +172,7 @@ def measure_seam(
     elsewhere = usable & ~is_seam
     kinds = np.zeros(len(excess), int) if alike is None else np.asarray(alike)
     above = excess - _expected(excess, elsewhere, kinds, len(excess) if reach is None else reach)
-    raised, usual = (above[chosen & np.isfinite(above)] for chosen in (is_seam, elsewhere))
+    raised, usual = (above[places & np.isfinite(above)] for places in (is_seam, elsewhere))
     if not len(raised):
         raise ValueError("there is no place to measure a seam at, or none to compare it with")
     spread = float(np.std(usual)) if len(usual) > 1 else np.nan
@@ -201,7 +199,7 @@ def _expected(
     return expected
 
 
-def colour_drift(profiles: Profiles, segments: Sequence[range]) -> Float[np.ndarray, "s 3"]:
+def drift_by_segment(profiles: Profiles, segments: Sequence[range]) -> Float[np.ndarray, "s 3"]:
     """Return each segment's mean L, a and b less the control's; neighbours' distance is the step between them."""
     return np.stack([profiles.colour[segment.start : segment.stop].mean(axis=0) for segment in segments])
 
@@ -220,20 +218,17 @@ class _Lines:
         self.jumps: np.ndarray | float = 0.0
         self.known: np.ndarray | float = 0.0
 
-    def add(self, picture: Levels, jump: Levels | None, *, turned: bool) -> None:
-        """Take a frame in, and how it differs from the one before; `turned` for rows instead of columns."""
-        lumas = luma(picture)
-        steps = np.diff(lumas.T if turned else lumas, axis=1)
-        blocks = max(len(steps) // ALONG, 1)
+    def add(self, lumas: Float[np.ndarray, "n m"], jumps: Float[np.ndarray, "n m"] | None) -> None:
+        """Take a frame in, and how far its pixels are from the frame before along the motion, NaN where not known."""
+        steps = np.diff(lumas, axis=1)
         size = min(ALONG, len(steps))
+        blocks = len(steps) // size
         runs = steps[: blocks * size].reshape(blocks, size, -1).mean(axis=1)
         self.frames += 1
         self.across = self.across + np.abs(runs).mean(axis=0)
-        if jump is not None:
-            sizes = np.abs(jump).mean(axis=-1)
-            sizes = sizes.T if turned else sizes
-            self.jumps = self.jumps + np.nansum(sizes, axis=0)
-            self.known = self.known + np.isfinite(sizes).sum(axis=0)
+        if jumps is not None:
+            self.jumps = self.jumps + np.nansum(jumps, axis=0)
+            self.known = self.known + np.isfinite(jumps).sum(axis=0)
 
     @property
     def differences(self) -> Float[np.ndarray, "n"]:
@@ -264,8 +259,8 @@ def _gradient(jump: Levels) -> float:
 
 def _mean(values: np.ndarray) -> float:
     """Return the mean of what is known; NaN if nothing is."""
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else float("nan")
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else float("nan")
 
 
 def _levels(frame: Frame) -> Levels:
@@ -279,103 +274,3 @@ def _eight_bits(levels: Levels) -> UInt8[np.ndarray, "h w 3"]:
 
 def _mean_lab(levels: Levels) -> Float[np.ndarray, "c"]:
     return cv2.cvtColor(levels / 255, cv2.COLOR_RGB2LAB).mean(axis=(0, 1), dtype=np.float64)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Joins:
-    """Places where an output was put together.
-
-    Args:
-        windows: frames where one window gives way to the next inside a segment.
-        segments: frames where one segment gives way to the next.
-        columns: columns where one tile gives way to the next.
-        rows: rows likewise.
-        cuts: frames that begin a shot, where everything changes as it should.
-        parts: the frames of each segment.
-    """
-
-    windows: frozenset[int]
-    segments: frozenset[int]
-    columns: frozenset[int]
-    rows: frozenset[int]
-    cuts: frozenset[int]
-    parts: tuple[range, ...]
-
-
-def find_joins(plan: Mapping[str, Any]) -> Joins:
-    """Return where a plan joins its output.
-
-    Args:
-        plan: as `EnhancePlan.to_json` gives it.
-
-    Raises:
-        InputError: it is no plan.
-    """
-    try:
-        segments, unit = plan["segments"], plan["traits"]["pixels_per_latent"]
-        padding, tiles = plan["padding"], plan["tiles"]
-        shots = [[*group] for _, group in groupby(segments, key=lambda segment: tuple(segment["shot"]))]
-        rows, columns = ({tuple(tile[side]) for tile in tiles} for side in (0, 1))
-        return Joins(
-            windows=frozenset(place for one in segments for place in fades([range(*ends) for ends in one["windows"]])),
-            segments=frozenset(place for shot in shots for place in fades([range(*one["context"]) for one in shot])),
-            columns=_places(columns, unit, padding["left"], plan["width"]),
-            rows=_places(rows, unit, padding["top"], plan["height"]),
-            cuts=frozenset(shot[0]["shot"][0] for shot in shots[1:]),
-            parts=tuple(range(*one["frames"]) for one in segments),
-        )
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise InputError(
-            f"this is no plan: {error} is missing or wrong; make one with `venhancer plan --json`"
-        ) from error
-
-
-def _places(ranges: Collection[tuple[int, int]], unit: int, padding: int, size: int) -> frozenset[int]:
-    """Return the pixels of the output at which ranges of latents give way to one another."""
-    pixels = [range(start * unit - padding, stop * unit - padding) for start, stop in sorted(ranges)]
-    return frozenset(place for place in fades(pixels) if 0 < place < size)
-
-
-def measure_joins(
-    profiles: Profiles, joins: Joins, *, alike: Sequence[int] | None = None, period: int = 1
-) -> dict[str, dict[str, Seam]]:
-    """Return how visible the windows, segments and tiles of an output are, by measure; only those that there are.
-
-    Args:
-        profiles: of the output and a control.
-        joins: of its plan.
-        alike: a number for each frame: its place since the key frame before it.
-        period: how many columns or rows it takes until an enlarged control's pixels lie alike again.
-    """
-    found: dict[str, dict[str, Seam]] = {}
-    times = {"change": profiles.change, "gradient": profiles.gradient}
-    for name, places, others in (
-        ("windows", joins.windows, joins.segments),
-        ("segments", joins.segments, joins.windows),
-    ):
-        if places - joins.cuts:
-            found[name] = {
-                measure: measure_seam(profile, places, left_out=(others - places) | joins.cuts, alike=alike)
-                for measure, profile in times.items()
-            }
-    for name, places, lines in (
-        ("columns of tiles", joins.columns, (profiles.across_columns, profiles.change_by_column)),
-        ("rows of tiles", joins.rows, (profiles.across_rows, profiles.change_by_row)),
-    ):
-        if places:
-            found[name] = dict(zip(("gradient", "change"), _measure_lines(lines, places, period), strict=True))
-    return found
-
-
-def _measure_lines(profiles: Sequence[Profile], places: frozenset[int], period: int) -> Iterator[Seam]:
-    """Yield the seam of each measure along one side of a picture, compared with what lies beside it."""
-    size = len(profiles[0].result)
-    widest = max(len(run) for run in _runs(sorted(places)))
-    for profile in profiles:
-        yield measure_seam(profile, places, alike=np.arange(size) % period, reach=widest + BESIDE)
-
-
-def _runs(places: Sequence[int]) -> list[range]:
-    """Return places that follow each other without a gap as ranges."""
-    edges = [0, *(n + 1 for n, (a, b) in enumerate(pairwise(places)) if b - a > 1), len(places)]
-    return [range(places[first], places[stop - 1] + 1) for first, stop in pairwise(edges)]

@@ -1,10 +1,11 @@
 """Tables of an evaluation, as words: the same for the terminal, Markdown and the page."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from venhancer.evaluation.evaluate import Evaluation, Result
+from venhancer.evaluation.evaluation import Evaluation, Result
 from venhancer.evaluation.metrics.metric import Metric
 
 NONE = "-"
@@ -74,19 +75,19 @@ def describe(evaluation: Evaluation) -> str:
         return f"{more}; there is no truth: what is measured needs none, or compares with the input."
     extras = f", with noise of {degradation.noise:g} levels" if degradation.noise else ""
     extras += f", compressed by H.264 at crf {degradation.crf}" if degradation.crf is not None else ""
-    made = f"every {_ordinal(degradation.factor)} frame, made smaller with the kernel {degradation.kernel}{extras}"
-    return f"{more}. The input is {made}; every output frame is compared with the truth."
+    source = f"every {_ordinal(degradation.factor)} frame, made smaller with the kernel {degradation.kernel}{extras}"
+    return f"{more}. The input is {source}; every output frame is compared with the truth."
 
 
 def failures(evaluation: Evaluation) -> list[str]:
     """Return what failed and why, a line each; the same reason on several clips once."""
-    told: dict[tuple[str, str], list[str]] = {}
+    clips: dict[tuple[str, str], list[str]] = defaultdict(list)
     for result in evaluation.results:
         if result.error:
-            told.setdefault((result.contender, result.error), []).append(result.clip)
+            clips[result.contender, result.error].append(result.clip)
     lines = []
-    for (contender, error), clips in told.items():
-        where = "" if len(clips) == len(evaluation.clips) else f" on {', '.join(clips)}"
+    for (contender, error), names in clips.items():
+        where = "" if len(names) == len(evaluation.clips) else f" on {', '.join(names)}"
         lines.append(f"{contender} failed{where}: {error}")
     return lines
 

@@ -47,7 +47,7 @@ class Job:
         self.manifest = manifest
 
     @property
-    def finished(self) -> int:
+    def finished_segments(self) -> int:
         """Segments that are finished: the number of the next."""
         return len(self.manifest.parts)
 
@@ -67,10 +67,10 @@ class Job:
         return self.folder / f"result{self.target.suffix.lower()}"
 
     @property
-    def kept(self) -> str:
+    def resumption(self) -> str:
         """What can be gone on with, in words."""
-        done, frames = self.manifest.finished_frames, self.manifest.frames
-        return f"{done} of {frames} frames are finished and kept in {self.folder}: the same command goes on from there"
+        frames, whole = self.manifest.finished_frames, self.manifest.frames
+        return f"{frames} of {whole} frames are finished and kept in {self.folder}: the same command goes on from there"
 
     def carry(self) -> "dict[str, Tensor]":
         """Return what the next segment needs of the newest finished one; empty if it needs nothing.
@@ -105,7 +105,7 @@ class Job:
         Raises:
             JobFailed: it could not be brought to the disk; the work stands where it was.
         """
-        number, before = self.finished, self.manifest.carry
+        number, before = self.finished_segments, self.manifest.carry
         name = f"segment_{number:05d}{path.suffix}"
         with self._failing():
             newest = self._save_carry(f"carry_{number:05d}.safetensors", carry) if carry else None
@@ -116,14 +116,14 @@ class Job:
             if before is not None:
                 (self.folder / before).unlink(missing_ok=True)
 
-    def decide(self, **decided: object) -> None:
+    def decide(self, **choices: object) -> None:
         """Note what was chosen while the work went on, and must stay for the rest of it.
 
         Raises:
             JobFailed: it could not be brought to the disk.
         """
         with self._failing():
-            self._note(decided={**self.manifest.decided, **decided})
+            self._note(choices={**self.manifest.choices, **choices})
 
     def publish(self, *, overwrite: bool = False) -> None:
         """Move the result into the target's place.
@@ -160,8 +160,8 @@ class Job:
             path = self.folder / part.file
             if not path.is_file() or path.stat().st_size != part.bytes:
                 raise InputError(f"{path} is missing or not as it was written; pass --restart to begin anew")
-        kept = {MANIFEST, LOCK, self.manifest.carry or "", *(part.file for part in self.manifest.parts)}
-        remove_all_but(self.folder, kept)
+        names = {MANIFEST, LOCK, self.manifest.carry or "", *(part.file for part in self.manifest.parts)}
+        remove_all_but(self.folder, names)
 
     def discard(self) -> None:
         """Remove the work, the manifest last; `open_job` removes the folder if nothing else is in it."""
@@ -199,7 +199,7 @@ def open_job(
     origin: Origin,
     *,
     frames: int,
-    decided: Mapping[str, object] | None = None,
+    choices: Mapping[str, object] | None = None,
     restart: bool = False,
 ) -> Iterator[Job]:
     """Give the work on a target, taken up or begun, which is this process's alone within the block.
@@ -211,7 +211,7 @@ def open_job(
         target: what is to be made.
         origin: what it depends on.
         frames: of the whole output.
-        decided: see `Manifest`; only looked at when work begins.
+        choices: see `Manifest`; only looked at when work begins.
         restart: discard what there is.
 
     Raises:
@@ -221,19 +221,19 @@ def open_job(
     """
     find_work(target)  # before anything is written into a folder that is not ours
     with _locked(target):
-        fresh = Manifest(origin=dict(origin), decided=dict(decided or {}), frames=frames)
+        fresh = Manifest(origin=dict(origin), choices=dict(choices or {}), frames=frames)
         job, is_new = _choose(target, fresh, restart=restart)
         try:
             job.begin() if is_new else job.take_up()
             yield job
         except KeyboardInterrupt as interrupt:
-            raise Stopped(job.kept if job.finished else "nothing was written") from interrupt
+            raise Stopped(job.resumption if job.finished_segments else "nothing was written") from interrupt
         except JobFailed as error:
-            if job.finished:
-                raise JobFailed(f"{error}; {job.kept}") from error
+            if job.finished_segments:
+                raise JobFailed(f"{error}; {job.resumption}") from error
             raise
         finally:
-            if job.is_published or not job.finished:
+            if job.is_published or not job.finished_segments:
                 job.discard()
 
 

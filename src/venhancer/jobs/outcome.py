@@ -104,8 +104,8 @@ def track_rows(plan: EnhancePlan, target: Path | None = None) -> list[tuple[str,
     """
     rows = []
     for suffix in CONTAINERS if target is None else (target.suffix,):
-        if told := describe_track_plans(_tracks(plan, suffix)):
-            rows.append((f"tracks in {suffix}", "; ".join(told)))
+        if texts := describe_track_plans(_tracks(plan, suffix)):
+            rows.append((f"tracks in {suffix}", "; ".join(texts)))
     return rows
 
 

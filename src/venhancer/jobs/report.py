@@ -36,12 +36,12 @@ class EnhanceReport:
 
     def to_json(self) -> Mapping[str, object]:
         """Return the report as JSON values: plan, timing, versions."""
-        made = self.plan.frames - self.frames_before
+        frames = self.plan.frames - self.frames_before
         return {
             "target": str(self.target),
             "plan": self.plan.to_json(),
             "seconds": round(self.seconds, 2),
-            "seconds_per_frame": round(self.seconds / made, 3) if made else None,
+            "seconds_per_frame": round(self.seconds / frames, 3) if frames else None,
             "frames_before": self.frames_before,
             "device": self.device,
             "dtype": self.dtype,

@@ -15,11 +15,11 @@ class StopRequest:
 
 
 @contextmanager
-def stop_requests(told: Callable[[str], None], wishes: tuple[signal.Signals, ...]) -> Iterator[StopRequest]:
+def stop_requests(tell: Callable[[str], None], wishes: tuple[signal.Signals, ...]) -> Iterator[StopRequest]:
     """Give the request that signals make within the block; outside the main thread there are no signals.
 
     Args:
-        told: is told, once, the name of the signal that asked.
+        tell: is told, once, the name of the signal that asked.
         wishes: signals that ask. After one of them came, Ctrl-C does again what it did before the block.
     """
     request = StopRequest()
@@ -31,7 +31,7 @@ def stop_requests(told: Callable[[str], None], wishes: tuple[signal.Signals, ...
     def ask(number: int, _: FrameType | None) -> None:
         request.was_made = True
         signal.signal(signal.SIGINT, before[signal.SIGINT])
-        told(signal.Signals(number).name)
+        tell(signal.Signals(number).name)
 
     for number in wishes:
         signal.signal(number, ask)

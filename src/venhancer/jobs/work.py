@@ -61,7 +61,7 @@ class Manifest(_Frozen):
         program: tells it from other programs' files.
         format: of this file.
         origin: what the result depends on; see `venhancer.jobs.origin`.
-        decided: what was found out or chosen when the work began or while it went on, and must stay for the rest of it.
+        choices: what was found out or chosen when the work began or while it went on, and must stay for the rest of it.
         frames: of the whole output.
         parts: the finished segments, in order.
         carry: name of the file with what the next segment needs; None if it needs nothing.
@@ -71,7 +71,7 @@ class Manifest(_Frozen):
     program: Literal["venhancer"] = "venhancer"
     format: Literal[1] = 1
     origin: dict[str, Any]
-    decided: dict[str, Any] = {}
+    choices: dict[str, Any] = {}
     frames: int
     parts: tuple[Part, ...] = ()
     carry: str | None = None
@@ -164,10 +164,10 @@ def goes_on(target: Path, work: Manifest, origin: Origin) -> bool:
     return not differing
 
 
-def remove_all_but(folder: Path, kept: set[str]) -> None:
+def remove_all_but(folder: Path, names: set[str]) -> None:
     """Remove from a folder of work what runs put there, but for some names; whatever else is there stays."""
     for path in folder.iterdir():
-        if path.name in kept or not _is_made_here(path.name):
+        if path.name in names or not _is_made_here(path.name):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -3,6 +3,7 @@
 import json
 import os
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,18 @@ def find_model(model: AnyPath) -> Path:
     if not (folder / INDEX_FILE).is_file():
         raise WeightsError(f"model {name}: {folder} holds no {INDEX_FILE}; {remedy}")
     return folder
+
+
+def packaged_weights(file: str, purpose: str) -> Path:
+    """Return a weight file that ships inside the package `stlpips-pytorch`, none of whose code is run.
+
+    Raises:
+        WeightsError: it is not installed; the message tells what it is needed for.
+    """
+    spec = find_spec("stlpips_pytorch")
+    if spec is None or not spec.submodule_search_locations:
+        raise WeightsError(f"{purpose} needs weights: run pip install --no-deps stlpips-pytorch==0.0.2")
+    return Path(spec.submodule_search_locations[0]) / "weights" / "vST0.0" / file
 
 
 def is_component(value: object) -> bool:

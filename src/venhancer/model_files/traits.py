@@ -4,7 +4,6 @@ The published models' traits are constants, so that a plan for them needs no dow
 from the JSON files and the safetensors headers of its folder. No torch.
 """
 
-import json
 import math
 import re
 from collections import Counter
@@ -16,7 +15,7 @@ from typing import Any, Literal
 from safetensors import SafetensorError, safe_open
 
 from venhancer.errors import SettingsError, WeightsError
-from venhancer.model_files.folders import EMBEDDED, INDEX_FILE, PUBLISHED, find_model
+from venhancer.model_files.folders import EMBEDDED, INDEX_FILE, PUBLISHED, damaged, find_model, read_json
 from venhancer.model_files.network_shape import NetworkShape
 from venhancer.settings import ColorFix, Penultimate, Posterior, Solver, Timetable, parse_settings
 from venhancer.windows import Fade
@@ -180,14 +179,14 @@ def load_traits(model: str) -> ModelTraits:
     if model in PUBLISHED:
         return _PUBLISHED[model]
     if model != EMBEDDED and not (Path(model) / INDEX_FILE).is_file():
-        known = ", ".join((EMBEDDED, *PUBLISHED))
-        raise SettingsError(f"model {model!r} is unknown; pass --model {known} or a folder with a {INDEX_FILE}")
+        names = ", ".join((EMBEDDED, *PUBLISHED))
+        raise SettingsError(f"model {model!r} is unknown; pass --model {names} or a folder with a {INDEX_FILE}")
     folder = find_model(model)
     index, network, autoencoder = (
-        _read_json(folder / name) for name in (INDEX_FILE, "unet/config.json", "vae/config.json")
+        read_json(folder / name) for name in (INDEX_FILE, "unet/config.json", "vae/config.json")
     )
     control_file = folder / "controlnet" / "config.json"
-    control = _read_json(control_file) if control_file.is_file() else {}
+    control = read_json(control_file) if control_file.is_file() else {}
     text = folder / "text_encoder" / "config.json"
     is_linear = "patch" in autoencoder
     decode_window, decode_overlap = DECODED_TOGETHER.get(autoencoder.get("_class_name", ""), (1, 0))
@@ -206,7 +205,7 @@ def load_traits(model: str) -> ModelTraits:
             companion_parameters=companions.total(),
             largest_component=_largest(networks | companions),
             largest_group=max(*networks.values(), _largest(companions)),
-            text_tokens=_read_json(text)["max_position_embeddings"] if text.is_file() else 77,
+            text_tokens=read_json(text)["max_position_embeddings"] if text.is_file() else 77,
             autoencoder_width=0 if is_linear else autoencoder["block_out_channels"][1],
             decode_window=decode_window,
             decode_overlap=decode_overlap,
@@ -250,7 +249,7 @@ def _count_parameters(folder: Path, components: tuple[str, ...]) -> Counter[tupl
                     block = BLOCK.match(key) if name in NETWORKS else None
                     sizes[name, block[0] if block else ""] += math.prod(tensors.get_slice(key).get_shape())
         except SafetensorError as error:
-            raise WeightsError(f"{path} is damaged ({error}); copy or convert the model again") from error
+            raise damaged(path, error) from error
     if sizes.total() == 0:
         raise WeightsError(f"model folder {folder} has no weights in {' or '.join(components)}; convert it again")
     return sizes
@@ -262,14 +261,3 @@ def _largest(sizes: Counter[tuple[str, str]]) -> int:
     for (name, _), size in sizes.items():
         totals[name] += size
     return max(totals.values())
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise WeightsError(f"{path} cannot be read ({reason}); copy or convert the model again") from error
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path} is no JSON object; copy or convert the model again")
-    return content

@@ -18,8 +18,9 @@ from venhancer.planning.estimate import Estimate, estimate_cost
 from venhancer.planning.execution import Execution, duration, executions, moved_bytes
 from venhancer.planning.footprint import Footprint, Work, footprint
 from venhancer.planning.layout import Segment, divide, lay_tiles, longest_gap, one_segment, smallest_tile
+from venhancer.planning.sampling import Sampling
 from venhancer.published import program_of
-from venhancer.settings import EnhanceSettings, Solver, format_memory
+from venhancer.settings import EnhanceSettings, format_memory
 from venhancer.windows import Tile
 
 Size = tuple[int, int]
@@ -57,61 +58,28 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """How the output is divided and worked on.
-
-    Args:
-        window_frames: most frames in a window.
-        window_overlap: frames that two windows share, about.
-        segments: of the output.
-        tiles: of a picture, as the networks see it.
-        coded_tiles: of a picture, as the autoencoder sees it.
-        execution: how it is carried out.
-        footprint: the most memory it takes.
-        estimate: what it costs.
-    """
-
-    window_frames: int
-    window_overlap: int
-    segments: tuple[Segment, ...]
-    tiles: Tiles
-    coded_tiles: Tiles
-    execution: Execution
-    footprint: Footprint
-    estimate: Estimate
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """What is to be divided.
 
     Args:
         settings: what was asked for.
         traits: of the model.
-        window_frames: asked for, or the model's.
-        window_overlap: asked for, or the model's.
+        sampling: settings over the model's defaults.
         shots: output frames of each shot.
         key_frames: numbers of the output frames that are key frames.
         latent_height: rows of latents.
         latent_width: columns of latents.
         input_pixels: of a frame of the clip.
-        evaluations: times the solver asks for x0.
-        solver: that asks.
-        is_guided: whether each of them takes two prompts.
     """
 
     settings: EnhanceSettings
     traits: ModelTraits
-    window_frames: int
-    window_overlap: int
+    sampling: Sampling
     shots: tuple[range, ...]
     key_frames: tuple[int, ...]
     latent_height: int
     latent_width: int
     input_pixels: int
-    evaluations: int
-    solver: Solver
-    is_guided: bool
 
     def divide(self, window_frames: int, window_overlap: int) -> Division:
         """Return the segments of such windows; see `layout.divide`. The published program's are its own."""
@@ -135,6 +103,33 @@ class Task:
         return lay_tiles(self.latent_width, self.latent_height, tile, self.traits)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How the output is divided and worked on.
+
+    Args:
+        task: what was divided.
+        window_frames: most frames in a window.
+        window_overlap: frames that two windows share, about.
+        segments: of the output.
+        tiles: of a picture, as the networks see it.
+        coded_tiles: of a picture, as the autoencoder sees it.
+        execution: how it is carried out.
+        footprint: the most memory it takes.
+        estimate: what it costs.
+    """
+
+    task: Task
+    window_frames: int
+    window_overlap: int
+    segments: tuple[Segment, ...]
+    tiles: Tiles
+    coded_tiles: Tiles
+    execution: Execution
+    footprint: Footprint
+    estimate: Estimate
+
+
 def choose_layout(task: Task, machine: Machine) -> Layout:
     """Return the fastest layout that fits.
 
@@ -142,7 +137,7 @@ def choose_layout(task: Task, machine: Machine) -> Layout:
         SettingsError: what was asked for cannot be, or nothing fits.
     """
     room = math.inf if machine.memory is None else machine.memory * SURE_SHARE
-    divisions = [task.divide(task.window_frames, task.window_overlap)]
+    divisions = [task.divide(task.sampling.window_frames, task.sampling.window_overlap)]
     tilings = [task.lay_tiles(task.settings.tile)]
     if (
         layout := _fastest(_layouts(task, machine, divisions, tilings=tilings, codings=tilings, room=room), room)
@@ -159,13 +154,13 @@ def choose_layout(task: Task, machine: Machine) -> Layout:
     raise SettingsError(_nothing_fits(task, machine, min(every, key=lambda one: one.footprint.total)))
 
 
-def smaller_layout(task: Task, machine: Machine, layout: Layout) -> Layout | None:
+def smaller_layout(machine: Machine, layout: Layout) -> Layout | None:
     """Return the fastest layout that needs clearly less memory and has the same segments; None if there is none.
 
     What one segment hands on to the next is told by frames of the whole picture, so that tiles and ways of working may
     change from one segment to the next, and windows may not.
     """
-    divisions = [(layout.window_frames, layout.window_overlap, layout.segments)]
+    task, divisions = layout.task, [(layout.window_frames, layout.window_overlap, layout.segments)]
     smaller = list(_smaller_tiles(task))
     room = layout.footprint.total * SURE_SHARE
     tilings = [layout.tiles, *([] if task.settings.tile else smaller)]
@@ -198,28 +193,29 @@ def _layouts(
     The autoencoder sees the largest tiles, of those in `codings`, with which a combination has room.
     """
     layouts = []
-    ways = list(executions(task.settings, is_guided=task.is_guided, has_own_memory=machine.has_own_memory))
+    ways = list(executions(task.settings, is_guided=task.sampling.is_guided, has_own_memory=machine.has_own_memory))
     for (frames, overlap, segments), tiles in product(divisions, tilings):
         estimates = {together: _estimate(task, segments, tiles, batched=together) for together in (True, False)}
-        evaluations = task.evaluations * len(tiles) * sum(len(segment.windows) for segment in segments)
+        evaluations = task.sampling.evaluations * len(tiles) * sum(len(segment.windows) for segment in segments)
         for execution in ways:
             choices = codings if task.traits.autoencoder_width else codings[:1]
             works = (_work(task, segments, tiles, one) for one in choices)
             costs = [footprint(task.traits, work, execution, machine.value_bytes) for work in works]
-            fits = (index for index, cost in enumerate(costs) if cost.total <= room)
-            taken = next(fits, len(costs) - 1)
+            fits = (number for number, cost in enumerate(costs) if cost.total <= room)
+            index = next(fits, len(costs) - 1)
             moved = moved_bytes(
-                task.traits, execution, machine.value_bytes, evaluations=evaluations, is_guided=task.is_guided
+                task.traits, execution, machine.value_bytes, evaluations=evaluations, is_guided=task.sampling.is_guided
             )
             layouts.append(
                 Layout(
+                    task=task,
                     window_frames=frames,
                     window_overlap=overlap,
                     segments=segments,
                     tiles=tiles,
-                    coded_tiles=choices[taken],
+                    coded_tiles=choices[index],
                     execution=execution,
-                    footprint=costs[taken],
+                    footprint=costs[index],
                     estimate=replace(estimates[execution.batches_guidance], moved_bytes=moved),
                 )
             )
@@ -227,15 +223,13 @@ def _layouts(
 
 
 def _shorter_windows(task: Task) -> Iterator[Division]:
+    longest, overlap = task.sampling.window_frames, task.sampling.window_overlap
     least = max(SHORTEST_WINDOW, longest_gap(task.shots, task.key_frames) + 1)
     for share in WINDOW_SHARES:
-        frames = max(round(share * task.window_frames), least)
-        if frames < task.window_frames:
-            overlap = (
-                min(task.window_overlap, frames // 2) if task.settings.window_overlap is None else task.window_overlap
-            )
-            if overlap < frames:
-                yield task.divide(frames, overlap)
+        frames = max(round(share * longest), least)
+        shared = min(overlap, frames // 2) if task.settings.window_overlap is None else overlap
+        if shared < frames < longest:
+            yield task.divide(frames, shared)
 
 
 def _smaller_tiles(task: Task) -> Iterator[Tiles]:
@@ -269,8 +263,8 @@ def _estimate(task: Task, segments: Sequence[Segment], tiles: Sequence[Tile], *,
         height=task.latent_height,
         width=task.latent_width,
         segments=[(task.sampled(one.context), tuple(map(task.sampled, one.windows))) for one in segments],
-        evaluations=task.evaluations,
-        is_guided=task.is_guided,
+        evaluations=task.sampling.evaluations,
+        is_guided=task.sampling.is_guided,
         tile=(len(tiles[0].rows), len(tiles[0].columns)),
         tiles=len(tiles),
         shares_prompts=batched,
@@ -289,9 +283,9 @@ def _work(task: Task, segments: Sequence[Segment], tiles: Sequence[Tile], coded:
         context=max(len(task.sampled(segment.context)) for segment in segments),
         height=task.latent_height,
         width=task.latent_width,
-        carried=task.evaluations * shared * frame,
-        is_guided=task.is_guided,
-        solver=task.solver,
+        carried=task.sampling.evaluations * shared * frame,
+        is_guided=task.sampling.is_guided,
+        solver=task.sampling.solver,
         input_pixels=task.input_pixels,
         coded=(len(coded[0].rows), len(coded[0].columns)),
     )

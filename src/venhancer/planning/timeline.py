@@ -56,12 +56,12 @@ class Timeline:
         return len(set(self.source))
 
     @property
-    def left_out(self) -> int:
+    def unused_inputs(self) -> int:
         """How many input frames are not, because another one is nearer to every output frame."""
         return len(self.inputs) - self.keys
 
     @property
-    def held(self) -> int:
+    def repeats(self) -> int:
         """How many key frames repeat the one before, which is shown for long."""
         return sum(self.is_key) - self.keys
 
@@ -197,10 +197,10 @@ def _temporal_factor(clip: ClipInfo, settings: EnhanceSettings, inputs: range) -
     if clip.timestamps is not None and len(inputs) > 1:  # what most frames are apart: a few long holds do not count
         gaps = [after - before for before, after in pairwise(clip.timestamps[inputs.start : inputs.stop])]
         usual = 1 / (max(1, median_high(gaps)) * clip.time_base)
-    made = rate * settings.slow / usual
-    if made <= LARGEST_FACTOR:
+    gap = rate * settings.slow / usual
+    if gap <= LARGEST_FACTOR:
         return rate * settings.slow / clip.rate
-    makes = f"makes {format_number(made)} output frames of each input frame; up to {LARGEST_FACTOR} can be made"
+    makes = f"makes {format_number(gap)} output frames of each input frame; up to {LARGEST_FACTOR} can be made"
     if settings.fps is None:
         raise SettingsError(f"slow {format_number(settings.slow)} {makes}: pass --slow 1 to {LARGEST_FACTOR}")
     slowed = f" with slow {format_number(settings.slow)}" if settings.slow != 1 else ""

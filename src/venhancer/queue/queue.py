@@ -6,8 +6,9 @@ they stopped, failed ones are tried again. `venhancer.queue.record` keeps what b
 
 import os
 import unicodedata
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
@@ -90,14 +91,14 @@ def list_items(folder: Path, out: Path, settings: EnhanceSettings) -> list[Item]
     if not items:
         raise InputError(f"{folder} holds no files; give a folder of videos")
     if all(item.source.suffix.lower() in PICTURES for item in items):
-        known = next(filter(None, (pattern_of(item.source) for item in items)), folder / "%05d.png")
+        pattern = next(filter(None, (pattern_of(item.source) for item in items)), folder / "%05d.png")
         raise InputError(
-            f"{folder} holds pictures only; give numbered ones as one clip, {known}, or each by its own name"
+            f"{folder} holds pictures only; give numbered ones as one clip, {pattern}, or each by its own name"
         )
-    taken: dict[str, Item] = {}
+    targets: dict[str, Item] = {}
     for item in items:
         if item.target is not None:
-            other = taken.setdefault(unicodedata.normalize("NFC", str(item.target)).casefold(), item)
+            other = targets.setdefault(unicodedata.normalize("NFC", str(item.target)).casefold(), item)
             if other is not item:
                 raise InputError(f"{other.name} and {item.name} would both become {item.target}; rename one of them")
     return items
@@ -134,41 +135,40 @@ def enhance_folder(
     items = list_items(folder, out, settings)
     with failures_as(InputError, f"{out} cannot be made; make the folder it lies in first"):
         out.mkdir(exist_ok=True)
-    with _locked(out):
-        queue = _Queue(out, settings, load, watcher, overwrite=overwrite, restart=restart, stop=stop)
+    with ExitStack() as stack:
+        with failures_as(InputError, f"{out} cannot be written to; choose another folder"):
+            try:
+                stack.enter_context(locked(out / LOCK))
+            except Timeout as error:
+                raise InputError(f"another run works on {out}; wait for it, or choose another folder") from error
+        queue = _Queue(out, settings, load, watcher, overwrite, restart, stop, read_record(out))
         for item in items:
             queue.do(item)
         return queue.record
 
 
+@dataclass(slots=True)
 class _Queue:
     """The queue under way: what is asked for, the model once it is loaded, and the record."""
 
-    def __init__(
-        self,
-        out: Path,
-        settings: EnhanceSettings,
-        load: "Callable[[], venhancer.pipeline.VEnhancerPipeline]",
-        watcher: Watcher,
-        *,
-        overwrite: bool,
-        restart: bool,
-        stop: Callable[[], bool],
-    ) -> None:
-        self.out, self.settings, self.watcher = out, settings, watcher
-        self.overwrite, self.restart, self.stop = overwrite, restart, stop
-        self.record = read_record(out)
-        self._load = load
-        self._pipeline: venhancer.pipeline.VEnhancerPipeline | None = None
+    out: Path
+    settings: EnhanceSettings
+    load: "Callable[[], venhancer.pipeline.VEnhancerPipeline]"
+    watcher: Watcher
+    overwrite: bool
+    restart: bool
+    stop: Callable[[], bool]
+    record: Record
+    pipeline: "venhancer.pipeline.VEnhancerPipeline | None" = None
 
     def do(self, item: Item) -> None:
         """Enhance one file, or pass it over, and note what became of it."""
         self._stop_if_asked()
-        entry = self._known(item)
+        entry = self._earlier_entry(item)
         if entry is None:
-            self._pipeline = self._pipeline or self._load()  # what is wrong with the model ends the queue
+            self.pipeline = self.pipeline or self.load()  # what is wrong with the model ends the queue
             self._stop_if_asked()
-            entry = self._enhance(item, self._pipeline)
+            entry = self._enhance(item, self.pipeline)
         if entry.state != "finished":
             self._stop_if_asked()  # Ctrl-C reaches the process that looks at a file too: that is no failure
         self._note(item, entry)
@@ -177,7 +177,7 @@ class _Queue:
         if self.stop():
             raise Stopped(f"files finished: {self.record.count('finished')}; the same command goes on from there")
 
-    def _known(self, item: Item) -> Entry | None:
+    def _earlier_entry(self, item: Item) -> Entry | None:
         """Return what became of a file if there is nothing to do for it."""
         if item.target is None:
             return Entry(state="skipped", reason=item.reason)
@@ -224,13 +224,13 @@ class _Queue:
         except Exception as error:  # one file must not end the work on all others
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             return entry.model_copy(update={"state": "failed", "reason": reason})
-        done = {
+        outcome = {
             "state": "finished",
             "seconds": round(report.seconds, 2),
             "not_kept": tuple(losses(report.plan, target)),
             "result": Mark.of(target),
         }
-        return entry.model_copy(update=done)
+        return entry.model_copy(update=outcome)
 
     def _note(self, item: Item, entry: Entry) -> None:
         self.record = self.record.noting(item.name, entry)
@@ -240,12 +240,11 @@ class _Queue:
 
 def _files(folder: Path, out: Path) -> list[Path]:
     """Return the files of a folder and of those below it, by name."""
-    found = []
+    paths = []
     for parent, folders, files in os.walk(folder, onerror=_raise):
-        kept = [name for name in folders if _is_meant(name) and (Path(parent) / name).resolve() != out.resolve()]
-        folders[:] = kept
-        found += [Path(parent) / name for name in files if _is_meant(name) and name != RECORD]
-    return sorted(found)
+        folders[:] = [name for name in folders if _is_meant(name) and (Path(parent) / name).resolve() != out.resolve()]
+        paths += [Path(parent) / name for name in files if _is_meant(name) and name != RECORD]
+    return sorted(paths)
 
 
 def _is_meant(name: str) -> bool:
@@ -269,14 +268,3 @@ def _make_item(path: Path, folder: Path, out: Path, settings: EnhanceSettings) -
         ending = HOLDS_ALL if HOLDS_ALL in held else held[0]
         target = name.with_suffix(ending) if suffix in VIDEOS else name.with_name(name.name + ending)
     return Item(name.as_posix(), path, out / target)
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    with ExitStack() as stack:
-        with failures_as(InputError, f"{out} cannot be written to; choose another folder"):
-            try:
-                stack.enter_context(locked(out / LOCK))
-            except Timeout as error:
-                raise InputError(f"another run works on {out}; wait for it, or choose another folder") from error
-        yield

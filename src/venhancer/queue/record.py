@@ -77,12 +77,12 @@ class Record(BaseModel):
             JobFailed: it cannot be written; the earlier one stays.
         """
         with failures_as(JobFailed, f"{out / RECORD} cannot be written; make room, and the same command goes on"):
-            said = {
+            content = {
                 "program": self.program,
                 "format": self.format,
                 **self.model_dump(mode="json", exclude_defaults=True),
             }
-            write_whole(out / RECORD, json.dumps(said, indent=1))
+            write_whole(out / RECORD, json.dumps(content, indent=1))
 
 
 def read_record(out: Path) -> Record:

@@ -25,12 +25,12 @@ def describe_plan(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     across, down = Fraction(plan.width, clip.width), Fraction(plan.height, clip.height)
     yield "input", f"{clip.path}: {_extent(clip)}, {clip.codec}"
     yield "output", f"{_extent(plan)}, {_compression(settings)}"
-    told = f"the network is told {format_number(sampling.downscale_factor)}"
     if clip.background is not None:
         yield "background", "transparent pixels are laid over #{:02x}{:02x}{:02x}".format(*clip.background)
     if clip.opacity_is_unused:
         yield "opacity", "0 in every pixel of every frame: taken for a byte that is not used, not for transparency"
-    yield "scale", f"{format_number(across)} across, {format_number(down)} down; {told}"
+    scale = f"{format_number(across)} across, {format_number(down)} down"
+    yield "scale", f"{scale}; the network is told {format_number(sampling.downscale_factor)}"
     pad = plan.padding
     sides = f"{pad.left} left, {pad.right} right, {pad.top} above, {pad.bottom} below"
     yield "padding", f"{sides}, to {plan.padded_width}x{plan.padded_height}; cropped off again"
@@ -74,10 +74,10 @@ def describe_plan(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
 
 def _compression(settings: EnhanceSettings) -> str:
     """Return what is asked of the encoder; what is not asked follows from the target's name."""
-    asked = [settings.codec or "the target's usual codec"]
-    asked += [f"crf {settings.crf}"] if settings.crf is not None else []
-    asked += [settings.pix_fmt] if settings.pix_fmt else []
-    return " ".join(asked) + (f" by {settings.encoder}" if settings.encoder != "software" else "")
+    words = [settings.codec or "the target's usual codec"]
+    words += [f"crf {settings.crf}"] if settings.crf is not None else []
+    words += [settings.pix_fmt] if settings.pix_fmt else []
+    return " ".join(words) + (f" by {settings.encoder}" if settings.encoder != "software" else "")
 
 
 def _describe_shape(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
@@ -85,9 +85,9 @@ def _describe_shape(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     clip, shape = plan.clip, plan.sample_aspect_ratio
     across, down = Fraction(plan.width, clip.width), Fraction(plan.height, clip.height)
     if clip.sample_aspect_ratio != 1:
-        kept = "as in the input" if shape == clip.sample_aspect_ratio else f"made of {clip.sample_aspect_ratio}"
-        shown = f"{round(plan.width * shape)}x{plan.height}"
-        yield "pixel shape", f"{shape}, {kept}" + (f"; shown as {shown}" if shape != 1 else "")
+        origin = "as in the input" if shape == clip.sample_aspect_ratio else f"made of {clip.sample_aspect_ratio}"
+        display = f"; shown as {round(plan.width * shape)}x{plan.height}" if shape != 1 else ""
+        yield "pixel shape", f"{shape}, {origin}{display}"
     if abs(across * shape / (down * clip.sample_aspect_ratio) - 1) > SAME_SHAPE:
         times = f"{format_number(across)} times across, {format_number(down)} times down"
         yield "warning", f"the picture is stretched: {times}"
@@ -103,11 +103,11 @@ def _describe_time(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
         sections = {jump.shift: jump.time for jump in reversed(clip.jumps)}  # of every shift, the first moment
         moments = sorted(max(Fraction(0), time - clip.start) for time in sections.values())
         more = f" and {len(moments) - MOMENTS} more" if len(moments) > MOMENTS else ""
-        shown = ", ".join(map(format_moment, moments[:MOMENTS]))
-        yield "clock", f"starts again or jumps at {shown} s{more}; pictures and sound go on there without a break"
+        times = ", ".join(map(format_moment, moments[:MOMENTS]))
+        yield "clock", f"starts again or jumps at {times} s{more}; pictures and sound go on there without a break"
     if clip.kind == "numbered":
-        given = "" if plan.settings.input_fps else "; pass --input-fps for another rate"
-        yield "numbered pictures", f"taken for {format_number(clip.rate)} a second{given}"
+        remedy = "" if plan.settings.input_fps else "; pass --input-fps for another rate"
+        yield "numbered pictures", f"taken for {format_number(clip.rate)} a second{remedy}"
     if len(timeline.inputs) < clip.frames:
         first, stop = timeline.inputs.start, timeline.inputs.stop
         times = f"{format_moment(clip.frame_time(first))} s to {format_moment(clip.frame_time(stop))} s"
@@ -126,24 +126,23 @@ def _describe_time(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
         yield "cropped", f"pixels that players do not show are left out: {sides}"
     if turned := clip.orientation.describe():
         yield "turned", f"upright, as players show it: {turned}"
-    told = [f"{timeline.keys} key frames", *([f"repeated {timeline.held} times"] if timeline.held else [])]
-    made = plan.frames - timeline.keys - timeline.held
-    left_out = f"; {timeline.left_out} input frames left out" if timeline.left_out else ""
-    yield "frames", f"{', '.join(told)} and {made} made between and after them{left_out}"
+    repeats = f", repeated {timeline.repeats} times" if timeline.repeats else ""
+    between = plan.frames - timeline.keys - timeline.repeats
+    unused = f"; {timeline.unused_inputs} input frames left out" if timeline.unused_inputs else ""
+    yield "frames", f"{timeline.keys} key frames{repeats} and {between} made between and after them{unused}"
 
 
 def describe_execution(plan: EnhancePlan) -> str:
     """Return in words how the work is carried out."""
     execution = plan.execution
-    said = [
-        f"attention in slices of {execution.slice_tokens:,} tokens" if execution.slice_tokens else "attention whole"
-    ]
-    if plan.sampling.guidance_scale != 1:
-        said.append("both prompts together" if execution.batches_guidance else "one prompt after the other")
+    slices = execution.slice_tokens
+    parts = [f"attention in slices of {slices:,} tokens" if slices else "attention whole"]
+    if plan.sampling.is_guided:
+        parts.append("both prompts together" if execution.batches_guidance else "one prompt after the other")
     if execution.offload != "none":
         moved = f"{plan.estimate.moved_bytes / 1e9:,.0f} GB to and fro"
-        said.append(f"weights wait in main memory and come by {execution.offload}: {moved}")
-    return ", ".join(said)
+        parts.append(f"weights wait in main memory and come by {execution.offload}: {moved}")
+    return ", ".join(parts)
 
 
 def describe_change(plan: EnhancePlan) -> str:
@@ -155,10 +154,10 @@ def describe_change(plan: EnhancePlan) -> str:
 def _memory_row(plan: EnhancePlan) -> str:
     """Return the most memory the plan takes, of what there is, and what holds it."""
     parts = ", ".join(f"{name} {size / 1e9:.2f}" for name, size in asdict(plan.footprint).items())
-    given = "" if plan.machine.memory is None else f" of {format_memory(plan.machine.memory)}"
-    given += " asked for" if plan.settings.memory else " free" if given else ""
+    budget = "" if plan.machine.memory is None else f" of {format_memory(plan.machine.memory)}"
+    budget += " asked for" if plan.settings.memory else " free" if budget else ""
     number_format = plan.machine.number_format
-    return f"about {plan.footprint.total / 1e9:,.1f} GB{given}, in {number_format} (an estimate: {parts})"
+    return f"about {plan.footprint.total / 1e9:,.1f} GB{budget}, in {number_format} (an estimate: {parts})"
 
 
 def _extent(video: ClipInfo | EnhancePlan) -> str:
@@ -166,5 +165,5 @@ def _extent(video: ClipInfo | EnhancePlan) -> str:
     if isinstance(video, ClipInfo) and video.kind == "still":
         return f"{video.width}x{video.height}, one picture"
     rate, seconds = format_number(video.rate), format_number(video.duration)
-    shown = f"{rate} fps" if times is None else f"{rate} fps on average"
-    return f"{video.width}x{video.height}, {shown}, {video.frames} frames, {seconds} s"
+    average = "" if times is None else " on average"
+    return f"{video.width}x{video.height}, {rate} fps{average}, {video.frames} frames, {seconds} s"

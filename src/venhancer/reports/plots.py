@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (86, 180, 233), (230, 159, 0), (90, 90, 90))
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#5a5a5a")
 """Of the series in order, told apart by people who see colours differently (Okabe and Ito)."""
 
-PALE = (178, 194, 208)
+PALE = "#b2c2d0"
 DOTS_PER_INCH = 100
 MOST_MARKS = 8
 """Different values that are all marked on the horizontal axis; more are marked evenly."""
@@ -72,7 +72,7 @@ def line_plot(
     figure = new_figure(*size)
     axes = _axes(figure, title)
     for number, (name, points) in enumerate(finite.items()):
-        colour = _share(COLOURS[number % len(COLOURS)])
+        colour = COLOURS[number % len(COLOURS)]
         axes.plot(*zip(*points, strict=True), "o-", color=colour, linewidth=1.5, markersize=4, label=name)
     axes.set_xlabel(across)
     axes.set_ylabel(upward)
@@ -81,7 +81,7 @@ def line_plot(
         axes.set_xticks(marks, [f"{x:g}" for x in marks])
     if len(finite) > 1:
         axes.legend(fontsize="small", frameon=False)
-    return _drawn(figure)
+    return _pixels(figure)
 
 
 def bar_plot(
@@ -104,34 +104,29 @@ def bar_plot(
     figure = new_figure(width, 60 + 26 * len(bars))
     axes = _axes(figure, title)
     lengths = [value if isfinite(value) else 0.0 for value in bars.values()]
-    colours = [_share(PALE if name in pale else COLOURS[0]) for name in bars]
-    drawn = axes.barh(list(bars), lengths, height=0.6, color=colours)
-    axes.bar_label(drawn, [f"{value:.4g}" if isfinite(value) else "-" for value in bars.values()], padding=4)
+    colours = [PALE if name in pale else COLOURS[0] for name in bars]
+    patches = axes.barh(list(bars), lengths, height=0.6, color=colours)
+    axes.bar_label(patches, [f"{value:.4g}" if isfinite(value) else "-" for value in bars.values()], padding=4)
     axes.margins(x=0.15)
     axes.set_xticks([])
     axes.invert_yaxis()
     axes.spines["bottom"].set_visible(False)
-    return _drawn(figure)
+    return _pixels(figure)
 
 
 def _axes(figure: "Figure", title: str) -> "Axes":
     """Return the axes of a figure, in the colours of the pictures beside it."""
-    figure.set_facecolor(_share(GROUND))
-    axes = figure.add_subplot(facecolor=_share(GROUND))
-    axes.set_title(title, loc="left", color=_share(INK), fontsize="medium")
-    axes.tick_params(labelcolor=_share(FAINT), length=0, labelsize="small")
+    figure.set_facecolor(GROUND)
+    axes = figure.add_subplot(facecolor=GROUND)
+    axes.set_title(title, loc="left", color=INK, fontsize="medium")
+    axes.tick_params(labelcolor=FAINT, length=0, labelsize="small")
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 
 
-def _drawn(figure: "Figure") -> UInt8[np.ndarray, "h w 3"]:
+def _pixels(figure: "Figure") -> UInt8[np.ndarray, "h w 3"]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
-def _share(colour: tuple[int, int, int]) -> tuple[float, float, float]:
-    red, green, blue = colour
-    return red / 255, green / 255, blue / 255

@@ -17,11 +17,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from venhancer.durable import write_whole
 from venhancer.errors import JobFailed
+from venhancer.media.source import failures_as
 
 Picture = UInt8[np.ndarray, "_ _ 3"]
-Clip = UInt8[np.ndarray, "_ _ _ 3"]
+Frames = UInt8[np.ndarray, "_ _ _ 3"]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-GROUND, INK, FAINT, ACCENT = (245, 245, 244), (33, 37, 41), (108, 112, 117), (232, 89, 12)
+GROUND, INK, FAINT, ACCENT = "#f5f5f4", "#212529", "#6c7075", "#e8590c"
 """Colours: a neutral ground, text, less important text, and the frame around what is enlarged."""
 
 MARGIN, GAP = 20, 8
@@ -87,7 +89,7 @@ def contact_sheet(
 
 
 def stills(
-    contenders: Mapping[str, Clip],
+    clips: Mapping[str, Frames],
     frames: Sequence[int],
     *,
     crop: Box | None = None,
@@ -97,7 +99,7 @@ def stills(
     """Return a few frames, a row each, of several clips beside one another.
 
     Args:
-        contenders: clips of equal length by name; sizes may differ.
+        clips: of equal length, by name; sizes may differ.
         frames: numbers of the frames shown.
         crop: see `contact_sheet`.
         title: above everything.
@@ -106,20 +108,20 @@ def stills(
     Raises:
         ValueError: there are no clips or frames.
     """
-    pictures = [[clip[index] for clip in contenders.values()] for index in frames]
+    pictures = [[clip[index] for clip in clips.values()] for index in frames]
     rows = [f"frame {index}" for index in frames]
-    return contact_sheet(pictures, rows=rows, columns=list(contenders), title=title, crop=crop, cell_width=cell_width)
+    return contact_sheet(pictures, rows=rows, columns=list(clips), title=title, crop=crop, cell_width=cell_width)
 
 
 def motion_strips(
-    contenders: Mapping[str, Clip], *, row: float = 0.5, title: str = "", width: int = 960
+    clips: Mapping[str, Frames], *, row: float = 0.5, title: str = "", width: int = 960
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Return one row of pixels over time, downwards, for each clip, below one another.
 
     Steady motion shows as smooth slopes, repeated frames as steps, flicker as horizontal lines.
 
     Args:
-        contenders: clips by name; all fill the same height, whatever their number of frames and size.
+        clips: by name; all fill the same height, whatever their number of frames and size.
         row: which one, as a share of the height.
         title: above everything.
         width: of every strip, in pixels.
@@ -127,13 +129,13 @@ def motion_strips(
     Raises:
         ValueError: there are no clips.
     """
-    longest = max((len(clip) for clip in contenders.values()), default=1)
+    longest = max((len(clip) for clip in clips.values()), default=1)
     height = longest * -(-STRIP_HEIGHT // longest)
     cells = []
-    for clip in contenders.values():
+    for clip in clips.values():
         line = clip[:, min(int(row * clip.shape[1]), clip.shape[1] - 1)]
         cells.append([_resized(Image.fromarray(np.ascontiguousarray(line)), width, height)])
-    return _lay_out(cells, list(contenders), (), (), title)
+    return _lay_out(cells, list(clips), (), (), title)
 
 
 def busiest_box(picture: Picture, share: float = 0.3) -> Box:
@@ -147,7 +149,7 @@ def busiest_box(picture: Picture, share: float = 0.3) -> Box:
     return Box(float(left / luma.shape[1]), float(top / luma.shape[0]), share, share)
 
 
-def liveliest_row(clip: Clip) -> float:
+def liveliest_row(clip: Frames) -> float:
     """Return the row of pixels where most changes over time, as a share of the height: worth a motion strip."""
     if len(clip) < 2:
         return 0.5
@@ -168,10 +170,8 @@ def save_picture(picture: Picture, path: Path, *, quality: int = 88) -> Path:
         JobFailed: the file cannot be written.
     """
     content = as_file(picture, path.suffix.lower(), quality=quality)
-    try:
+    with failures_as(JobFailed, f"{path} could not be written; make room or name another folder"):
         write_whole(path, content)
-    except OSError as error:
-        raise JobFailed(f"{path} could not be written ({error.strerror}); make room or name another folder") from error
     return path
 
 
@@ -192,11 +192,6 @@ def as_file(picture: Picture, suffix: str = ".png", *, quality: int = 88) -> byt
     return content.getvalue()
 
 
-def font_of(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Return the typeface of all pictures, which ships with Pillow."""
-    return ImageFont.load_default(size)
-
-
 def _cell(picture: Picture, crop: Box | None, width: int) -> Image.Image:
     """Return a picture at a width; with a crop, framed in it and enlarged below."""
     height = max(1, round(picture.shape[0] * width / picture.shape[1]))
@@ -204,8 +199,8 @@ def _cell(picture: Picture, crop: Box | None, width: int) -> Image.Image:
     if crop is None:
         return whole
     part = np.ascontiguousarray(crop.cut(picture))
-    wanted = round(width * crop.height * picture.shape[0] / (crop.width * picture.shape[1]))
-    enlarged = _resized(Image.fromarray(part), width, max(1, wanted))
+    enlarged_height = round(width * crop.height * picture.shape[0] / (crop.width * picture.shape[1]))
+    enlarged = _resized(Image.fromarray(part), width, max(1, enlarged_height))
     left, top, right, bottom = crop.edges(width, height)
     ImageDraw.Draw(whole).rectangle((left, top, right - 1, bottom - 1), outline=ACCENT, width=2)
     ImageDraw.Draw(enlarged).rectangle((0, 0, width - 1, enlarged.height - 1), outline=ACCENT, width=2)
@@ -242,8 +237,8 @@ def _lay_out(
     widths = [max((cell.width if cell else 0) for cell in column) or 1 for column in zip(*cells, strict=True)]
     heights = [max((cell.height if cell else 0) for cell in row) or 1 for row in cells]
     size = min(22, max(13, max(widths) // 20))
-    font, large = font_of(size), font_of(round(size * 1.35))
     line = round(size * 1.35)
+    font, large = (ImageFont.load_default(points) for points in (size, line))  # ships with Pillow
     names = [_wrapped(name, font, 11 * size) for name in rows]
     gutter = 2 * GAP + max(round(font.getlength(part)) for name in names for part in name) if names else 0
     heads = [_wrapped(name, font, width) for name, width in zip(columns, widths, strict=False)]
@@ -256,29 +251,34 @@ def _lay_out(
 
     sheet = Image.new("RGB", (total_width, total_height), GROUND)
     draw = ImageDraw.Draw(sheet)
-    for number, words in enumerate(titles):
-        draw.text((MARGIN, MARGIN + number * round(line * 1.35)), words, fill=INK, font=large)
+    _write(draw, titles, (MARGIN, MARGIN), large, line=round(line * 1.35))
     lefts = [MARGIN + gutter + sum(widths[:column]) + GAP * column for column in range(shape[1])]
     for left, head in zip(lefts, heads, strict=False):
-        for number, words in enumerate(head):
-            offset = head_height - GAP // 2 - (len(head) - number) * line
-            draw.text((left, top + offset), words, fill=INK, font=font)
+        _write(draw, head, (left, top + head_height - GAP // 2 - len(head) * line), font, line=line)
     top += head_height
     for row, height in enumerate(heights):
-        for number, words in enumerate(names[row] if names else ()):
-            draw.text((MARGIN, top + number * line), words, fill=INK, font=font)
+        _write(draw, names[row] if names else (), (MARGIN, top), font, line=line)
         for column, left in enumerate(lefts):
             cell = cells[row][column]
             if cell is not None:
                 sheet.paste(cell, (left, top))
             if captions:
-                caption = _wrapped(captions[row][column], font, widths[column])[0]
-                draw.text((left, top + (cell.height if cell else 0) + GAP // 2), caption, fill=FAINT, font=font)
+                caption = _wrapped(captions[row][column], font, widths[column])[:1]
+                below_cell = top + (cell.height if cell else 0) + GAP // 2
+                _write(draw, caption, (left, below_cell), font, line=line, colour=FAINT)
         top += height + below + 2 * GAP
     return np.asarray(sheet)
 
 
-def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+def _write(
+    draw: ImageDraw.ImageDraw, lines: Sequence[str], place: tuple[int, int], font: Font, *, line: int, colour: str = INK
+) -> None:
+    """Write lines of text below one another."""
+    for number, words in enumerate(lines):
+        draw.text((place[0], place[1] + number * line), words, fill=colour, font=font)
+
+
+def _wrapped(text: str, font: Font, width: int) -> list[str]:
     """Return text in lines no wider than this, words kept whole as far as they fit."""
     lines = [""]
     for word in text.split():

@@ -39,10 +39,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, *, keep: int, keep_every: int | None, is_main: bool) -> None:
-        self.folder = folder
-        self.keep = keep
-        self.keep_every = keep_every
-        self.is_main = is_main
+        self.folder, self.keep, self.keep_every, self.is_main = folder, keep, keep_every, is_main
         self._is_alone = not dist.is_initialized()
         # its own group: what the writing thread exchanges must not meet what training exchanges
         self._group = None if self._is_alone else cast("dist.ProcessGroup", dist.new_group(backend="gloo"))
@@ -98,12 +95,10 @@ class Checkpoints:
             if difference is None:
                 load(content, storage_reader=reader, process_group=self._group, no_dist=self._is_alone)
         except (Exception, CheckpointException) as error:  # a damaged file can raise anything, and the second is none
-            reason = " ".join(str(error).split())[:200]
-            raise JobFailed(f"{newest} is damaged ({reason}); remove it to go on from the one before") from error
+            raise JobFailed(f"{newest} is damaged ({_line(error)}); remove it to go on from the one before") from error
         if difference is not None:
-            raise JobFailed(
-                f"{newest} is of another network ({difference}); restore the settings, or give another output"
-            )
+            remedy = "restore the settings, or give another output"
+            raise JobFailed(f"{newest} is of another network ({difference}); {remedy}")
         state.adopt(content)
         self._newest = state.step
         return True
@@ -140,8 +135,10 @@ class Checkpoints:
     def _not_written(self, error: BaseException) -> JobFailed:
         whole = list_checkpoints(self.folder)
         last = f"{whole[-1]} stays" if whole else "there was none before"
-        reason = " ".join(str(_first_cause(error)).split())[:200]
-        return JobFailed(f"a checkpoint could not be written ({reason}); {last}: make room and run the command again")
+        if isinstance(error, CheckpointException):  # of several processes, what went wrong in the first of them
+            error = next(iter(error.failures.values()))[0]
+        remedy = f"{last}: make room and run the command again"
+        return JobFailed(f"a checkpoint could not be written ({_line(error)}); {remedy}")
 
 
 @contextmanager
@@ -171,11 +168,8 @@ def _step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix(_PREFIX))
 
 
-def _first_cause(error: BaseException) -> BaseException:
-    """Return what went wrong in the first of the processes that it went wrong in."""
-    if isinstance(error, CheckpointException):
-        return next(iter(error.failures.values()))[0]
-    return error
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _first_difference(metadata: Mapping[str, Any], content: Mapping[str, Any]) -> str | None:

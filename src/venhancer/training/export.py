@@ -19,9 +19,7 @@ ADAPTERS = "adapters.safetensors"
 def export(settings: TrainSettings, weights: dict[str, Tensor]) -> Path:
     """Write the trained pipeline into the run's folder and return where it is; it appears whole or not at all.
 
-    Args:
-        settings: of the run.
-        weights: those that learnt, by component and name; the others are what the run began with.
+    `weights` are those that learnt, by component and name; the others are what the run began with.
 
     Raises:
         JobFailed: it cannot be written; the checkpoints stay.

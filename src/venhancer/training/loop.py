@@ -78,7 +78,7 @@ def _train(settings: TrainSettings, accelerator: Accelerator) -> Path | None:
             rate = learning_rate(settings, state.step)
             set_learning_rate(optimizer, rate)
             for group in mine:
-                with log.waiting():
+                with log.spending("loading"):
                     batch = next(batches).to(accelerator.device)
                 generator = generator_for(settings.seed, state.step, group, 1)
                 with nullcontext() if group == mine[-1] else accelerator.no_sync(learner):
@@ -98,7 +98,7 @@ def _train(settings: TrainSettings, accelerator: Accelerator) -> Path | None:
             state.update_average(settings.ema_decay)
 
             if validation.is_due(state.step):
-                with state.averaged(), log.aside():
+                with state.averaged(), log.spending("aside"):
                     validation.look(state.step, log)
             checkpoints.settle(wait=False)
             wants_checkpoint = wants_checkpoint or state.step % settings.checkpoint_every == 0

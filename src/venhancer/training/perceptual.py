@@ -4,7 +4,6 @@ The weights are the shift-tolerant variant's, which ship inside the package `stl
 read. Evaluation uses another backbone (AlexNet), so that training does not optimise the very figure it is judged by.
 """
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -12,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from venhancer.errors import WeightsError
+from venhancer.model_files.folders import packaged_weights
 
 # Convolutions of each stage by their place in the published file; a stage's last activations are compared.
 _STAGES = ((0, 2), (6, 8), (12, 14, 16), (20, 22, 24))
@@ -63,10 +62,7 @@ def find_weights() -> Path:
     Raises:
         WeightsError: the package is not installed.
     """
-    spec = find_spec("stlpips_pytorch")
-    if spec is None or not spec.submodule_search_locations:
-        raise WeightsError("the perceptual loss needs weights: run pip install --no-deps stlpips-pytorch==0.0.2")
-    return Path(spec.submodule_search_locations[0]) / "weights" / "vST0.0" / "vgg_shift_tolerant.pth"
+    return packaged_weights("vgg_shift_tolerant.pth", "the perceptual loss")
 
 
 def _pool(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:

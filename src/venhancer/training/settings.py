@@ -51,25 +51,23 @@ class AugmentSettings(Frozen):
     """Space-time augmentation of high-quality clips into training pairs; the defaults are the paper's (sec. 3.3)."""
 
     temporal_factors: tuple[int, ...] = Field(
-        default=(1, 2, 3, 4, 5, 6, 7, 8), description="Key frames every m-th frame."
+        default=(1, 2, 3, 4, 5, 6, 7, 8), description="Every m-th frame is a key frame; m is one of these."
     )
-    temporal_weights: tuple[float, ...] = Field(
-        default=(1.0,) * 8, description="How often each temporal factor is drawn."
-    )
+    temporal_weights: tuple[float, ...] = Field(default=(1.0,) * 8, description="How often each m is drawn.")
     downscale_range: tuple[float, float] = Field(default=(1.0, 8.0), description="Range of the downscale factor s.")
-    downscale_law: Law = Field(default="uniform", description="How s is spread over its range.")
-    downscale_focus: tuple[float, ...] = Field(default=(4.0, 8.0), description="Factors drawn more often than others.")
+    downscale_law: Law = Field(default="uniform", description="Distribution of s.")
+    downscale_focus: tuple[float, ...] = Field(default=(4.0, 8.0), description="Factors s drawn more often.")
     downscale_focus_weights: tuple[float, ...] = Field(
-        default=(1.0, 2.0), description="How often each factor in focus is drawn among them."
+        default=(1.0, 2.0), description="How often each of those is drawn."
     )
-    downscale_focus_share: float = Field(default=0.6, ge=0, le=1, description="Share of clips at a factor in focus.")
+    downscale_focus_share: float = Field(default=0.6, ge=0, le=1, description="Share of clips that use one of those.")
     downscale_kernels: tuple[DownscaleKernel, ...] = Field(
-        default=("area", "bicubic", "bilinear"), min_length=1, description="Anti-aliased kernels, one drawn a clip."
+        default=("area", "bicubic", "bilinear"), min_length=1, description="Anti-aliased kernels; each clip draws one."
     )
     noise_augmentation_range: tuple[int, int] = Field(
-        default=(1, MOST_NOISE), description="Range of the noise put on key frames, t' in timesteps."
+        default=(1, MOST_NOISE), description="Range of t', the timestep of the noise on key frames."
     )
-    noise_augmentation_law: Law = Field(default="uniform", description="How t' is spread over its range.")
+    noise_augmentation_law: Law = Field(default="uniform", description="Distribution of t'.")
     clean_key_frames: float = Field(
         default=0.0, ge=0, le=1, description="Share of clips whose key frames get no noise."
     )
@@ -77,44 +75,45 @@ class AugmentSettings(Frozen):
         default=0.0,
         ge=0,
         le=1,
-        description="Share of inputs with real-world damage: blur, noise, JPEG, codec, resizes.",
+        description="Share of inputs with real-world damage: blur, noise, JPEG, video codec, resizing.",
     )
     unstable_share: float = Field(
-        default=0.0, ge=0, le=1, description="Share of inputs that flicker, shimmer and ghost as generated video does."
+        default=0.0, ge=0, le=1, description="Share of inputs that flicker, shimmer and ghost like generated video."
     )
     damage_follows_noise: bool = Field(
         default=False,
-        description="Damage only clips with noise on their key frames, as strongly as t' is high: the noise a user "
-        "asks for then says how little the input is to be trusted.",
+        description="Damage only clips with noise on their key frames, in proportion to t'. A user's noise setting "
+        "then says how little to trust the input.",
     )
     refined_share: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="Share of groups at full size and rate, so that a model learns to refine; those with noise on "
-        "their key frames are unstable.",
+        description="Share of groups at full size and rate, which teach a model to refine. Those with noise on their "
+        "key frames get unstable inputs.",
     )
     refined_sources: tuple[str, ...] = Field(
-        default=(), description="Beginnings of the sources steady enough to be targets of those; all if left out."
+        default=(),
+        description="Prefixes of `source` in clips steady enough as targets of those; all by default.",
     )
     steady_targets: bool = Field(
         default=False,
-        description="Average targets with their neighbours along the motion, the more the noisier their key frames: "
-        "the noise a user asks for then takes flicker out. Those of refined groups always count as very noisy.",
+        description="Average targets with their neighbours along the motion, in proportion to the noise on their key "
+        "frames, and fully in refined groups. A user's noise setting then removes flicker.",
     )
     least_steadied: float = Field(
-        default=0.0, ge=0, le=1, description="How strongly steady targets are averaged without any noise."
+        default=0.0, ge=0, le=1, description="How strongly steady targets are averaged without noise."
     )
     low_quality_share: float = Field(default=0.0, ge=0, le=1, description="Share of targets degraded and captioned so.")
     low_quality_caption: str = Field(
         default="blurry, low quality, jpeg artifacts", description="Caption of those targets."
     )
-    high_quality_suffix: str = Field(default="", description="Added to the captions of the others.")
+    high_quality_suffix: str = Field(default="", description="Appended to the captions of the others.")
     words_vary: bool = Field(
         default=False,
-        description="Half of the time say only some of those words of quality, in any order, so that each counts.",
+        description="Half of the time use only some of those quality words, in random order, so that each counts.",
     )
-    prompt_dropout: float = Field(default=0.1, ge=0, le=1, description="Share of prompts replaced by the empty one.")
+    prompt_dropout: float = Field(default=0.1, ge=0, le=1, description="Share of prompts replaced by an empty one.")
 
     def refining(self) -> Self:
         """Return the settings of a group at full size and rate."""
@@ -150,24 +149,24 @@ class ObjectiveSettings(Frozen):
     min_snr_gamma: float | None = Field(
         default=None,
         gt=0,
-        description="Weigh timesteps by min-SNR with this gamma (Hang et al. 2023); None weighs none.",
+        description="Weight timesteps by min-SNR with this gamma (Hang et al. 2023). By default all weigh the same.",
     )
     timestep_range: tuple[Annotated[int, Field(ge=0, le=999)], Annotated[int, Field(ge=0, le=999)]] = Field(
-        default=(0, 999), description="First and last of the timesteps that v is learned at, all drawn alike."
+        default=(0, 999), description="First and last timestep at which v is learned; drawn uniformly."
     )
     finishing_share: float = Field(
-        default=0.0, ge=0, le=1, description="Share of steps spent on the sampler's own result, compared in pixels."
+        default=0.0, ge=0, le=1, description="Share of groups trained on the sampler's own result, compared in pixels."
     )
     finishing_steps: int = Field(
-        default=1, ge=1, le=4, description="Sampler steps of that result; gradients pass through the last one."
+        default=1, ge=1, le=4, description="Sampler steps to that result; gradients pass through the last."
     )
-    finishing_start_timestep: int = Field(default=899, ge=1, le=999, description="Where those steps start.")
-    finishing_start_noise: float = Field(default=1.0, ge=0, le=1, description="Share of that timestep's noise there.")
+    finishing_start_timestep: int = Field(default=899, ge=1, le=999, description="Timestep where those steps start.")
+    finishing_start_noise: float = Field(default=1.0, ge=0, le=1, description="Share of that timestep's noise to add.")
     pixel_weight: float = Field(default=1.0, ge=0, description="Weight of the absolute pixel difference.")
     perceptual_weight: float = Field(default=0.0, ge=0, description="Weight of the VGG feature distance.")
-    perceptual_frames: int = Field(default=1, ge=1, description="Frames of a group that the feature distance looks at.")
+    perceptual_frames: int = Field(default=1, ge=1, description="Frames per group that the feature distance compares.")
     perceptual_from_step: int = Field(
-        default=0, ge=0, description="First step with the feature distance, so that fidelity can come first."
+        default=0, ge=0, description="First step that uses the feature distance, so that fidelity comes first."
     )
     frame_difference_weight: float = Field(
         default=0.0, ge=0, description="Weight of errors in the change from frame to frame."
@@ -205,27 +204,27 @@ class LoraSettings(Frozen):
 class DataSettings(Frozen):
     """Which clips are trained on, and which of their pixels; `data: PATH` in a recipe is short for its manifest."""
 
-    manifest: Path = Field(description="A manifest that `venhancer train index` made, or the folder that holds it.")
-    split: str = Field(default="train", min_length=1, description="Clips of this split are used.")
+    manifest: Path = Field(description="Manifest made by `venhancer train index`, or the folder that holds it.")
+    split: str = Field(default="train", min_length=1, description="Split whose clips are used.")
     captions: Path | None = Field(
-        default=None, description="Text file that replaces the captions: one line for each clip of the split."
+        default=None, description="Text file that replaces the captions, one line per clip of the split."
     )
     fps: Rate | None = Field(
-        default=None, description="Frames a second, reached by frame skipping; each clip's own if left out."
+        default=None, description="Frames per second, reached by skipping frames. The default is each clip's own rate."
     )
     skipping: Literal["nearest", "even"] = Field(
         default="nearest",
-        description="Frames kept: those nearest to exact moments, or every n-th, which never judders.",
+        description="Which frames are used: those nearest to exact times, or every n-th, which never judders.",
     )
     resize: Literal["none", "cover"] = Field(
-        default="none", description="Crop clips as they are, or reduce them first until the crop just covers them."
+        default="none", description="Crop clips as they are, or first reduce them until they just cover the crop."
     )
-    crop_from: Literal["random", "centre"] = Field(default="random", description="Where crops are taken.")
-    mirrored_share: float = Field(default=0.5, ge=0, le=1, description="Share of clips with left and right changed.")
-    reversed_share: float = Field(default=0.5, ge=0, le=1, description="Share of clips shown backwards.")
+    crop_from: Literal["random", "centre"] = Field(default="random", description="Position of the crop.")
+    mirrored_share: float = Field(default=0.5, ge=0, le=1, description="Share of clips flipped left to right.")
+    reversed_share: float = Field(default=0.5, ge=0, le=1, description="Share of clips played backwards.")
     latent_cache: Path | None = Field(
         default=None,
-        description="Folder in which clips are kept encoded, in 16 bits; only for centre crops never mirrored.",
+        description="Folder for encoded clips in 16 bits; needs centre crops and no mirroring.",
     )
 
     @model_validator(mode="after")
@@ -245,23 +244,23 @@ def data_settings(value: object) -> object:
 
 
 class LogSettings(Frozen):
-    """What a run tells of itself, and when it stops by itself; nothing here changes what is learned."""
+    """What a run reports, and when it stops itself; nothing here changes what is learned."""
 
-    bucket_window: int = Field(default=200, ge=1, description="Clips that the mean loss of a bucket is taken over.")
+    bucket_window: int = Field(default=200, ge=1, description="Clips in the mean loss of a bucket.")
     validation_every: int = Field(
-        default=500, ge=0, description="Steps between validations on clips that stay the same; 0 for none."
+        default=500, ge=0, description="Steps between validations on fixed clips; 0 for none."
     )
-    validation_clips: int = Field(default=4, ge=1, description="Clips of a validation.")
+    validation_clips: int = Field(default=4, ge=1, description="Clips per validation.")
     validation_seed: int = Field(default=1, ge=0, description="Seed of those clips and of their noise.")
     pictures_every: int = Field(
         default=500, ge=0, description="Steps between sample grids and motion strips; 0 for none."
     )
-    picture_clips: int = Field(default=2, ge=1, description="Validation clips that are shown in pictures.")
+    picture_clips: int = Field(default=2, ge=1, description="Validation clips shown in pictures.")
     spike_factor: float = Field(
-        default=10.0, gt=1, description="Training stops when the loss is over this many times its running median ..."
+        default=10.0, gt=1, description="Training stops when the loss exceeds its running median this many times."
     )
-    spike_steps: int = Field(default=10, ge=1, le=50, description="... for so many steps in a row.")
-    spike_window: int = Field(default=200, ge=100, description="Steps that the running median is taken over.")
+    spike_steps: int = Field(default=10, ge=1, le=50, description="Steps in a row above that before training stops.")
+    spike_window: int = Field(default=200, ge=100, description="Steps in the running median.")
 
 
 class TrainSettings(Frozen):
@@ -270,16 +269,16 @@ class TrainSettings(Frozen):
     output: Path = Field(description="Folder for checkpoints, logs and the trained pipeline.")
     data: Annotated[DataSettings, BeforeValidator(data_settings)]
     start_from: Path | None = Field(
-        default=None, description="Model to go on from: nano, v1, v2 or a pipeline folder; None starts from nothing."
+        default=None, description="Model to start from: nano, v1, v2 or a model folder. The default is from scratch."
     )
     fresh_controlnet: bool = Field(
-        default=False, description="Begin with a new ControlNet, a copy of the base network as in the paper."
+        default=False, description="Start with a new ControlNet, copied from the base network as in the paper."
     )
     train: Literal["controlnet", "unet", "all", "lora"] = Field(
-        default="controlnet", description="Which networks learn; the others stay frozen. lora trains adapters only."
+        default="controlnet", description="Networks that learn; the others stay frozen. lora trains adapters only."
     )
     train_text: bool | None = Field(
-        default=None, description="Whether the text encoder learns; if left out, one that is new with the base network."
+        default=None, description="Whether the text encoder learns. By default it does only from scratch."
     )
     lora: LoraSettings = LoraSettings()
     network: NetworkSettings = NetworkSettings()
@@ -300,17 +299,17 @@ class TrainSettings(Frozen):
         default=None, ge=0, le=1, description="How closely a result made small again is a clean input; likewise, or 0."
     )
     defaults: dict[str, float | int | str] = Field(
-        default={}, description="Sampling defaults written into the pipeline."
+        default={}, description="Sampling defaults written into the model folder."
     )
     crop: tuple[int, int] = Field(description="Height and width of a training crop, in pixels.")
     frames: int = Field(default=17, ge=1, description="Most frames in a training clip.")
-    batch_size: int = Field(default=1, ge=1, description="Clips a step, over all processes.")
+    batch_size: int = Field(default=1, ge=1, description="Clips per step, over all processes.")
     micro_batch_size: int | None = Field(
         default=None,
         ge=1,
-        description="Clips computed at once: gradients of the others are added up. All of batch_size if left out.",
+        description="Clips computed at once; their gradients add up to a step. The default is batch_size.",
     )
-    steps: int = Field(ge=1, description="Optimiser steps in all.")
+    steps: int = Field(ge=1, description="Optimiser steps in total.")
     learning_rate: float = Field(default=1e-5, gt=0, description="Peak learning rate.")
     optimizer: Literal["adamw", "muon"] = Field(
         default="adamw", description="Muon makes the updates of hidden convolutions orthogonal; AdamW does the rest."
@@ -319,34 +318,32 @@ class TrainSettings(Frozen):
         default=1e-8, gt=0, description="AdamW's epsilon; parameters with far smaller gradients hardly learn."
     )
     adam_bits: Literal[8, 32] = Field(
-        default=32, description="Bits of each of AdamW's moments; 8 needs torchao, a compiler, and no `shard`."
+        default=32, description="Bits of AdamW's moments; 8 needs torchao, a compiler and `shard: false`."
     )
     warmup: int = Field(default=0, ge=0, description="Steps of linear warm-up.")
-    cosine_decay: bool = Field(default=False, description="Let the learning rate fall to zero along a cosine.")
+    cosine_decay: bool = Field(default=False, description="Decay the learning rate to zero along a cosine.")
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay.")
-    clip_norm: float = Field(default=1.0, gt=0, description="Gradients are clipped to this norm.")
-    ema_decay: float = Field(default=0.999, ge=0, lt=1, description="Decay of the averaged weights that are shipped.")
+    clip_norm: float = Field(default=1.0, gt=0, description="Norm to which gradients are clipped.")
+    ema_decay: float = Field(default=0.999, ge=0, lt=1, description="Decay of the averaged weights, the result.")
     precision: Literal["auto", "no", "bf16"] = Field(
         default="no",
-        description="Mixed precision of the networks; auto is bf16 where there are instructions for it.",
+        description="Mixed precision; auto is bf16 where the hardware has instructions for it.",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        default="auto", description="Where to train; with several processes each takes a GPU of its own."
+        default="auto", description="Where to train; with several processes, each takes its own GPU."
     )
     gradient_checkpointing: bool = Field(
         default=False, description="Recompute blocks in the backward pass: far less memory, a third more time."
     )
     compile_blocks: bool = Field(default=False, description="Compile the repeated blocks of the networks.")
     shard: bool = Field(
-        default=False, description="Share weights, gradients and moments out over the processes (FSDP2)."
+        default=False, description="Split weights, gradients and moments between the processes (FSDP2)."
     )
-    seed: int = Field(default=0, ge=0, description="Seed of everything random.")
-    workers: int = Field(default=1, ge=0, description="Processes that prepare clips; results do not depend on it.")
+    seed: int = Field(default=0, ge=0, description="Seed of all randomness.")
+    workers: int = Field(default=1, ge=0, description="Processes that prepare clips; the result does not depend on it.")
     checkpoint_every: int = Field(default=500, ge=1, description="Steps between checkpoints.")
-    keep_checkpoints: int = Field(default=2, ge=1, description="Newest checkpoints kept.")
-    keep_every: int | None = Field(
-        default=None, ge=1, description="Checkpoints of steps that this divides are kept for good."
-    )
+    keep_checkpoints: int = Field(default=2, ge=1, description="How many of the newest checkpoints to keep.")
+    keep_every: int | None = Field(default=None, ge=1, description="Also keep checkpoints at multiples of this step.")
     log_every: int = Field(default=20, ge=1, description="Steps between log lines.")
 
     @property
@@ -450,32 +447,30 @@ class IndexSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    licence: str = Field("", description="Terms of the clips, where no sidecar tells them.")
-    split: str = Field("train", min_length=1, description="What the clips are for: train, or held_out of training.")
+    licence: str = Field("", description="Licence of clips whose sidecar names none.")
+    split: str = Field("train", min_length=1, description="What the clips are for: train or held_out.")
     captions: Path | None = Field(
-        None, description="Text file of captions, one line for each file in order of name, instead of sidecars."
+        None, description="Text file of captions instead of sidecars, one line per file in order of name."
     )
-    shortest: int = Field(17, ge=1, description="Shots of fewer frames are left out.")
-    longest: int = Field(300, ge=2, description="Shots of more frames become several clips of equal length.")
-    smallest: int = Field(128, ge=1, description="Clips whose shorter side has fewer pixels are left out.")
-    darkest: float = Field(12, ge=0, le=255, description="Shots whose mean luma is below this are left out as black.")
-    stillest: float = Field(
-        0.4, ge=0, le=255, description="Shots whose luma changes less than this a frame are left out as static."
-    )
-    whole_files: bool = Field(default=False, description="Do not cut at shots.")
+    shortest: int = Field(17, ge=1, description="Leave out shots of fewer frames.")
+    longest: int = Field(300, ge=2, description="Split shots of more frames into equal clips.")
+    smallest: int = Field(128, ge=1, description="Leave out clips whose shorter side has fewer pixels.")
+    darkest: float = Field(12, ge=0, le=255, description="Leave out shots whose mean luma is lower (0 to 255).")
+    stillest: float = Field(0.4, ge=0, le=255, description="Leave out shots whose luma changes less per frame.")
+    whole_files: bool = Field(default=False, description="Do not split files at cuts.")
     moves: int = Field(
-        4, ge=0, le=1000, description="Clips made of each still picture by moving a camera; 0 leaves pictures out."
+        4, ge=0, le=1000, description="Camera moves made from each still picture; 0 leaves pictures out."
     )
-    move_size: Size = Field((480, 270), description="Width and height of those clips.")
-    move_frames: int = Field(25, ge=2, le=1000, description="Frames of those clips.")
+    move_size: Size = Field((480, 270), description="Width and height of camera moves.")
+    move_frames: int = Field(25, ge=2, le=1000, description="Frames of camera moves.")
     parallax_share: float = Field(
-        0.3, ge=0, le=1, description="Share of those clips with a piece of the picture passing in front, faster."
+        0.3, ge=0, le=1, description="Share of camera moves with a faster layer passing in front."
     )
-    rate: Rate = Field("24", validate_default=True, description="Frames a second of arrays and of those clips.")
+    rate: Rate = Field("24", validate_default=True, description="Frames per second of arrays and camera moves.")
     shard_size: int | None = Field(
-        None, ge=1, description="Also pack the files into tar shards of about so many MB, beside the manifest."
+        None, ge=1, description="Also pack the files into tar shards of about this many MB, beside the manifest."
     )
-    workers: int = Field(1, ge=1, le=256, description="Processes that look at files.")
+    workers: int = Field(1, ge=1, le=256, description="Processes that inspect files.")
 
 
 def parse_index_settings(**values: object) -> IndexSettings:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from venhancer.errors import SettingsError
-from venhancer.evaluation.baselines.baseline import Job
+from venhancer.evaluation.baselines.baseline import Request
 from venhancer.evaluation.baselines.chains import CHAINS
 from venhancer.evaluation.baselines.networks import load_ncnn, upscale_then_interpolate
 
@@ -25,8 +25,8 @@ def test_chain_asks_for_exact_times_and_keeps_key_frames():
     def upscale(frame):
         return frame.repeat(4, axis=0).repeat(4, axis=1)
 
-    job = Job(key_frames=grey(0, 30, 90), rate=Fraction(8), scale=4, factor=3)
-    made = upscale_then_interpolate(upscale, between)(job)
+    request = Request(key_frames=grey(0, 30, 90), rate=Fraction(8), scale=4, factor=3)
+    made = upscale_then_interpolate(upscale, between)(request)
     assert made[:, 0, 0, 0].tolist() == [0, 10, 20, 30, 50, 70, 90]
     assert times == pytest.approx([1 / 3, 2 / 3] * 2)
 
@@ -39,8 +39,8 @@ def test_another_scale_than_the_networks_is_reached_by_resizing(scale, calls):
         seen.append(frame)
         return frame.repeat(4, axis=0).repeat(4, axis=1)
 
-    job = Job(key_frames=grey(10, 20, 30), rate=Fraction(8), scale=scale, factor=1)
-    made = upscale_then_interpolate(upscale, lambda first, _second, _time: first)(job)
+    request = Request(key_frames=grey(10, 20, 30), rate=Fraction(8), scale=scale, factor=1)
+    made = upscale_then_interpolate(upscale, lambda first, _second, _time: first)(request)
     assert made.shape == (3, 2 * scale, 2 * scale, 3)
     assert (made[:, 0, 0, 0].tolist(), len(seen)) == ([10, 20, 30], calls)
 

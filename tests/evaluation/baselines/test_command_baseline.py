@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from venhancer.errors import JobFailed, SettingsError
-from venhancer.evaluation.baselines.baseline import Job
+from venhancer.evaluation.baselines.baseline import Request
 from venhancer.evaluation.baselines.command import CommandBaseline
 
 KEY_FRAMES = np.random.default_rng(0).integers(0, 256, (3, 32, 48, 3), dtype=np.uint8)
-JOB = Job(key_frames=KEY_FRAMES, rate=Fraction(25, 3), scale=2, factor=3)
+REQUEST = Request(key_frames=KEY_FRAMES, rate=Fraction(25, 3), scale=2, factor=3)
 
 READ = """
 import sys
@@ -57,18 +57,18 @@ def program(tmp_path):
 def test_frames_come_and_go_without_loss(program):
     baseline = CommandBaseline.parse(f"mine={program(READ)} {{input}} {{output}} {{scale}} {{factor}} {{fps}}")
     assert baseline.name == "mine"
-    made = baseline(JOB)
+    made = baseline(REQUEST)
     assert made.shape == (7, 64, 96, 3)
     np.testing.assert_array_equal(made[3, ::2, ::2], KEY_FRAMES[1])
 
 
 def test_another_ending_may_be_asked_for(program):
     baseline = CommandBaseline.parse(f"mine={program(READ)} {{input}} {{output}}.mp4 {{scale}} {{factor}} {{fps}}")
-    assert baseline(JOB).shape == (7, 64, 96, 3)
+    assert baseline(REQUEST).shape == (7, 64, 96, 3)
 
 
 def test_folders_of_pictures_work_too_and_a_tail_is_cut(program):
-    made = CommandBaseline.parse(f"mine={program(PICTURES)} {{input_frames}} {{output_frames}}")(JOB)
+    made = CommandBaseline.parse(f"mine={program(PICTURES)} {{input_frames}} {{output_frames}}")(REQUEST)
     assert made.shape == (7, 64, 96, 3)
     np.testing.assert_array_equal(made[3, ::2, ::2], KEY_FRAMES[1])
 
@@ -84,7 +84,7 @@ def test_folders_of_pictures_work_too_and_a_tail_is_cut(program):
 )
 def test_what_a_program_does_wrong_is_one_line(program, code, message):
     with pytest.raises(JobFailed, match=message) as refused:
-        CommandBaseline.parse(f"mine={program(code)} {{input}} {{output}}")(JOB)
+        CommandBaseline.parse(f"mine={program(code)} {{input}} {{output}}")(REQUEST)
     assert "\n" not in str(refused.value)
 
 
@@ -108,5 +108,5 @@ def test_no_shell_reads_the_line(program, tmp_path):
     """A semicolon is a word like any other."""
     baseline = CommandBaseline.parse(f"mine={program('')} {{input}} {{output}} ; touch {tmp_path / 'made'}")
     with pytest.raises(JobFailed, match="wrote no output"):
-        baseline(JOB)
+        baseline(REQUEST)
     assert not (tmp_path / "made").exists()

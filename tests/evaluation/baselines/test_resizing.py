@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from venhancer.errors import JobFailed
-from venhancer.evaluation.baselines.baseline import Job
+from venhancer.evaluation.baselines.baseline import Request
 from venhancer.evaluation.baselines.resizing import bicubic_repeat, lanczos_blend, lanczos_minterpolate
 
 
@@ -17,8 +17,8 @@ def ramp(frames: int) -> np.ndarray:
     return np.repeat(np.stack(spots).astype(np.uint8)[..., None], 3, axis=-1)
 
 
-def job(frames: int, scale: int, factor: int) -> Job:
-    return Job(key_frames=ramp(frames), rate=Fraction(8), scale=scale, factor=factor)
+def request(frames: int, scale: int, factor: int) -> Request:
+    return Request(key_frames=ramp(frames), rate=Fraction(8), scale=scale, factor=factor)
 
 
 def spot_column(frame: np.ndarray) -> float:
@@ -28,7 +28,7 @@ def spot_column(frame: np.ndarray) -> float:
 
 
 def test_bicubic_repeat_holds_each_key_frame():
-    made = bicubic_repeat(job(3, 2, 3))
+    made = bicubic_repeat(request(3, 2, 3))
     assert made.shape == (7, 64, 96, 3)
     np.testing.assert_array_equal(made[0], made[2])
     np.testing.assert_array_equal(made[3], made[5])
@@ -36,7 +36,7 @@ def test_bicubic_repeat_holds_each_key_frame():
 
 
 def test_lanczos_blend_weighs_the_two_key_frames_around():
-    made = lanczos_blend(job(3, 2, 3)).astype(int)
+    made = lanczos_blend(request(3, 2, 3)).astype(int)
     assert made.shape == (7, 64, 96, 3)
     assert np.abs(made[1] - (2 * made[0] + made[3]) / 3).max() <= 1
     assert np.abs(made[5] - (made[3] + 2 * made[6]) / 3).max() <= 1
@@ -44,12 +44,12 @@ def test_lanczos_blend_weighs_the_two_key_frames_around():
 
 @pytest.mark.parametrize("baseline", [bicubic_repeat, lanczos_blend])
 def test_nothing_asked_for_is_nothing_done(baseline):
-    np.testing.assert_array_equal(baseline(job(3, 1, 1)), ramp(3))
+    np.testing.assert_array_equal(baseline(request(3, 1, 1)), ramp(3))
 
 
 def test_minterpolate_moves_the_spot_evenly_to_the_end():
     pytest.importorskip("imageio_ffmpeg")
-    made = lanczos_minterpolate(job(5, 2, 2))
+    made = lanczos_minterpolate(request(5, 2, 2))
     assert made.shape == (9, 64, 96, 3)
     for number in (0, 2, 4, 6, 8):  # key frames stay where they are
         assert spot_column(made[number]) == pytest.approx(2 * (12.5 + number), abs=0.2)
@@ -58,7 +58,7 @@ def test_minterpolate_moves_the_spot_evenly_to_the_end():
 
 
 def test_a_job_says_what_it_wants_and_cuts_a_tail():
-    wanted = job(3, 2, 3)
+    wanted = request(3, 2, 3)
     assert (wanted.frames, wanted.height, wanted.width) == (7, 64, 96)
     made = np.zeros((9, 64, 96, 3), np.uint8)
     assert wanted.check(made).shape == (7, 64, 96, 3)
@@ -68,4 +68,4 @@ def test_a_job_says_what_it_wants_and_cuts_a_tail():
 @pytest.mark.parametrize("shape", [(8, 64, 96, 3), (7, 64, 98, 3), (5, 64, 96, 3)], ids=str)
 def test_output_of_another_size_is_refused(shape):
     with pytest.raises(JobFailed, match=r"it made \d frames of \d+x64, not 7 frames of 96x64"):
-        job(3, 2, 3).check(np.zeros(shape, np.uint8))
+        request(3, 2, 3).check(np.zeros(shape, np.uint8))

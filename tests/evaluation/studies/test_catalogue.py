@@ -3,11 +3,10 @@
 import pytest
 
 from venhancer.errors import SettingsError
-from venhancer.evaluation.studies.catalogue import BAD, GOOD, STUDIES, choose_studies
-from venhancer.evaluation.studies.study import Ask
+from venhancer.evaluation.studies.catalogue import BAD, GOOD, STUDIES, Setup, choose_studies
 from venhancer.settings import parse_settings
 
-BASE = Ask(scale=4, factor=3, settings={"prompt": "a cat", "seed": 5})
+BASE = Setup(scale=4, factor=3, settings={"prompt": "a cat", "seed": 5})
 ASKED = {
     "guidance": ("guidance_scale", [1, 2, 3, 5]),
     "noise": ("noise_augmentation", [0, 100, 200, 300]),
@@ -29,8 +28,8 @@ def test_every_entry_asks_for_settings_that_there_are(study):
     labels = {study.label_of(value) for value in study.values}
     assert len(labels) == len(study.values)
     for value in study.values:
-        ask = study.ask(BASE, value)
-        parse_settings(scale=ask.scale, **ask.settings)
+        setup = study.vary(BASE, value)
+        parse_settings(scale=setup.scale, **setup.settings)
     assert study.what.endswith(".")
     assert study.expected.endswith(".")
 
@@ -38,21 +37,21 @@ def test_every_entry_asks_for_settings_that_there_are(study):
 @pytest.mark.parametrize(("name", "asked"), ASKED.items())
 def test_a_study_varies_its_setting_and_no_other(name, asked):
     setting, values = asked
-    asks = [study(name).ask(BASE, value) for value in study(name).values]
-    assert [ask.settings[setting] for ask in asks] == values
-    others = [{key: value for key, value in ask.settings.items() if key != setting} for ask in asks]
+    setups = [study(name).vary(BASE, value) for value in study(name).values]
+    assert [setup.settings[setting] for setup in setups] == values
+    others = [{key: value for key, value in setup.settings.items() if key != setting} for setup in setups]
     assert all(other == others[0] for other in others)
 
 
 def test_scales_and_times_vary_the_input():
-    assert [study("scales").ask(BASE, value).scale for value in study("scales").values] == [2.5, 3, 3.5, 4, 4.5]
-    assert [study("times").ask(BASE, value).factor for value in study("times").values] == [3, 4, 5]
-    refined = study("refine").ask(BASE, 100)
+    assert [study("scales").vary(BASE, value).scale for value in study("scales").values] == [2.5, 3, 3.5, 4, 4.5]
+    assert [study("times").vary(BASE, value).factor for value in study("times").values] == [3, 4, 5]
+    refined = study("refine").vary(BASE, 100)
     assert (refined.scale, refined.factor) == (1, 1)
 
 
 def test_words_go_to_the_prompt_and_away_from_their_opposite():
-    asked = {value: study("words").ask(BASE, value).settings for value in study("words").values}
+    asked = {value: study("words").vary(BASE, value).settings for value in study("words").values}
     assert asked["none"]["prompt"] == "a cat"
     assert asked["good-not-bad"]["prompt"] == f"a cat, {GOOD}"
     assert asked["bad-not-good"]["negative_prompt"] == GOOD
@@ -93,4 +92,4 @@ def test_mistakes_are_told(names, values, reason):
 
 def test_a_value_that_must_be_whole_is_not_rounded():
     with pytest.raises(SettingsError, match=r"2\.5 must be a whole number"):
-        study("times").ask(BASE, 2.5)
+        study("times").vary(BASE, 2.5)

@@ -15,8 +15,6 @@ import pytest
 
 from media.clips import make_clip, picture
 from venhancer.errors import InputError, SettingsError
-from venhancer.media.limits import Limits
-from venhancer.media.reading import isolation
 from venhancer.media.reading.isolation import inspect, search_shots
 from venhancer.media.reading.plain import read_plain, to_plain
 from venhancer.media.reading.probe import ClipInfo, probe
@@ -84,13 +82,13 @@ def test_limits_reach_the_child(tmp_path, monkeypatch):
         inspect(path)
 
 
-def child_that(code: str, tmp_path: Path) -> Path:
+def child_that(code: str, tmp_path: Path, *, may_write: bool = False) -> Path:
     """Return an interpreter that runs `code` once our modules are loaded, in place of looking at anything."""
     script = tmp_path / "python"
+    restriction = "" if may_write else "it.restrict(it.read_limits(), int(sys.argv[-1]))\n"
     script.write_text(
         f"#!{sys.executable}\nimport sys, json, os, signal, time\nimport venhancer.media.reading.isolation as it\n"
-        "from pathlib import Path\nsys.argv[1:] = sys.argv[-2:]\n"
-        f"it._restrict(it.read_limits(), int(sys.argv[-1]))\n{code}\n"
+        f"from pathlib import Path\nsys.argv[1:] = sys.argv[-2:]\n{restriction}{code}\n"
     )
     script.chmod(0o755)
     return script
@@ -173,27 +171,24 @@ def test_child_that_hangs_is_ended(tmp_path, monkeypatch):
     path = make_clip(tmp_path / "a.mp4", frames=2)
     monkeypatch.setenv("VENHANCER_LIMITS", "probe_seconds=2")
     code = f"Path({str(tmp_path / 'number')!r}).write_text(str(os.getpid()))\ntime.sleep(600)"
-    code = code.replace("it._restrict", "")
-    script = child_that("", tmp_path)
-    script.write_text(script.read_text().replace("it._restrict(it.read_limits(), int(sys.argv[-1]))", code))
-    monkeypatch.setattr(sys, "executable", str(script))
+    monkeypatch.setattr(sys, "executable", str(child_that(code, tmp_path, may_write=True)))
     assert "cannot be looked at within 3 s" in refusal(path)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "number").read_text()), 0)
 
 
-def test_time_allowed_grows_with_the_file(tmp_path):
-    path = tmp_path / "a"
-    path.touch()
-    assert isolation._seconds_for(path, Limits()) == 60
+def test_time_allowed_grows_with_the_file(tmp_path, monkeypatch):
+    path = make_clip(tmp_path / "a.mp4", frames=2)
+    monkeypatch.setenv("VENHANCER_LIMITS", "probe_seconds=1")
     os.truncate(path, 96 << 20)
-    assert isolation._seconds_for(path, Limits()) == 240
+    monkeypatch.setattr(sys, "executable", str(child_that("time.sleep(600)", tmp_path)))
+    assert "cannot be looked at within 4 s" in refusal(path)
 
 
 def limited(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     begin = (
         "import os, socket, sys, venhancer.media.reading.isolation as it\n"
-        "from venhancer.media.limits import Limits\nit._restrict(Limits(probe_memory=1), 5)\n"
+        "from venhancer.media.limits import Limits\nit.restrict(Limits(probe_memory=1), 5)\n"
     )
     return subprocess.run([sys.executable, "-c", begin + code], cwd=folder, capture_output=True, text=True, check=False)
 
@@ -223,7 +218,7 @@ def test_child_reaches_no_network(tmp_path, user):
         subprocess.run(
             [sys.executable, "-c", begin + more + call], env=alone, capture_output=True, text=True, check=False
         )
-        for more in ("", "it._restrict(Limits(), 5)\n")
+        for more in ("", "it.restrict(Limits(), 5)\n")
     ]
     assert done[0].returncode == 0
     assert "unreachable" in done[1].stderr

@@ -218,7 +218,7 @@ def test_tensorboard_has_the_figures_and_pictures(tmp_path):
 
 def test_waiting_for_data_is_counted(tmp_path):
     log = begun(tmp_path, log_every=1)
-    with log.waiting():
+    with log.spending("loading"):
         sum(range(100_000))
     run_steps(log, 1, 1)
     run_steps(log, 2, 2)

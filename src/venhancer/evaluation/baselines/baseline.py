@@ -8,13 +8,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from venhancer.errors import JobFailed
-
-KeyFrames = UInt8[np.ndarray, "k h w 3"]
-Clip = UInt8[np.ndarray, "f h2 w2 3"]
+from venhancer.frames.levels import Frames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Request:
     """Key frames and what to make of them: the first and the last stay the ends.
 
     Args:
@@ -24,7 +22,7 @@ class Job:
         factor: into how many each interval between key frames is divided.
     """
 
-    key_frames: KeyFrames
+    key_frames: Frames
     rate: Fraction
     scale: int
     factor: int
@@ -44,18 +42,18 @@ class Job:
         """How many frames the output has: up to the last key frame, and none after it."""
         return (len(self.key_frames) - 1) * self.factor + 1
 
-    def check(self, made: UInt8[np.ndarray, "n h w 3"]) -> Clip:
-        """Return the frames made; those that hold the last key frame longer are cut off.
+    def check(self, output: Frames) -> UInt8[np.ndarray, "n h w 3"]:
+        """Return an output; frames that hold the last key frame longer are cut off.
 
         Raises:
             JobFailed: their size or number is wrong.
         """
-        count, height, width, _ = made.shape
-        wanted = f"{self.frames} frames of {self.width}x{self.height}"
+        count, height, width, _ = output.shape
+        expected = f"{self.frames} frames of {self.width}x{self.height}"
         has_tail = count == len(self.key_frames) * self.factor
         if (height, width) != (self.height, self.width) or (count != self.frames and not has_tail):
-            raise JobFailed(f"it made {count} frames of {width}x{height}, not {wanted}; check its scale and rate")
-        return made[: self.frames]
+            raise JobFailed(f"it made {count} frames of {width}x{height}, not {expected}; check its scale and rate")
+        return output[: self.frames]
 
 
-Baseline = Callable[[Job], Clip]
+Baseline = Callable[[Request], Frames]

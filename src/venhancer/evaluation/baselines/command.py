@@ -6,7 +6,6 @@ The program reads a lossless video or a folder of pictures and writes any video 
 import re
 import shlex
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +18,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from venhancer.errors import InputError, JobFailed, SettingsError
-from venhancer.evaluation.baselines.baseline import Clip, Job
+from venhancer.evaluation.baselines.baseline import Request
+from venhancer.evaluation.programs import run_program
+from venhancer.frames.levels import Frames
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import in_eight_bits, read_frames
 from venhancer.media.source import open_picture
@@ -58,8 +59,7 @@ class CommandBaseline:
         unknown = set(_PLACE.findall(command)) - set(PLACES)
         if unknown:
             raise SettingsError(f"baseline {name}: unknown {{{min(unknown)}}}; there are {', '.join(PLACES)}")
-        named = {place.removesuffix("_frames") for place in _PLACE.findall(command)}
-        if not {"input", "output"} <= named:
+        if not {"input", "output"} <= {place.removesuffix("_frames") for place in _PLACE.findall(command)}:
             raise SettingsError(f"baseline {name}: the command must name {{input}} and {{output}} (or ..._frames)")
         try:
             words = shlex.split(command)
@@ -69,57 +69,51 @@ class CommandBaseline:
             raise SettingsError(f"baseline {name}: there is no program {words[0]}; give its full path")
         return cls(name=name.strip(), command=command.strip())
 
-    def __call__(self, job: Job) -> Clip:
+    def __call__(self, request: Request) -> Frames:
         """Return the frames that the program makes.
 
         Raises:
             JobFailed: it cannot be run, fails, or writes nothing, or frames of another size or number.
         """
         with tempfile.TemporaryDirectory(prefix="venhancer-") as folder:
-            words = self._words(Path(folder), job)
-            _write_input(Path(folder), job, as_pictures="{input_frames}" in self.command)
-            try:
-                done = subprocess.run(words, capture_output=True, check=False, stdin=subprocess.DEVNULL)
-            except OSError as error:
-                raise JobFailed(f"{words[0]} cannot be run: {error.strerror}") from error
-            if done.returncode != 0:
-                told = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
-                raise JobFailed(f"{words[0]} ended with {done.returncode}: {told[-1][:200] if told else 'no message'}")
-            return job.check(_read_output(Path(folder), job.frames + job.factor))
+            words = self._words(Path(folder), request)
+            _write_input(Path(folder), request, as_pictures="{input_frames}" in self.command)
+            run_program(words)
+            return request.check(_read_output(Path(folder), request.frames + request.factor))
 
-    def _words(self, folder: Path, job: Job) -> list[str]:
+    def _words(self, folder: Path, request: Request) -> list[str]:
         """Return the words of the command with every place filled: a path with spaces stays one word."""
         values = {
             "input": folder / "input.mkv",
             "input_frames": folder / "input",
             "output_frames": folder / "output",
-            "scale": job.scale,
-            "factor": job.factor,
-            "width": job.width,
-            "height": job.height,
-            "fps": job.rate * job.factor,
-            "frames": job.frames,
+            "scale": request.scale,
+            "factor": request.factor,
+            "width": request.width,
+            "height": request.height,
+            "fps": request.rate * request.factor,
+            "frames": request.frames,
         }
         words = shlex.split(self.command)
-        words = [_OUTPUT.sub(lambda found: str(folder / f"output{found[1] or '.mkv'}"), word) for word in words]
-        return [_PLACE.sub(lambda found: str(values[found[1]]), word) for word in words]
+        words = [_OUTPUT.sub(lambda match: str(folder / f"output{match[1] or '.mkv'}"), word) for word in words]
+        return [_PLACE.sub(lambda match: str(values[match[1]]), word) for word in words]
 
 
-def _write_input(folder: Path, job: Job, *, as_pictures: bool) -> None:
+def _write_input(folder: Path, request: Request, *, as_pictures: bool) -> None:
     if not as_pictures:
-        _, height, width, _ = job.key_frames.shape
+        _, height, width, _ = request.key_frames.shape
         if height % 2 or width % 2:
             raise JobFailed(f"frames of {width}x{height} cannot be written as video; use {{input_frames}} for pictures")
-        writing = Writing(width=width, height=height, rate=job.rate, codec="ffv1")
-        write_video(folder / "input.mkv", iter(job.key_frames), writing, sound_from=None)
+        writing = Writing(width=width, height=height, rate=request.rate, codec="ffv1")
+        write_video(folder / "input.mkv", iter(request.key_frames), writing, sound_from=None)
         return
     (folder / "input").mkdir()
     (folder / "output").mkdir()
-    for number, frame in enumerate(job.key_frames):
+    for number, frame in enumerate(request.key_frames):
         Image.fromarray(frame).save(folder / "input" / f"{number:08d}.png")
 
 
-def _read_output(folder: Path, most: int) -> Clip:
+def _read_output(folder: Path, most: int) -> Frames:
     """Return at most so many frames of what a program wrote."""
     pictures = sorted(file for file in (folder / "output").glob("*") if file.is_file())
     files = sorted(file for file in folder.glob("output.*") if file.is_file())

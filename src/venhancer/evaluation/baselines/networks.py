@@ -20,8 +20,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from venhancer.errors import SettingsError
-from venhancer.evaluation.baselines.baseline import Baseline, Clip, Job
+from venhancer.evaluation.baselines.baseline import Baseline, Request
 from venhancer.evaluation.degrade import resize
+from venhancer.frames.levels import Frames
 
 Upscale = Callable[[UInt8[np.ndarray, "h w 3"]], UInt8[np.ndarray, "h2 w2 3"]]
 Between = Callable[[Tensor, Tensor, float], Tensor]
@@ -38,14 +39,16 @@ def upscale_then_interpolate(upscale: Upscale, between: Between) -> Baseline:
     not enlarged at all.
     """
 
-    def enhance(job: Job) -> Clip:
-        enlarged = job.key_frames if job.scale == 1 else np.stack([upscale(frame) for frame in job.key_frames])
-        if enlarged.shape[1:3] != (job.height, job.width):
-            enlarged = resize(enlarged, job.height, job.width, "lanczos")
+    def enhance(request: Request) -> Frames:
+        enlarged = (
+            request.key_frames if request.scale == 1 else np.stack([upscale(frame) for frame in request.key_frames])
+        )
+        if enlarged.shape[1:3] != (request.height, request.width):
+            enlarged = resize(enlarged, request.height, request.width, "lanczos")
         large = [_to_tensor(frame) for frame in enlarged]
         frames = [large[0]]
         for first, second in pairwise(large):
-            frames += [between(first, second, step / job.factor) for step in range(1, job.factor)]
+            frames += [between(first, second, step / request.factor) for step in range(1, request.factor)]
             frames.append(second)
         return np.stack([(frame[0].clamp(0, 1) * 255).round().byte().movedim(0, -1).numpy() for frame in frames])
 

@@ -9,28 +9,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from venhancer.evaluation.metrics.metric import Clip, Metric
+from venhancer.evaluation.metrics.metric import metric
+from venhancer.frames.levels import Frames
 
 DISPLAY = "standard_fhd"
 RATE = 24
 """Frames a second at which clips are shown; metrics do not know their own."""
 
 
-def cvvdp(result: Clip, reference: Clip) -> float:
-    """Return just-objectionable differences: 10 is no visible difference, 1 less is one step on a scale of quality."""
-    package: Any = import_module("pycvvdp")  # pip install cvvdp
-    metric = package.cvvdp(display_name=DISPLAY, device=torch.device("cpu"), quiet=True)
-    films = (np.ascontiguousarray(film) for film in (result, reference))
-    found, _ = metric.predict(*films, dim_order="FHWC", frames_per_second=RATE)
-    return float(found)
-
-
-METRIC = Metric(
-    name="cvvdp",
-    measure=cvvdp,
-    takes=("result", "reference"),
-    what="visible difference of films (ColorVideoVDP): 10 is none, each step below is one of quality",
+@metric(
+    "visible difference of films (ColorVideoVDP): 10 is none, each step below is one of quality",
     higher_is_better=True,
     unit="JOD",
     packages=("pycvvdp",),
 )
+def cvvdp(result: Frames, reference: Frames) -> float:
+    """Return just-objectionable differences: 10 is no visible difference, 1 less is one step on a scale of quality."""
+    package: Any = import_module("pycvvdp")  # pip install cvvdp
+    judge = package.cvvdp(display_name=DISPLAY, device=torch.device("cpu"), quiet=True)
+    films = (np.ascontiguousarray(film) for film in (result, reference))
+    quality, _ = judge.predict(*films, dim_order="FHWC", frames_per_second=RATE)
+    return float(quality)

@@ -4,14 +4,13 @@ from functools import cache, partial
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from venhancer.errors import WeightsError
-from venhancer.evaluation.metrics import features
-from venhancer.evaluation.metrics.features import VGG16, Distance
-from venhancer.evaluation.metrics.metric import Clip, Metric
+from venhancer.evaluation.metrics.features import VGG16, Distance, Weights, halve, mean_distance, vgg16
+from venhancer.evaluation.metrics.metric import metric
+from venhancer.frames.levels import Frames
 
 _CHANNELS = (3, 64, 128, 256, 512, 512)
 """Of the picture itself and the five stages."""
@@ -20,41 +19,35 @@ _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _STABLE = 1e-6
 
 
-def dists(result: Clip, reference: Clip, weights: Path) -> float:
+@metric("how different structures and textures look (VGG-16)", higher_is_better=False)
+def dists(result: Frames, reference: Frames, weights: Path) -> float:
     """Return the distance of structure and texture, the mean over frames.
 
-    Args:
-        result: the clip to judge.
-        reference: the truth.
-        weights: a folder of VGG-16's weights and the file of `alpha` and `beta`, or one file of both.
+    `weights` is a folder of VGG-16's weights and the file of `alpha` and `beta`, or one file of both.
 
     Raises:
         WeightsError: the weights cannot be read, or belong to another network.
     """
-    return features.mean_distance(load_dists(weights), result, reference)
+    return mean_distance(load_dists(weights), result, reference)
 
 
 @cache
 def load_dists(path: Path) -> Distance:
-    """Return the distance with weights of a file or folder.
-
-    Raises:
-        WeightsError: they cannot be read, or belong to another network.
-    """
-    state = features.read_weights(path)
-    features.check_layers(state, VGG16, path)
-    textures, structures = (features.take(state, name, path).flatten() for name in ("alpha", "beta"))
+    """Return the distance with weights of a file or folder; raises as `dists` does."""
+    weights = Weights(path)
+    weights.check(VGG16)
+    textures, structures = (weights[name].flatten() for name in ("alpha", "beta"))
     if len(textures) != sum(_CHANNELS) or len(structures) != sum(_CHANNELS):
-        given = f"alpha and beta of {len(textures)} and {len(structures)} channels"
-        raise WeightsError(f"{path} holds {given}, not {sum(_CHANNELS)}; name DISTS's own file")
+        sizes = f"alpha and beta of {len(textures)} and {len(structures)} channels"
+        raise WeightsError(f"{path} holds {sizes}, not {sum(_CHANNELS)}; name DISTS's own file")
     total = textures.sum() + structures.sum()
-    weights = list(zip((textures / total).split(_CHANNELS), (structures / total).split(_CHANNELS), strict=True))
-    activations = partial(features.vgg16, state, pool=_blurred_pool)
+    shares = list(zip((textures / total).split(_CHANNELS), (structures / total).split(_CHANNELS), strict=True))
+    activations = partial(vgg16, weights, pool=_blurred_pool)
 
     def distance(a: Float[Tensor, "n 3 h w"], b: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n"]:
         mean, spread = (torch.tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _SPREAD))
         pairs = [(a, b), *zip(activations((a - mean) / spread), activations((b - mean) / spread), strict=True)]
-        return 1 - torch.stack([_similarity(x, y, *pair) for (x, y), pair in zip(pairs, weights, strict=True)]).sum(0)
+        return 1 - torch.stack([_similarity(x, y, *pair) for (x, y), pair in zip(pairs, shares, strict=True)]).sum(0)
 
     return distance
 
@@ -70,16 +63,4 @@ def _similarity(x: Tensor, y: Tensor, texture: Tensor, structure: Tensor) -> Flo
 
 def _blurred_pool(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
     """Return the root of the mean square around every second pixel, under a Hann window."""
-    taps = torch.tensor([0.25, 0.5, 0.25])
-    kernel = torch.outer(taps, taps).expand(x.shape[1], 1, 3, 3)
-    return (F.conv2d(x**2, kernel, stride=2, padding=1, groups=x.shape[1]) + 1e-12).sqrt()
-
-
-METRIC = Metric(
-    name="dists",
-    measure=dists,
-    takes=("result", "reference", "weights"),
-    what="how different structures and textures look (VGG-16)",
-    higher_is_better=False,
-    needs_weights=True,
-)
+    return (halve(x**2, padding=1) + 1e-12).sqrt()

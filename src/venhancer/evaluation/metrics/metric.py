@@ -2,17 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from venhancer.evaluation.degrade import resize
-
-Clip = UInt8[np.ndarray, "f h w 3"]
-Takes = Literal["result", "reference", "source", "factor", "guide", "likeness", "weights"]
-"""What a metric may ask for by name: what `Subject` has, but of the weights its own."""
+from venhancer.evaluation.degrade import enlarge_and_hold
+from venhancer.frames.levels import Frames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,28 +19,30 @@ class Metric:
     Args:
         name: in tables and on the command line.
         measure: takes what `takes` names, in that order, and returns a number.
-        takes: fields of `Subject`; a metric that takes the reference cannot be had without one.
+        takes: fields of `Subject`, of the weights its own; a metric that takes the reference cannot be had without one.
         what: one sentence for tables and pages.
         higher_is_better: whether more is better.
         unit: as shown in tables; empty for a pure number.
         packages: modules that must be importable, each of the extra `evaluate`.
-        needs_weights: whether the user must name a file or folder of weights.
         version: raised when its numbers change, so that scores kept from before are not used.
     """
 
     name: str
     measure: Callable[..., float]
-    takes: tuple[Takes, ...]
+    takes: tuple[str, ...]
     what: str
     higher_is_better: bool
     unit: str = ""
     packages: tuple[str, ...] = ()
-    needs_weights: bool = False
     version: int = 1
+
+    def __call__(self, *subject: object) -> float:
+        """Return what it measures on values of what it takes."""
+        return float(self.measure(*subject))
 
     @property
     def label(self) -> str:
-        """Its name among kept scores."""
+        """Its name among scores on disk."""
         return f"{self.name}.{self.version}"
 
     @property
@@ -52,9 +51,34 @@ class Metric:
         return "reference" in self.takes
 
     @property
+    def needs_weights(self) -> bool:
+        """Whether the user must name a file or folder of weights."""
+        return "weights" in self.takes
+
+    @property
     def arrow(self) -> str:
         """Which way is better, as shown beside the name."""
         return "↑" if self.higher_is_better else "↓"
+
+
+def metric(
+    what: str, *, higher_is_better: bool, unit: str = "", packages: tuple[str, ...] = (), version: int = 1
+) -> Callable[[Callable[..., float]], Metric]:
+    """Make a function a metric of its name; its parameters name what it takes of a `Subject`. See `Metric`."""
+
+    def named(measure: Callable[..., float]) -> Metric:
+        return Metric(
+            name=measure.__name__,
+            measure=measure,
+            takes=tuple(signature(measure).parameters),
+            what=what,
+            higher_is_better=higher_is_better,
+            unit=unit,
+            packages=packages,
+            version=version,
+        )
+
+    return named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,25 +93,25 @@ class Subject:
         weights: files or folders of weights that the user named, by metric.
     """
 
-    result: Clip
+    result: Frames
     reference: UInt8[np.ndarray, "f2 h2 w2 3"] | None = None
     source: UInt8[np.ndarray, "k h3 w3 3"] | None = None
     factor: int = 1
     weights: Mapping[str, Path] = field(default_factory=dict)
 
     @property
-    def guide(self) -> Clip | None:
+    def guide(self) -> Frames | None:
         """The clip motion is read from: the truth, else the source if it has every moment, else None."""
         return self.likeness if self.reference is not None or self.factor == 1 else None
 
     @property
-    def likeness(self) -> Clip | None:
+    def likeness(self) -> Frames | None:
         """What comes nearest to a truth: the truth, else the source at the result's size, each frame held."""
         if self.reference is not None or self.source is None:
             return self.reference
-        _, height, width, _ = self.result.shape
-        large = resize(self.source, height, width, "bicubic")
-        return large if self.factor == 1 else np.repeat(large, self.factor, axis=0)[: len(self.result)]
+        frames, height, width, _ = self.result.shape
+        likeness = enlarge_and_hold(self.source, height, width, self.factor)
+        return likeness if self.factor == 1 else likeness[:frames]
 
 
 def luma(frame: UInt8[np.ndarray, "*f h w 3"] | Float[np.ndarray, "*f h w 3"]) -> Float[np.ndarray, "*f h w"]:

@@ -1,12 +1,13 @@
-"""All metrics by name: every module of this folder that defines `METRIC` is one; a new metric is a new file."""
+"""All metrics by name: whatever a module of this folder makes one; a new metric is a new file."""
 
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from math import nan
 from pkgutil import iter_modules
 
-from venhancer.errors import SettingsError
+from venhancer.errors import JobFailed, SettingsError
 from venhancer.evaluation import metrics
 from venhancer.evaluation.metrics.metric import Metric, Subject
 
@@ -18,8 +19,8 @@ _FIRST = ("psnr", "ssim", "st_lpips", "vmaf", "warped_error", "temporal_flicker"
 def all_metrics() -> Mapping[str, Metric]:
     """Return every metric, in the order of tables; loads no optional package."""
     modules = [import_module(f"{metrics.__name__}.{module.name}") for module in iter_modules(metrics.__path__)]
-    found = {module.METRIC.name: module.METRIC for module in modules if hasattr(module, "METRIC")}
-    return {name: found[name] for name in [*(n for n in _FIRST if n in found), *sorted(found.keys() - set(_FIRST))]}
+    metrics_by_name = {one.name: one for module in modules for one in vars(module).values() if isinstance(one, Metric)}
+    return {name: metrics_by_name[name] for name in dict.fromkeys((*_FIRST, *sorted(metrics_by_name)))}
 
 
 def metric_named(name: str) -> Metric:
@@ -59,13 +60,23 @@ def score(subject: Subject, names: Iterable[str] | None = None) -> dict[str, flo
     if reference is not None and subject.result.shape != reference.shape:
         raise ValueError(f"result of shape {subject.result.shape} cannot be compared with {reference.shape}")
     if names is None:
-        chosen = [metric for metric in all_metrics().values() if not lacks(metric, subject)]
+        measurable = [metric for metric in all_metrics().values() if not lacks(metric, subject)]
     else:
-        chosen = [metric_named(name) for name in names]
-    for metric in chosen:
+        measurable = metrics_named(names, subject)
+    return {metric.name: measure(metric, subject) for metric in measurable}
+
+
+def metrics_named(names: Iterable[str], subject: Subject) -> tuple[Metric, ...]:
+    """Return metrics that a subject allows.
+
+    Raises:
+        SettingsError: a name is unknown, or a metric cannot be had here.
+    """
+    metrics = tuple(metric_named(name) for name in names)
+    for metric in metrics:
         if reason := lacks(metric, subject):
             raise SettingsError(f"{metric.name} cannot be measured: {reason}")
-    return {metric.name: measure(metric, subject) for metric in chosen}
+    return metrics
 
 
 def measure(metric: Metric, subject: Subject) -> float:
@@ -74,6 +85,22 @@ def measure(metric: Metric, subject: Subject) -> float:
     Raises:
         SettingsError: this clip does not allow it, or a package is missing.
         WeightsError: weights that the user named cannot be used.
+        JobFailed: a program that measures it failed.
     """
-    given = (subject.weights.get(metric.name) if name == "weights" else getattr(subject, name) for name in metric.takes)
-    return float(metric.measure(*given))
+    weights = subject.weights.get(metric.name)
+    return metric(*(weights if name == "weights" else getattr(subject, name) for name in metric.takes))
+
+
+def measure_all(metrics: Iterable[Metric], subject: Subject) -> dict[str, float]:
+    """Return scores by name, NaN where the clip does not allow one.
+
+    Raises:
+        WeightsError: weights that the user named cannot be used.
+    """
+    scores = {}
+    for metric in metrics:
+        try:
+            scores[metric.name] = measure(metric, subject)
+        except (SettingsError, JobFailed):
+            scores[metric.name] = nan
+    return scores

@@ -4,39 +4,32 @@ from itertools import pairwise
 
 import numpy as np
 
-from venhancer.evaluation.metrics.metric import Clip, Metric
+from venhancer.evaluation.metrics.metric import metric
 from venhancer.evaluation.metrics.motion import find_motion, warp
+from venhancer.frames.levels import Frames
 
 
-def warped_error(result: Clip, guide: Clip | None = None) -> float:
+@metric(
+    "change along the motion, which the truth has too: a still or blurred clip can be below it",
+    higher_is_better=False,
+    unit="1/1000",
+)
+def warped_error(result: Frames, guide: Frames | None = None) -> float:
     """Return the squared difference between each frame and the next one warped onto it, in thousandths of full scale.
 
     Pixels are in [0, 1]; the mean is over channels and the pixels whose motion is known, then over frames.
 
-    Args:
-        result: the clip to judge.
-        guide: the clip motion is read from, usually the truth; the result itself if there is none, whose faults then
-            excuse themselves in part.
+    Motion is read from the guide, usually the truth, or from the result itself, whose faults then excuse themselves in
+    part.
 
     Raises:
         SettingsError: frames are smaller than 16 pixels a side.
     """
     errors = []
-    for (frame, after), (guide_frame, guide_after) in zip(
-        pairwise(result), pairwise(result if guide is None else guide), strict=True
-    ):
+    pairs = zip(pairwise(result), pairwise(result if guide is None else guide), strict=True)
+    for (frame, after), (guide_frame, guide_after) in pairs:
         motion = find_motion(guide_frame, guide_after)
         if motion.is_known.any():
             difference = (warp(after, motion.flow) - frame)[motion.is_known] / 255
             errors.append(np.mean(difference**2))
     return float(np.mean(errors)) * 1000 if errors else 0.0
-
-
-METRIC = Metric(
-    name="warped_error",
-    measure=warped_error,
-    takes=("result", "guide"),
-    what="change along the motion, which the truth has too: a still or blurred clip can be below it",
-    higher_is_better=False,
-    unit="1/1000",
-)

@@ -1,20 +1,18 @@
 """Studies on disk: JSON for programs, Markdown for people, pictures, and one page that holds everything."""
 
-import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
-from venhancer.durable import write_whole
-from venhancer.errors import JobFailed
 from venhancer.evaluation.metrics.metric import Metric
-from venhancer.evaluation.pages import STYLE, table_as_html
+from venhancer.evaluation.pages import html_page, json_values, note, picture, table_as_html, write_files
 from venhancer.evaluation.studies.run import INPUT, TRUTH, Finding, StudySettings
 from venhancer.evaluation.tables import Table, as_markdown, heading
 from venhancer.reports.plots import bar_plot, line_plot
@@ -22,13 +20,13 @@ from venhancer.reports.sheets import as_file, contact_sheet, motion_strips
 
 Picture = UInt8[np.ndarray, "_ _ 3"]
 
+TITLE = "What the settings do"
+
 NO_EFFECT = 0.05
 """Levels of 255: outputs nearer to one another than this are the same to anybody's eyes."""
 
 MOST_CLIPS = 4
 """Clips shown on one sheet; figures are over all."""
-
-NAMES = ("studies.json", "studies.md", "studies.html")
 
 
 def write_studies(folder: Path, model: str, settings: StudySettings, findings: Sequence[Finding]) -> list[Path]:
@@ -38,27 +36,19 @@ def write_studies(folder: Path, model: str, settings: StudySettings, findings: S
         JobFailed: the disk is full or may not be written to.
     """
     pictures = {name: content for finding in findings for name, content in _pictures(finding).items()}
-    if any(finding.done for finding in findings):
+    if any(finding.outputs for finding in findings):
         pictures["overview.jpg"] = as_file(overview(findings), ".jpg", quality=80)
-    page = render_page(model, settings, findings, pictures)
-    texts = (
-        json.dumps(to_json(model, settings, findings), indent=1) + "\n",
-        to_markdown(model, settings, findings),
-        page,
-    )
-    contents = {**{name: text.encode() for name, text in zip(NAMES, texts, strict=True)}, **pictures}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            write_whole(folder / name, content)
-    except OSError as error:
-        raise JobFailed(f"studies could not be written to {folder} ({error.strerror}); make room") from error
-    return [folder / name for name in (NAMES[-1], *(name for name in contents if name != NAMES[-1]))]
+    texts = {
+        "studies.html": render_page(model, settings, findings, pictures),
+        "studies.json": json.dumps(to_json(model, settings, findings), indent=1) + "\n",
+        "studies.md": to_markdown(model, settings, findings),
+    }
+    return write_files(folder, texts | pictures)
 
 
 def verdict(finding: Finding) -> str:
     """Return in a sentence whether the setting matters."""
-    if len(finding.done) < 2:
+    if len(finding.outputs) < 2:
         return "Fewer than two values gave an output, so nothing can be said."
     if finding.reach < NO_EFFECT:
         return f"No effect: outputs differ by {finding.reach:.3f} levels of 255 at most."
@@ -74,7 +64,7 @@ def table_of(finding: Finding) -> Table:
             rows.append((label, *["-"] * len(finding.metrics), "failed"))
             continue
         cells = [_cell(finding, label, metric) for metric in finding.metrics]
-        change = finding.change(label) if label not in (INPUT, *finding.done[:1]) else float("nan")
+        change = finding.change(label) if label not in (INPUT, *finding.outputs[:1]) else float("nan")
         rows.append((label, *cells, f"{change:.2f}" if isfinite(change) else ""))
     header = ("value", *map(heading, finding.metrics), "difference to the first, levels")
     return Table(title=finding.study.name, header=header, rows=tuple(rows))
@@ -86,14 +76,14 @@ def contact_sheet_of(finding: Finding, *, cell_width: int = 280) -> UInt8[np.nda
     Raises:
         ValueError: no value gave an output.
     """
-    names = list(finding.shown)[:MOST_CLIPS]
-    columns = [INPUT, *finding.done, *([] if finding.study.is_refining else [TRUTH])]
+    clips = dict(list(finding.pictures.items())[:MOST_CLIPS])
+    columns = [INPUT, *finding.outputs, *([] if finding.study.is_refining else [TRUTH])]
     return contact_sheet(
-        [[finding.shown[name].stills.get(column) for column in columns] for name in names],
-        rows=names,
+        [[clip.stills.get(column) for column in columns] for clip in clips.values()],
+        rows=list(clips),
         columns=columns,
         title=finding.study.what,
-        crop=[finding.shown[name].crop for name in names],
+        crop=[clip.crop for clip in clips.values()],
         cell_width=cell_width,
     )
 
@@ -104,107 +94,102 @@ def overview(findings: Sequence[Finding], *, cell_width: int = 200) -> UInt8[np.
     Raises:
         ValueError: no study has an output.
     """
-    done = [finding for finding in findings if finding.done]
-    widest = max((len(finding.done) for finding in done), default=0)
+    rows = {finding.study.name: finding for finding in findings if finding.outputs}
+    widest = max((len(finding.outputs) for finding in rows.values()), default=0)
     pictures, captions = [], []
-    for finding in done:
-        shown = next(iter(finding.shown.values()))
-        parts: list[Picture | None] = [shown.crop.cut(shown.stills[label]) for label in finding.done]
-        pictures.append(parts + [None] * (widest - len(parts)))
-        captions.append([*finding.done, *[""] * (widest - len(parts))])
-    return contact_sheet(
-        pictures, rows=[finding.study.name for finding in done], captions=captions, cell_width=cell_width
-    )
+    for finding in rows.values():
+        clip, missing = next(iter(finding.pictures.values())), widest - len(finding.outputs)
+        pictures.append([*(clip.crop.cut(clip.stills[label]) for label in finding.outputs), *[None] * missing])
+        captions.append([*finding.outputs, *[""] * missing])
+    return contact_sheet(pictures, rows=list(rows), captions=captions, cell_width=cell_width)
 
 
 def render_page(model: str, settings: StudySettings, findings: Sequence[Finding], pictures: Mapping[str, bytes]) -> str:
     """Return everything as one HTML page that holds its pictures."""
-    parts = [f"<h1>What the settings do</h1><p>{escape(_describe(model, settings, findings))}</p>"]
+    parts = [f"<p>{escape(_describe(model, settings, findings))}</p>"]
     for finding in findings:
         study = finding.study
         parts += [
             f"<h2>{escape(study.name)}</h2><p>{escape(study.what)}</p>",
             f"<p>Expected: {escape(study.expected)}<br><b>{escape(verdict(finding))}</b></p>",
-            *(f"<p class=note>{escape(line)}</p>" for line in _failures(finding)),
+            *map(note, _failures(finding)),
             table_as_html(table_of(finding)),
         ]
-        for name in (one for one in pictures if one.startswith((f"{study.name}.", f"{study.name}-"))):
-            kind = "png" if name.endswith(".png") else "jpeg"
-            data = base64.b64encode(pictures[name]).decode()
-            parts.append(
-                f'<p><img alt="{escape(name)}" style="max-width: 100%" src="data:image/{kind};base64,{data}"></p>'
-            )
-    head = f"<meta charset=utf-8><title>What the settings do</title><style>{STYLE}</style>"
-    return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>\n"
+        own = (name for name in pictures if name.startswith((f"{study.name}.", f"{study.name}-")))
+        kinds = {".png": "png", ".jpg": "jpeg"}
+        parts += [f"<p>{picture(pictures[name], name, kinds[Path(name).suffix])}</p>" for name in own]
+    return html_page(TITLE, parts)
 
 
 def to_markdown(model: str, settings: StudySettings, findings: Sequence[Finding]) -> str:
     """Return everything as a Markdown page; pictures are beside it."""
-    parts = [f"# What the settings do\n\n{_describe(model, settings, findings)}"]
+    parts = [f"# {TITLE}\n\n{_describe(model, settings, findings)}"]
     for finding in findings:
         study, table = finding.study, as_markdown(table_of(finding)).partition("\n\n")[2]
         parts.append(f"## {study.name}\n\n{study.what}\n\nExpected: {study.expected}\n**{verdict(finding)}**")
         parts += ["\n".join(f"- {line}" for line in _failures(finding))] if finding.errors else []
-        parts += [table] + ([f"![{study.name}]({study.name}.jpg)"] if finding.done else [])
+        parts += [table] + ([f"![{study.name}]({study.name}.jpg)"] if finding.outputs else [])
     return "\n\n".join(parts) + "\n"
 
 
-def to_json(model: str, settings: StudySettings, findings: Sequence[Finding]) -> Mapping[str, object]:
+def to_json(model: str, settings: StudySettings, findings: Sequence[Finding]) -> dict[str, Any]:
     """Return everything as JSON values; what has no number is null."""
-    return {
+    content = {
         "versions": {"venhancer": version("venhancer")},
         "model": Path(model).name,
         "setting": {"scale": settings.scale, "factor": settings.factor, "seed": settings.seed},
-        "prompts": dict(settings.prompts),
+        "prompts": settings.prompts,
         "studies": [
             {
                 "name": finding.study.name,
                 "what": finding.study.what,
-                "values": list(finding.study.values),
-                "labels": list(finding.labels),
-                "errors": dict(finding.errors),
+                "values": finding.study.values,
+                "labels": finding.labels,
+                "errors": finding.errors,
                 "means": {
-                    label: {metric.name: _plain(finding.mean(label, metric.name)) for metric in finding.metrics}
-                    for label in (INPUT, *finding.done)
+                    label: {metric.name: round(finding.mean(label, metric.name), 6) for metric in finding.metrics}
+                    for label in (INPUT, *finding.outputs)
                 },
                 "scores": {
                     clip: {
-                        label: {name: _plain(value) for name, value in found.items()} for label, found in one.items()
+                        label: {name: round(value, 6) for name, value in scores.items()}
+                        for label, scores in by_label.items()
                     }
-                    for clip, one in finding.scores.items()
+                    for clip, by_label in finding.scores.items()
                 },
                 "differences": [[*pair, round(value, 4)] for pair, value in finding.differences.items()],
             }
             for finding in findings
         ],
     }
+    return json_values(content)
 
 
 def _pictures(finding: Finding) -> dict[str, bytes]:
     """Return the files of a study: its sheet, its strips where time matters, its plots."""
-    if not finding.done:
+    if not finding.outputs:
         return {}
     name = finding.study.name
     files = {f"{name}.jpg": as_file(contact_sheet_of(finding), ".jpg")}
     if finding.study.shows_motion:
-        for clip, shown in list(finding.shown.items())[:MOST_CLIPS]:
-            strips = motion_strips(dict(shown.lines), title=f"{clip}: one row of pixels over time")
-            files[f"{name}-motion-{_file_word(clip)}.png"] = as_file(strips)
+        for clip, pictures in list(finding.pictures.items())[:MOST_CLIPS]:
+            strips = motion_strips(dict(pictures.lines), title=f"{clip}: one row of pixels over time")
+            word = "".join(character if character.isalnum() else "-" for character in clip)
+            files[f"{name}-motion-{word}.png"] = as_file(strips)
     files[f"{name}-plots.png"] = as_file(_plots(finding))
     return files
 
 
 def _plots(finding: Finding) -> Picture:
     """Return a plot a metric, three beside one another."""
-    plots = [_plot(finding, metric) for metric in finding.metrics]
-    drawn: list[Picture | None] = [plot for plot in plots if plot is not None]
-    drawn += [None] * (-len(drawn) % 3)
-    rows = [drawn[first : first + 3] for first in range(0, len(drawn), 3)]
+    plots = [plot for metric in finding.metrics if (plot := _plot(finding, metric)) is not None]
+    places: list[Picture | None] = [*plots, *[None] * (-len(plots) % 3)]
+    rows = [places[first : first + 3] for first in range(0, len(places), 3)]
     return contact_sheet(rows or [[None]], cell_width=420)
 
 
 def _plot(finding: Finding, metric: Metric) -> Picture | None:
-    means = {label: finding.mean(label, metric.name) for label in finding.done}
+    means = {label: finding.mean(label, metric.name) for label in finding.outputs}
     if not any(map(isfinite, means.values())):
         return None
     values = dict(zip(finding.labels, finding.study.values, strict=True))
@@ -217,13 +202,14 @@ def _plot(finding: Finding, metric: Metric) -> Picture | None:
 
 def _cell(finding: Finding, label: str, metric: Metric) -> str:
     """Return a mean, and behind it how much it differs from that of the first value."""
-    value, first = finding.mean(label, metric.name), finding.mean(finding.done[0], metric.name) if finding.done else 0.0
+    value = finding.mean(label, metric.name)
     if not isfinite(value):
         return "-"
     digits = 2 if metric.unit else 3
-    change = value - first
-    is_other = label not in (INPUT, *finding.done[:1]) and isfinite(change)
-    return f"{value:.{digits}f}" + (f" ({change:+.{digits}f})" if is_other else "")
+    if label in (INPUT, *finding.outputs[:1]):
+        return f"{value:.{digits}f}"
+    change = value - finding.mean(finding.outputs[0], metric.name)
+    return f"{value:.{digits}f}" + (f" ({change:+.{digits}f})" if isfinite(change) else "")
 
 
 def _describe(model: str, settings: StudySettings, findings: Sequence[Finding]) -> str:
@@ -236,15 +222,5 @@ def _describe(model: str, settings: StudySettings, findings: Sequence[Finding]) 
     )
 
 
-def _failures(finding: Finding) -> Iterator[str]:
-    for label, error in finding.errors.items():
-        yield f"{label} failed: {error}"
-
-
-def _file_word(text: str) -> str:
-    """Return a name of a clip as part of a file's name."""
-    return "".join(character if character.isalnum() else "-" for character in text)
-
-
-def _plain(value: float) -> float | None:
-    return round(value, 6) if isfinite(value) else None
+def _failures(finding: Finding) -> list[str]:
+    return [f"{label} failed: {error}" for label, error in finding.errors.items()]

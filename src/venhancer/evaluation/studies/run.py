@@ -4,31 +4,32 @@ One clip is worked on at a time and only what pictures need of it is held, so me
 Everything is a function of clips, model and seed; outputs are kept between runs like those of `venhancer evaluate`.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import combinations
 from math import isfinite, nan
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
 from venhancer.errors import SettingsError
-from venhancer.evaluation.cache import Cache, Output, digest
+from venhancer.evaluation.cache import Cache, Output, digest_frames, digest_values
 from venhancer.evaluation.clips import TestClip
-from venhancer.evaluation.contenders import fingerprint, model_identity
-from venhancer.evaluation.degrade import resize
+from venhancer.evaluation.contenders import model_identity
+from venhancer.evaluation.degrade import enlarge_and_hold, resize
 from venhancer.evaluation.metrics.metric import Metric, Subject
-from venhancer.evaluation.metrics.registry import lacks, measure, metric_named
-from venhancer.evaluation.studies.study import Ask, Study
+from venhancer.evaluation.metrics.registry import lacks, measure_all, metric_named
+from venhancer.evaluation.studies.catalogue import Setup, Study
+from venhancer.frames.levels import Frames
 from venhancer.progress import SILENT, Progress
 from venhancer.reports.sheets import Box, busiest_box, liveliest_row
-from venhancer.settings import SMALLEST_SIDE
+from venhancer.settings import SMALLEST_SIDE, parse_settings
 
-Clip = UInt8[np.ndarray, "_ _ _ 3"]
-Enhance = Callable[[Clip, Fraction, tuple[int, int], Ask], Clip]
-"""Takes key frames, their rate, the size (width, height) of the output and what is asked."""
+Enhance = Callable[[Frames, Fraction, tuple[int, int], Setup], Frames]
+"""Takes key frames, their rate, the size (width, height) of the output and the setup."""
 
 METRICS = (
     "psnr",
@@ -48,7 +49,7 @@ INPUT, TRUTH = "input, enlarged and held", "truth"
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What enhances, and everything its outputs depend on besides what it is given."""
+    """What enhances, and everything its outputs depend on besides its arguments."""
 
     enhance: Enhance
     identity: Mapping[str, object]
@@ -59,11 +60,14 @@ class StudySettings:
     """What all studies have in common.
 
     Args:
-        scale: see `Ask`, where a study does not vary it.
+        scale: see `Setup`, where a study does not vary it.
         factor: likewise.
         prompts: what each clip shows, by its name.
         seed: of all noise.
         metrics: names; `METRICS` as far as they can be had if None.
+
+    Raises:
+        SettingsError: one of them cannot be.
     """
 
     scale: float = 4.0
@@ -72,19 +76,25 @@ class StudySettings:
     seed: int = 0
     metrics: tuple[str, ...] | None = None
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.factor <= 8:
+            raise SettingsError(f"temporal factor {self.factor} must be a whole number of 1 to 8")
+        for prompt in self.prompts.values() or ("",):
+            parse_settings(scale=self.scale, seed=self.seed, prompt=prompt)
+
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """One clip at one value: what there is, what the model is given, and what is asked of it."""
+class _Case:
+    """One clip at one value: the truth, what the model gets of it, and what is asked of the model."""
 
     clip: TestClip
-    truth: Clip
-    source: Clip
-    ask: Ask
+    truth: Frames
+    source: UInt8[np.ndarray, "k h2 w2 3"]
+    setup: Setup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class ClipPictures:
     """What pictures show of one clip.
 
     Args:
@@ -109,7 +119,7 @@ class Finding:
         scores: by clip, label (and `INPUT`) and metric; NaN where one cannot be had.
         differences: mean absolute difference of two outputs in levels of 255, mean over clips, by their labels.
         errors: why there is no output, by label.
-        shown: by clip.
+        pictures: by clip.
     """
 
     study: Study
@@ -118,22 +128,22 @@ class Finding:
     scores: Mapping[str, Mapping[str, Mapping[str, float]]]
     differences: Mapping[tuple[str, str], float]
     errors: Mapping[str, str]
-    shown: Mapping[str, Shown]
+    pictures: Mapping[str, ClipPictures]
 
     @property
-    def done(self) -> tuple[str, ...]:
+    def outputs(self) -> tuple[str, ...]:
         """Labels of the values that gave an output."""
         return tuple(label for label in self.labels if label not in self.errors)
 
     def mean(self, label: str, metric: str) -> float:
         """Return the mean of a metric over the clips that allow it; NaN if none does."""
-        found = [scores[label][metric] for scores in self.scores.values() if label in scores]
-        finite = [value for value in found if isfinite(value)]
+        values = [scores[label][metric] for scores in self.scores.values() if label in scores]
+        finite = [value for value in values if isfinite(value)]
         return float(np.mean(finite)) if finite else nan
 
     def change(self, label: str) -> float:
         """Return how far the output lies from that of the first value, in levels of 255."""
-        return self.differences.get((self.done[0], label), nan) if self.done else nan
+        return self.differences.get((self.outputs[0], label), nan) if self.outputs else nan
 
     @property
     def reach(self) -> float:
@@ -152,13 +162,7 @@ def run_study(
 ) -> Finding:
     """Return what a study finds.
 
-    Args:
-        study: what is varied.
-        clips: the truth, or inputs where the study refines.
-        settings: what all studies have in common.
-        model: what enhances.
-        cache: where outputs are, and are kept.
-        progress: told of every output.
+    Clips are the truth, or inputs where the study refines.
 
     Raises:
         SettingsError: a metric is unknown, or a clip is too small.
@@ -168,45 +172,44 @@ def run_study(
     labels = tuple(study.label_of(value) for value in study.values)
     metrics = _choose_metrics(study, settings)
     scores: dict[str, dict[str, dict[str, float]]] = {}
-    apart: dict[tuple[str, str], list[float]] = {}
+    differences: dict[tuple[str, str], list[float]] = {}
     errors: dict[str, str] = {}
-    shown: dict[str, Shown] = {}
+    pictures: dict[str, ClipPictures] = {}
     progress.start(len(labels) * len(clips), study.name)
     for clip in clips:
         truth = clip.load()
-        base = Ask(
-            scale=settings.scale,
-            factor=settings.factor,
-            settings={"prompt": settings.prompts.get(clip.name, ""), "seed": settings.seed},
-        )
-        outputs: dict[str, Clip] = {}
+        common = {"prompt": settings.prompts.get(clip.name, ""), "seed": settings.seed}
+        base = Setup(scale=settings.scale, factor=settings.factor, settings=common)
+        outputs: dict[str, Frames] = {}
         scores[clip.name] = {}
         for value, label in zip(study.values, labels, strict=True):
             try:
-                ask = study.ask(base, value)
-                job = _Job(clip, truth, make_input(truth, ask), ask)
-                output = _enhanced(job, model, cache)
+                setup = study.vary(base, value)
+                case = _Case(clip, truth, make_input(truth, setup), setup)
+                output = _enhance(case, model, cache)
             except SettingsError as error:
                 errors[label] = str(error)
             else:
                 outputs[label] = output
-                scores[clip.name][label] = _scores(output, job, study, metrics)
+                scores[clip.name][label] = _scores(output, case, study, metrics)
                 if INPUT not in scores[clip.name]:
-                    held = enlarge_and_hold(job.source, truth, ask.factor)
-                    outputs = {INPUT: held, **outputs}
-                    scores[clip.name][INPUT] = _scores(held, job, study, metrics)
+                    still = enlarge_and_hold(case.source, truth.shape[1], truth.shape[2], setup.factor)
+                    still = still[: len(output)]
+                    outputs = {INPUT: still, **outputs}
+                    scores[clip.name][INPUT] = _scores(still, case, study, metrics)
             progress.advance()
-        for pair, difference in _differences(outputs).items():
-            apart.setdefault(pair, []).append(difference)
-        shown[clip.name] = _show(outputs if study.is_refining else {**outputs, TRUTH: truth}, truth, settings.factor)
+        for pair in combinations([name for name in outputs if name != INPUT], 2):
+            differences.setdefault(pair, []).append(_difference(*(outputs[label] for label in pair)))
+        clips_shown = outputs if study.is_refining else {**outputs, TRUTH: truth}
+        pictures[clip.name] = _pictures(clips_shown, truth, settings.factor)
     return Finding(
         study=study,
         labels=labels,
         metrics=metrics,
         scores=scores,
-        differences={pair: float(np.mean(found)) for pair, found in apart.items()},
+        differences={pair: float(np.mean(values)) for pair, values in differences.items()},
         errors=errors,
-        shown=shown,
+        pictures=pictures,
     )
 
 
@@ -221,37 +224,36 @@ def load_model(model: str, *, device: str = "auto", dtype: str = "auto") -> Mode
 
     pipeline = load_pipeline(model, device=device, dtype=dtype)
 
-    def enhance(source: Clip, rate: Fraction, size: tuple[int, int], ask: Ask) -> Clip:
-        settings: dict[str, Any] = {**ask.settings, "size": size, "fps": rate * ask.factor}
+    def enhance(source: UInt8[np.ndarray, "k h2 w2 3"], rate: Fraction, size: tuple[int, int], setup: Setup) -> Frames:
+        settings: dict[str, Any] = {**setup.settings, "size": size, "fps": rate * setup.factor}
         return pipeline(source, source_fps=rate, **settings)
 
     return Model(enhance, {**model_identity(model), "device": device, "dtype": dtype})
 
 
-def make_input(truth: Clip, ask: Ask) -> Clip:
+def find_prompts(clips: Sequence[TestClip], paths: Sequence[Path], prompt: str | None) -> dict[str, str]:
+    """Return what each clip of `paths` shows, by its name: `prompt`, or the content of the .txt file beside it."""
+    if prompt is not None:
+        return {clip.name: prompt for clip in clips}
+    folders = [path if path.is_dir() else path.parent for path in paths]
+    files = {clip.name: [folder / f"{clip.name}.txt" for folder in folders] for clip in clips}
+    texts = ((name, file) for name, places in files.items() for file in places if file.is_file())
+    return {name: file.read_text(encoding="utf-8").strip() for name, file in texts}
+
+
+def make_input(truth: Frames, setup: Setup) -> UInt8[np.ndarray, "k h2 w2 3"]:
     """Return every `factor`-th frame made `scale` times smaller with a bicubic kernel, sides rounded to even ones.
 
     Raises:
         SettingsError: that would be too small, or of one frame alone.
     """
     _, height, width, _ = truth.shape
-    rows, columns = (2 * round(side / ask.scale / 2) for side in (height, width))
-    key_frames = truth[:: ask.factor]
-    if min(rows, columns) < SMALLEST_SIDE or (ask.factor > 1 and len(key_frames) < 2):
-        given = f"an input of {columns}x{rows} and {len(key_frames)} of {len(truth)} frames"
-        raise SettingsError(f"{given} is too small; pass clips that leave sides of {SMALLEST_SIDE} and two frames")
+    rows, columns = (2 * round(side / setup.scale / 2) for side in (height, width))
+    key_frames = truth[:: setup.factor]
+    if min(rows, columns) < SMALLEST_SIDE or (setup.factor > 1 and len(key_frames) < 2):
+        size = f"an input of {columns}x{rows} and {len(key_frames)} of {len(truth)} frames"
+        raise SettingsError(f"{size} is too small; pass clips that leave sides of {SMALLEST_SIDE} and two frames")
     return resize(key_frames, rows, columns, "bicubic")
-
-
-def enlarge_and_hold(source: Clip, truth: Clip, factor: int) -> Clip:
-    """Return the input at the truth's size, each frame held until the next."""
-    large = resize(source, truth.shape[1], truth.shape[2], "bicubic")
-    return np.repeat(large, factor, axis=0)[: _count(len(truth), factor)]
-
-
-def _count(frames: int, factor: int) -> int:
-    """Return how many frames lie from the first key frame to the last."""
-    return (frames - 1) // factor * factor + 1
 
 
 def _choose_metrics(study: Study, settings: StudySettings) -> tuple[Metric, ...]:
@@ -262,53 +264,39 @@ def _choose_metrics(study: Study, settings: StudySettings) -> tuple[Metric, ...]
     return tuple(metric for metric in map(metric_named, names) if not lacks(metric, subject))
 
 
-def _enhanced(job: _Job, model: Model, cache: Cache) -> Clip:
-    """Return an output, made unless it is kept from before; frames after the last key frame are cut off."""
-    ask = job.ask
-    size, rate = (job.truth.shape[2], job.truth.shape[1]), job.clip.rate / ask.factor
-    asked = {"source": digest(job.source), "rate": str(rate), "size": size, "factor": ask.factor}
-    words = {name: str(ask.settings[name]) for name in sorted(ask.settings)}
-    key = fingerprint({**asked, "model": model.identity, "settings": words})
+def _enhance(case: _Case, model: Model, cache: Cache) -> Frames:
+    """Return an output, from the cache if it is there; frames after the last key frame are cut off."""
+    setup, rate = case.setup, case.clip.rate / case.setup.factor
+    frames, height, width, _ = case.truth.shape
+    request = {"source": digest_frames(case.source), "rate": str(rate), "size": (width, height), "factor": setup.factor}
+    words = {name: str(setup.settings[name]) for name in sorted(setup.settings)}
+    key = digest_values({**request, "model": model.identity, "settings": words})
     output = cache.output(key)
     if output is None:
-        started = time.monotonic()
-        made = model.enhance(job.source, rate, size, ask)[: _count(len(job.truth), ask.factor)]
-        output = Output(made, round(time.monotonic() - started, 3))
-        cache.keep_output(key, output, {"clip": job.clip.name, "settings": words})
+        length = (frames - 1) // setup.factor * setup.factor + 1
+        output = Output.timed(lambda: model.enhance(case.source, rate, (width, height), setup)[:length])
+        cache.keep_output(key, output, {"clip": case.clip.name, "settings": words})
     return output.frames
 
 
-def _scores(output: Clip, job: _Job, study: Study, metrics: Sequence[Metric]) -> dict[str, float]:
-    """Return scores by name, NaN where a clip does not allow one."""
-    reference = None if study.is_refining else job.truth[: len(output)]
-    subject = Subject(result=output, reference=reference, source=job.source, factor=job.ask.factor)
-    found = {}
-    for metric in metrics:
-        try:
-            found[metric.name] = measure(metric, subject)
-        except SettingsError:
-            found[metric.name] = nan
-    return found
+def _scores(output: Frames, case: _Case, study: Study, metrics: Sequence[Metric]) -> dict[str, float]:
+    reference = None if study.is_refining else case.truth[: len(output)]
+    subject = Subject(result=output, reference=reference, source=case.source, factor=case.setup.factor)
+    return measure_all(metrics, subject)
 
 
-def _differences(outputs: Mapping[str, Clip]) -> dict[tuple[str, str], float]:
-    """Return the mean absolute difference of every two outputs over the frames that both have."""
-    found = {}
-    names = [name for name in outputs if name != INPUT]
-    for number, one in enumerate(names):
-        for other in names[number + 1 :]:
-            pairs = zip(outputs[one], outputs[other], strict=False)
-            found[one, other] = float(np.mean([np.abs(a.astype(np.int16) - b).mean() for a, b in pairs]))
-    return found
+def _difference(one: Frames, other: UInt8[np.ndarray, "f2 h w 3"]) -> float:
+    """Return the mean absolute difference of two outputs over the frames that both have."""
+    return float(np.mean([np.abs(a.astype(np.int16) - b).mean() for a, b in zip(one, other, strict=False)]))
 
 
-def _show(clips: Mapping[str, Clip], truth: Clip, factor: int) -> Shown:
+def _pictures(clips: Mapping[str, Frames], truth: Frames, factor: int) -> ClipPictures:
     """Return one moment between key frames and the liveliest row of every clip."""
-    shortest = min(len(clip) for clip in clips.values())
+    shortest = min(map(len, clips.values()))
     moment = shortest // 2
     moment += moment % factor == 0 and moment + 1 < shortest
     row = min(int(liveliest_row(truth) * truth.shape[1]), truth.shape[1] - 1)
-    return Shown(
+    return ClipPictures(
         stills={name: clip[moment] for name, clip in clips.items()},
         lines={name: clip[:shortest, row : row + 1].copy() for name, clip in clips.items()},
         crop=busiest_box(truth[moment]),

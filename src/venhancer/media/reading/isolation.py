@@ -172,7 +172,7 @@ def _strange(path: Path, what: str) -> str:
     return f"{path} cannot be looked at ({what}); it is damaged: copy it again"
 
 
-def _restrict(limits: Limits, seconds: int) -> None:
+def restrict(limits: Limits, seconds: int) -> None:
     """Take from this process what looking at a file does not need, as far as the system allows it."""
     if sys.platform == "win32":
         return  # none of it is there: a process of its own and the time limit remain
@@ -244,7 +244,7 @@ def main() -> None:
     path, seconds = Path(sys.argv[1]), int(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the parent decides what it means
     asked = json.load(sys.stdin)
-    _restrict(read_limits(), seconds + asked.get("stop", 0))
+    restrict(read_limits(), seconds + asked.get("stop", 0))
     _say(_answer(path, asked))
 
 

@@ -6,6 +6,7 @@ function of the pictures and a generator.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,20 +68,18 @@ def move_camera(
     Args:
         picture: RGB; at least as large as `size` looks best.
         generator: draws the move.
-        size: width and height of the clip.
+        size: width and height of the clip, in pixels.
         frames: its length.
-        front: RGB; a piece of it passes in front, if given.
+        front: RGB; a piece of it passes in front.
     """
     small, move = draw_move(picture, generator, size, frames)
     views = [look(small, move, number, size) for number in range(frames)]
-    if front is None:
-        return np.stack([np.asarray(view) for view in views])
-    layer, near = _draw_layer(front, move, generator, size)
-    composed = []
-    for number, view in enumerate(views):
-        piece = look(layer, near, number, size)
-        composed.append(np.asarray(Image.composite(piece.convert("RGB"), view, piece.getchannel("A"))))
-    return np.stack(composed)
+    if front is not None:
+        layer, near = _draw_layer(front, move, generator, size)
+        for number, view in enumerate(views):
+            piece = look(layer, near, number, size)
+            views[number] = Image.composite(piece.convert("RGB"), view, piece.getchannel("A"))
+    return np.stack([np.asarray(view) for view in views])
 
 
 def draw_move(
@@ -176,11 +175,8 @@ def render_moves(
 ) -> Iterator[UInt8[np.ndarray, "f h w 3"]]:
     """Yield the camera moves over a picture, none if it is smaller than they are to be.
 
-    Args:
-        file: of the picture.
-        settings: how many moves, and their size.
-        key: what makes them others than those of another picture.
-        others: pictures that pieces passing in front are taken from; a mirrored one of its own if there are none.
+    `key` makes them others than those of another picture. Pieces that pass in front are taken from `others`, or from
+    the picture's own mirror image if there are none.
 
     Raises:
         InputError: the picture is damaged.
@@ -198,7 +194,6 @@ def render_moves(
 
 def _draw_front(picture: Image.Image, others: Sequence[Path], generator: np.random.Generator) -> Image.Image:
     number = int(generator.integers(0, max(1, len(others))))
-    try:
-        return read_picture(others[number]) if others else ImageOps.mirror(picture)
-    except InputError:  # named when its own turn comes
-        return ImageOps.mirror(picture)
+    with suppress(InputError, IndexError):  # a damaged one is named when its own turn comes
+        return read_picture(others[number])
+    return ImageOps.mirror(picture)

@@ -7,7 +7,7 @@ shard, only the member's own bytes are touched.
 import io
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import cast
 
@@ -25,11 +25,7 @@ from venhancer.training.data.manifest import ClipEntry
 
 
 def read_draw(draw: Draw, folder: Path) -> Frames:
-    """Return the frames of a draw, cropped, mirrored and reversed as it says.
-
-    Args:
-        draw: which pixels.
-        folder: of the manifest, which its paths are relative to.
+    """Return the frames of a draw, cropped, mirrored and reversed as it says; paths are relative to `folder`.
 
     Raises:
         InputError: the clip is missing, damaged or not what its entry says.
@@ -37,11 +33,8 @@ def read_draw(draw: Draw, folder: Path) -> Frames:
     entry = draw.entry
     size = draw.size if draw.size != (entry.height, entry.width) else None
     frames = _of_array(draw, folder, size) if is_array(entry) else _of_video(draw, folder, size)
-    if draw.mirrored:
-        frames = frames[:, :, ::-1]
-    if draw.reversed:
-        frames = frames[::-1]
-    return np.ascontiguousarray(frames)
+    times, columns = (slice(None, None, -1 if is_turned else 1) for is_turned in (draw.reversed, draw.mirrored))
+    return np.ascontiguousarray(frames[times, :, columns])
 
 
 def is_array(entry: ClipEntry) -> bool:
@@ -93,18 +86,16 @@ def _of_array(draw: Draw, folder: Path, size: tuple[int, int] | None) -> Frames:
     numbers = [entry.start + number for number in draw.numbers]
     pictures = array[first : last + 1 : step or 1] if numbers == even else array[numbers]
     if size is None:
-        return pictures[:, draw.top : draw.top + draw.height, draw.left : draw.left + draw.width]
+        return pictures[:, *draw.crop]
     return np.stack([_crop(_resized(picture, size), draw) for picture in pictures])
 
 
 def _of_video(draw: Draw, folder: Path, size: tuple[int, int] | None) -> Frames:
     entry = draw.entry
     numbers = [entry.start + number for number in draw.numbers]
-    if entry.shard is None:
-        pictures = read_numbered(folder / entry.path, access(entry), numbers, size=size)
-        return np.stack([_crop(picture, draw) for picture in pictures])
-    with open_member(folder / entry.shard, entry.offset, entry.bytes) as content:
-        name = folder / entry.shard / entry.path
+    member = nullcontext() if entry.shard is None else open_member(folder / entry.shard, entry.offset, entry.bytes)
+    with member as content:
+        name = folder / (entry.shard or "") / entry.path
         pictures = read_numbered(name, access(entry), numbers, content=content, size=size)
         return np.stack([_crop(picture, draw) for picture in pictures])
 
@@ -129,7 +120,7 @@ def _crop(picture: UInt8[np.ndarray, "h w 3"], draw: Draw) -> UInt8[np.ndarray, 
     if picture.shape[:2] != draw.size:
         size, stated = (f"{shape[1]}x{shape[0]}" for shape in (picture.shape, draw.size))
         raise InputError(f"{draw.entry.name} is {size}, not {stated} as the manifest says; index it again")
-    return picture[draw.top : draw.top + draw.height, draw.left : draw.left + draw.width]
+    return picture[draw.crop]
 
 
 def _resized(picture: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h2 w2 3"]:

@@ -53,6 +53,11 @@ class Draw:
     mirrored: bool
     reversed: bool
 
+    @property
+    def crop(self) -> tuple[slice, slice]:
+        """The rows and columns of the crop."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
 
 @dataclass(frozen=True)
 class ClipDraws:
@@ -105,11 +110,7 @@ class ClipDraws:
     ) -> tuple[int, Draw] | None:
         """Return the number of a clip and what of it is shown; None if every clip long enough is in `without`.
 
-        Args:
-            frames: shown of it.
-            without: clips ruled out.
-            generator: of what is shown, and of another clip if need be.
-            turn: the clip to take, unless it is too short or ruled out.
+        It is the clip whose `turn` it is, unless that is too short or ruled out.
         """
         if turn is not None and turn not in without and self.lengths[turn] >= frames:
             return turn, self.draw_from(self.entries[turn], frames, generator)

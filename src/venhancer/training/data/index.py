@@ -23,9 +23,10 @@ from venhancer.durable import written_whole
 from venhancer.errors import InputError, JobFailed
 from venhancer.media.source import failures_as
 from venhancer.progress import SILENT, Progress, track
+from venhancer.queue.queue import VIDEOS
 from venhancer.training.data.manifest import MANIFEST, ClipEntry, read_captions, write_manifest
 from venhancer.training.data.shards import SIDECARS, pack, read_members
-from venhancer.training.data.stretches import ARRAY, VIDEOS, Stretches, find_stretches
+from venhancer.training.data.stretches import ARRAY, Stretches, find_stretches
 from venhancer.training.settings import IndexSettings
 
 logger = logging.getLogger(__name__)
@@ -37,11 +38,11 @@ MOVES, PACKED = "moves", "packed"
 
 
 class Finding(NamedTuple):
-    """What one file gave."""
+    """What one file gave: clips, why others of it are none, and what is wrong with it."""
 
-    clips: list[ClipEntry]
-    left_out: list[str]
-    damage: str
+    clips: Sequence[ClipEntry] = ()
+    left_out: Sequence[str] = ()
+    damage: str = ""
 
 
 Look = Callable[[Path], Finding]
@@ -94,14 +95,9 @@ def index_folder(
     overwrite: bool = False,
     progress: Progress = SILENT,
 ) -> IndexReport:
-    """Write the manifest of a folder and return what became of it.
+    """Write the manifest of a folder and everything below it, and return what became of it.
 
-    Args:
-        folder: searched with everything below it, in order of name.
-        settings: what is cut and left out.
-        output: the manifest; `manifest.jsonl` in the folder if left out.
-        overwrite: replace a manifest that is there.
-        progress: told of every file.
+    It is `output`, or `manifest.jsonl` in the folder; one that is there is replaced only with `overwrite`.
 
     Raises:
         InputError: nothing there can be used, captions do not fit, or the manifest is there or cannot be written.
@@ -109,7 +105,9 @@ def index_folder(
     manifest = output or folder / MANIFEST
     _check(folder, manifest, overwrite=overwrite)
     files = find_files(folder, manifest.parent, settings)
-    captions = _captions_by_file(files, settings)
+    captions: dict[Path, str] = {}
+    if settings.captions is not None:
+        captions = dict(zip(files, read_captions(settings.captions, len(files), "files"), strict=True))
     pictures = tuple(file for file in files if file.suffix.lower() in PICTURES)
     look = partial(_look_at, place=Place(folder, manifest.parent / MOVES, pictures), settings=settings)
     with _mapper(settings.workers) as spread:
@@ -126,7 +124,9 @@ def index_folder(
     if not clips:
         raise InputError(_nothing(folder, files, left_out, damaged))
     if settings.shard_size is not None:
-        clips = _packed(clips, manifest.parent, settings.shard_size)
+        plain = [clip for clip in clips if clip.shard is None]
+        packed = pack(plain, manifest.parent, PACKED, settings.shard_size)
+        clips = [*(clip for clip in clips if clip.shard is not None), *packed]
     write_manifest(manifest, clips)
     return IndexReport(manifest=manifest, clips=clips, files=len(files), left_out=left_out, damaged=damaged)
 
@@ -169,9 +169,9 @@ def _look_at(file: Path, *, place: Place, settings: IndexSettings) -> Finding:
         else:
             stretches = find_stretches(file, settings)
             texts["path"] = str(file.resolve())
-        return Finding([clip.model_copy(update=texts) for clip in stretches.clips], stretches.left_out, "")
+        return Finding([clip.model_copy(update=texts) for clip in stretches.clips], stretches.left_out)
     except InputError as error:
-        return Finding([], [], str(error))
+        return Finding(damage=str(error))
 
 
 def _in_shard(shard: Path, settings: IndexSettings) -> Finding:
@@ -206,7 +206,7 @@ def _from_picture(file: Path, place: Place, settings: IndexSettings) -> Stretche
     key = zlib.crc32(name.encode())
     others = [picture for picture in place.pictures if picture != file]
     width, height = settings.move_size
-    clips = []
+    clips: list[ClipEntry] = []
     for number, frames in enumerate(render_moves(file, settings, key, others)):
         target = place.moves / f"{file.stem}_{key:08x}_{number:03d}{ARRAY}"
         with failures_as(JobFailed, f"camera move {target} cannot be written; make room"):
@@ -245,12 +245,6 @@ def _read_sidecars(sidecars: dict[str, bytes], clip: str) -> dict[str, str]:
     return ({"caption": text} if text else {}) | ours
 
 
-def _captions_by_file(files: Sequence[Path], settings: IndexSettings) -> dict[Path, str]:
-    if settings.captions is None:
-        return {}
-    return dict(zip(files, read_captions(settings.captions, len(files), "files"), strict=True))
-
-
 def _placed(clip: ClipEntry, folder: Path, caption: str | None, settings: IndexSettings) -> ClipEntry:
     """Return a clip with its path as the manifest has it, and with what the settings say of all clips."""
     name = "shard" if clip.shard else "path"
@@ -259,12 +253,6 @@ def _placed(clip: ClipEntry, folder: Path, caption: str | None, settings: IndexS
     update: dict[str, object] = {name: str(place.relative_to(folder.resolve()) if inside else place)}
     update |= {"split": settings.split, "licence": clip.licence or settings.licence}
     return clip.model_copy(update=update if caption is None else update | {"caption": caption})
-
-
-def _packed(clips: list[ClipEntry], folder: Path, megabytes: int) -> list[ClipEntry]:
-    """Return the clips with those that are plain files packed into shards."""
-    plain = [clip for clip in clips if clip.shard is None]
-    return [*(clip for clip in clips if clip.shard is not None), *pack(plain, folder, PACKED, megabytes)]
 
 
 @contextmanager
@@ -291,6 +279,5 @@ def _nothing(folder: Path, files: Sequence[Path], left_out: dict[str, int], dama
 
 def _counted(names: Iterable[str]) -> str:
     """Return the most frequent names with how often each comes."""
-    common = Counter(names).most_common()
-    most = ", ".join(f"{name} ({count:,})" for name, count in common[:5])
-    return f"{most} and {len(common) - 5} others" if len(common) > 5 else most
+    common = [f"{name} ({count:,})" for name, count in Counter(names).most_common()]
+    return ", ".join(common[:5]) + (f" and {len(common) - 5} others" if len(common) > 5 else "")

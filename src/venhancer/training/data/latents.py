@@ -30,7 +30,6 @@ from venhancer.training.data.manifest import ClipEntry
 
 logger = logging.getLogger(__name__)
 
-
 MADE_BY = "autoencoder.json"
 AT_ONCE = 32
 """Frames read and encoded together."""
@@ -117,13 +116,7 @@ def fill_cache(
 ) -> int:
     """Encode the clips that are not kept yet and return how many that were; those that cannot be read are left out.
 
-    Args:
-        cache: to fill.
-        draws: of the run.
-        vae: the autoencoder; it runs where it is.
-        rank: number of this process; it takes every `ranks`-th clip.
-        ranks: how many processes share the work.
-        progress: told of every clip.
+    Of several processes this one, of number `rank`, takes every `ranks`-th clip; the autoencoder runs where it is.
 
     Raises:
         SettingsError: the cache is of another autoencoder.

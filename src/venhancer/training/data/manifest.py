@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from venhancer.durable import write_whole
 from venhancer.errors import InputError
 from venhancer.media.colour import COLORSPACES
+from venhancer.media.source import failures_as
 from venhancer.settings import LARGEST_RATE, parse_ratio
 
 MANIFEST = "manifest.jsonl"
@@ -91,9 +92,8 @@ def read_manifest(manifest: Path, split: str | None = None) -> list[ClipEntry]:
     try:
         lines = manifest.read_text(encoding="utf-8").split("\n")  # a caption may hold other ends of lines
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"manifest {manifest} cannot be read ({error}); make it with `venhancer train index`"
-        ) from error
+        remedy = "make it with `venhancer train index`"
+        raise InputError(f"manifest {manifest} cannot be read ({error}); {remedy}") from error
     entries = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
@@ -116,25 +116,16 @@ def write_manifest(manifest: Path, entries: Iterable[ClipEntry]) -> None:
     Raises:
         InputError: it cannot be written there.
     """
-    try:
+    with failures_as(InputError, f"manifest {manifest} cannot be written; choose another --output"):
         manifest.parent.mkdir(parents=True, exist_ok=True)
         write_whole(manifest, "".join(f"{entry.to_line()}\n" for entry in entries))
-    except OSError as error:
-        raise InputError(
-            f"manifest {manifest} cannot be written ({error.strerror}); choose another --output"
-        ) from error
 
 
 def read_captions(file: Path, count: int, of_what: str) -> list[str]:
-    """Return the captions in a text file, one a line.
-
-    Args:
-        file: UTF-8 text; an empty line is an empty caption.
-        count: how many there must be.
-        of_what: what is counted, for the error.
+    """Return the captions in a text file of UTF-8, one a line; an empty line is an empty caption.
 
     Raises:
-        InputError: unreadable, or not one line for each.
+        InputError: unreadable, or not `count` lines, one for each `of_what`.
     """
     try:
         captions = [line.strip() for line in file.read_text(encoding="utf-8").removesuffix("\n").split("\n")]

@@ -7,13 +7,15 @@ reached at once and the order of a training run does not depend on how clips wer
 
 import io
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from venhancer.durable import written_whole
 from venhancer.errors import InputError
+from venhancer.media.source import failures_as
 from venhancer.training.data.manifest import ClipEntry
 
 SIDECARS = (".json", ".txt")
@@ -29,7 +31,7 @@ class Member(NamedTuple):
     sidecars: dict[str, bytes]
 
 
-def read_members(shard: Path, suffixes: Sequence[str]) -> list[Member]:
+def read_members(shard: Path, suffixes: Collection[str]) -> list[Member]:
     """Return the members of a shard with one of these extensions, in its order.
 
     Raises:
@@ -37,19 +39,17 @@ def read_members(shard: Path, suffixes: Sequence[str]) -> list[Member]:
     """
     try:
         with tarfile.open(shard, "r:") as tar:
-            infos = [info for info in tar if info.isfile()]
-            texts = [info for info in infos if PurePosixPath(info.name).suffix.lower() in SIDECARS]
-            sidecars: dict[str, dict[str, bytes]] = {}
-            for info in texts:
-                content = tar.extractfile(info)
-                if content is not None:
-                    sidecars.setdefault(_key(info.name), {})[PurePosixPath(info.name).suffix.lower()] = content.read()
+            infos = {info: PurePosixPath(info.name).suffix.lower() for info in tar if info.isfile()}
+            sidecars: dict[str, dict[str, bytes]] = defaultdict(dict)
+            for info, suffix in infos.items():
+                if suffix in SIDECARS and (content := tar.extractfile(info)) is not None:
+                    sidecars[_key(info.name)][suffix] = content.read()
     except (tarfile.TarError, OSError) as error:
         raise InputError(f"{shard} is damaged or no uncompressed tar file ({error}); pack it again") from error
     return [
         Member(info.name, info.offset_data, info.size, sidecars.get(_key(info.name), {}))
-        for info in infos
-        if PurePosixPath(info.name).suffix.lower() in suffixes
+        for info, suffix in infos.items()
+        if suffix in suffixes
     ]
 
 
@@ -69,16 +69,15 @@ def pack(entries: Sequence[ClipEntry], folder: Path, place: str, megabytes: int)
     number, count = 0, 0
     while count < len(files):
         shard = folder / place / f"shard_{number:06d}.tar"
-        try:
+        with failures_as(InputError, f"shard {shard} cannot be written; make room"):
             shard.parent.mkdir(parents=True, exist_ok=True)
             with written_whole(shard) as partial, tarfile.open(partial, "w") as tar:
                 first = count
                 while count < len(files) and (count == first or tar.offset < megabytes * MEGABYTE):
                     _add(tar, count, files[count], folder)
                     count += 1
-        except OSError as error:
-            raise InputError(f"shard {shard} cannot be written ({error.strerror}); make room") from error
-        members = {_key(member.name): member for member in read_members(shard, _suffixes(files[first:count]))}
+        suffixes = {Path(clips[0].path).suffix.lower() for clips in files[first:count]}
+        members = {_key(member.name): member for member in read_members(shard, suffixes)}
         for file in range(first, count):
             member = members[f"{file:09d}"]
             name = f"{place}/{shard.name}"
@@ -114,7 +113,3 @@ def _key(name: str) -> str:
     """Return what the files of one clip have in common: everything up to the first dot of the last part."""
     path = PurePosixPath(name)
     return str(path.with_name(path.name.partition(".")[0]))
-
-
-def _suffixes(files: list[list[ClipEntry]]) -> list[str]:
-    return sorted({Path(clips[0].path).suffix.lower() for clips in files})

@@ -22,7 +22,6 @@ from venhancer.training.data.clips import open_array
 from venhancer.training.data.manifest import ClipEntry
 from venhancer.training.settings import IndexSettings
 
-VIDEOS = frozenset((".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"))
 ARRAY = ".npy"
 
 

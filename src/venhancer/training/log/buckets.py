@@ -13,8 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 TIMESTEPS_A_BUCKET = 100
 SCALE_EDGES = (1, 2, 4, 6, 8)
 
-Means: TypeAlias = dict[str, dict[str, float]]
-"""Mean loss by objective and bucket."""
+Bucket: TypeAlias = tuple[int, ...]
 
 
 class ClipLoss(NamedTuple):
@@ -44,9 +43,6 @@ class BucketRow(NamedTuple):
     clips: int
 
 
-Bucket: TypeAlias = tuple[int, ...]
-
-
 def key_frame_gap(mask: Sequence[bool]) -> int:
     """Return m, how many frames on the second key frame stands; all frames if there is one key frame.
 
@@ -74,8 +70,7 @@ def timestep_label(bucket: Bucket) -> str:
 
 def factor_bucket(clip: ClipLoss) -> Bucket:
     """Return the bucket of a clip's m and s."""
-    inner = SCALE_EDGES[1:-1]
-    return clip.temporal_factor, sum(clip.downscale_factor >= edge for edge in inner)
+    return clip.temporal_factor, sum(clip.downscale_factor >= edge for edge in SCALE_EDGES[1:-1])
 
 
 def factor_label(bucket: Bucket) -> str:
@@ -106,17 +101,17 @@ class RunningMeans:
         for clip in clips:
             self._losses[clip.objective, self.bucket(clip)].append(clip.loss)
 
-    def means(self) -> Means:
+    def means(self) -> dict[str, dict[str, float]]:
         """Return the mean loss by objective and bucket; buckets without a clip are left out."""
-        means: Means = {}
-        for objective, label, losses in self._sorted():
-            means.setdefault(objective, {})[label] = fmean(losses)
+        means: dict[str, dict[str, float]] = {}
+        for row in self.rows():
+            means.setdefault(row.objective, {})[row.bucket] = row.loss
         return means
 
     def rows(self) -> Iterator[BucketRow]:
         """Yield what is known of each bucket."""
-        for objective, label, losses in self._sorted():
-            yield BucketRow(objective, label, fmean(losses), len(losses))
+        for (objective, bucket), losses in sorted(self._losses.items(), key=lambda item: item[0]):
+            yield BucketRow(objective, self.label(bucket), fmean(losses), len(losses))
 
     def state(self) -> list[list[Any]]:
         """Return everything remembered, as JSON values."""
@@ -127,7 +122,3 @@ class RunningMeans:
         self._losses.clear()
         for objective, bucket, losses in state:
             self._losses[objective, tuple(bucket)].extend(losses)
-
-    def _sorted(self) -> Iterator[tuple[str, str, deque[float]]]:
-        for (objective, bucket), losses in sorted(self._losses.items(), key=lambda item: item[0]):
-            yield objective, self.label(bucket), losses

@@ -1,5 +1,6 @@
 """Loss curves: the logs of one run or several in one picture, `venhancer train curves RUN... --output FILE`."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -41,15 +42,10 @@ def draw_curves(runs: Sequence[Path], target: Path) -> None:
         _draw_last_buckets(buckets, lines, colour)
         _draw_validation(validation, lines, "loss", colour)
         _draw_validation(psnr, lines, "psnr", colour)
-    for axes, title in (
-        (loss, "loss by term"),
-        (buckets, "loss by timestep, last clips"),
-        (validation, "validation loss"),
-        (psnr, "validation PSNR, dB"),
-    ):
-        axes.set_title(title)
+    titles = ("loss by term", "loss by timestep, last clips", "validation loss", "validation PSNR, dB")
+    for axes, title in zip((loss, buckets, validation, psnr), titles, strict=True):
+        axes.set(title=title, xlabel="timestep" if axes is buckets else "step")
         axes.grid(alpha=0.3)
-        axes.set_xlabel("timestep" if axes is buckets else "step")
     loss.set_yscale("log")
     loss.legend(fontsize="small")
     content = BytesIO()
@@ -67,12 +63,12 @@ def smoothed(values: Sequence[float]) -> Float[np.ndarray, " n"]:
 
 def _draw_terms(axes: "Axes", run: str, lines: Iterable[Line], colour: str) -> None:
     styles = ("-", "--", ":", "-.")
-    points: dict[str, list[tuple[int, float]]] = {}
+    points: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for line in lines:
         for name, value in line.get("terms", {}).items():
-            points.setdefault(name, []).append((line["step"], value))
-    for number, (name, those) in enumerate(points.items()):
-        steps, values = zip(*those, strict=True)
+            points[name].append((line["step"], value))
+    for number, (name, pairs) in enumerate(points.items()):
+        steps, values = zip(*pairs, strict=True)
         axes.plot(steps, values, color=colour, alpha=0.15, linewidth=0.8)
         axes.plot(steps, smoothed(values), styles[number % len(styles)], color=colour, label=f"{run}: {name}")
 

@@ -5,7 +5,7 @@ median of the same objective, which no outlier moves, and believed only when it 
 """
 
 import math
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from statistics import fmean, median
 from typing import NamedTuple
@@ -36,7 +36,7 @@ class Watch:
     def __init__(self, settings: LogSettings) -> None:
         self.settings = settings
         self.high_steps = 0
-        self._losses: dict[str, deque[float]] = {}
+        self._losses: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=settings.spike_window))
 
     def judge(self, step: int, groups: Sequence[GroupLoss], gradient_norm: float) -> str | None:
         """Return what is wrong with a step, or None."""
@@ -45,13 +45,13 @@ class Watch:
             self.high_steps += 1
             what = f"the gradient's norm is {gradient_norm}" if math.isfinite(loss) else f"the loss is {loss}"
             return f"{what} at step {step}"
-        by_objective: dict[str, list[float]] = {}
+        by_objective: dict[str, list[float]] = defaultdict(list)
         for group in groups:
-            by_objective.setdefault(group.objective, []).append(group.loss)
+            by_objective[group.objective].append(group.loss)
         heights = [self._height(name, fmean(losses)) * len(losses) for name, losses in by_objective.items()]
         height = sum(heights) / len(groups)
         for name, losses in by_objective.items():
-            self._losses.setdefault(name, deque(maxlen=self.settings.spike_window)).append(fmean(losses))
+            self._losses[name].append(fmean(losses))
         self.high_steps = self.high_steps + 1 if height > self.settings.spike_factor else 0
         if self.high_steps < self.settings.spike_steps:
             return None
@@ -62,21 +62,18 @@ class Watch:
 
     def state(self) -> dict[str, object]:
         """Return everything remembered, as JSON values."""
-        return {
-            "high_steps": self.high_steps,
-            "losses": {objective: list(losses) for objective, losses in self._losses.items()},
-        }
+        return {"high_steps": self.high_steps, "losses": {name: list(losses) for name, losses in self._losses.items()}}
 
     def restore(self, high_steps: int, losses: dict[str, list[float]]) -> None:
         """Remember what `state` returned, and nothing else."""
         self.high_steps = high_steps
-        self._losses = {
-            objective: deque(values, maxlen=self.settings.spike_window) for objective, values in losses.items()
-        }
+        self._losses.clear()
+        for name, values in losses.items():
+            self._losses[name].extend(values)
 
     def _height(self, objective: str, loss: float) -> float:
         """Return a step's loss as a multiple of its objective's running median; 1 while too few steps are known."""
-        history = self._losses.get(objective, ())
+        history = self._losses[objective]
         if len(history) < min(FEWEST_TO_JUDGE, self.settings.spike_window):
             return 1.0
         return loss / max(median(history), 1e-12)

@@ -6,12 +6,13 @@ lines with `validation` of the fixed validation clips, and a line with `stopped`
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from venhancer.durable import write_whole
 from venhancer.errors import InputError, JobFailed
+from venhancer.media.source import failures_as
 
 LOG_FILE = "log.jsonl"
 
@@ -24,16 +25,15 @@ def read_log(run: Path) -> list[Line]:
     Raises:
         InputError: there is no log, or it is not one of ours.
     """
-    file = run / LOG_FILE
+    file, remedy = run / LOG_FILE, "give the output folder of a training"
     try:
-        written = file.read_text(encoding="utf-8").splitlines(keepends=True)
-        lines = [json.loads(line) for line in written if line.endswith("\n")]
+        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n")[:-1]]
+        if not all(isinstance(line, dict) and "step" in line for line in lines):
+            raise ValueError("a line has no step")
     except OSError as error:
-        raise InputError(f"{run} has no {LOG_FILE} ({error.strerror}); give the output folder of a training") from error
+        raise InputError(f"{run} has no {LOG_FILE} ({error.strerror}); {remedy}") from error
     except ValueError as error:
-        raise InputError(f"{file} is not a training log: {error}; give the output folder of a training") from error
-    if not all(isinstance(line, dict) and "step" in line for line in lines):
-        raise InputError(f"{file} is not a training log: a line has no step; give the output folder of a training")
+        raise InputError(f"{file} is not a training log: {error}; {remedy}") from error
     return lines
 
 
@@ -84,10 +84,5 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, flo
             yield f"{prefix}{name}", value
 
 
-@contextmanager
-def _writing(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror
-        raise JobFailed(f"{file} cannot be written ({reason}); make room, and the same command goes on") from error
+def _writing(file: Path) -> AbstractContextManager[None]:
+    return failures_as(JobFailed, f"{file} cannot be written; make room, and the same command goes on")

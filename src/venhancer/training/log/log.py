@@ -9,14 +9,15 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
 import torch
@@ -27,7 +28,6 @@ from venhancer.errors import JobFailed
 from venhancer.reports.sheets import as_file
 from venhancer.training.data.augment import Example
 from venhancer.training.log.buckets import (
-    BucketRow,
     ClipLoss,
     RunningMeans,
     factor_bucket,
@@ -98,8 +98,8 @@ class RunLog:
         self.clips, self.seconds = 0, 0.0
         self._pending: list[tuple[Losses, Tensor, Tensor]] = []  # numbers are asked for once a step: asking waits
         self._recent: list[dict[str, Any]] = []
-        self._loading = self._aside = 0.0
-        self._counted_until = time.monotonic()
+        self._spent = {"loading": 0.0, "aside": 0.0}  # seconds since the last line
+        self._clock = time.monotonic()
         self._board: SummaryWriter | None = None
 
     def begin(self, step: int) -> None:
@@ -108,10 +108,8 @@ class RunLog:
         Raises:
             JobFailed: the run's folder cannot be written to.
         """
-        now = time.monotonic()
-        self._start = _Moment(step, self.clips, now)
-        self._last_line = self._start
-        self._counted_until = now
+        self._clock = time.monotonic()
+        self._start = self._last_line = _Moment(step, self.clips, self._clock)
         if not self.is_main:
             return
         cut_log(self.settings.output, step)
@@ -121,24 +119,16 @@ class RunLog:
             self._board = SummaryWriter(str(self.settings.output / BOARD), purge_step=step + 1)
 
     @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Count the time within the block as waiting for data."""
-        began = time.monotonic()
+    def spending(self, what: Literal["loading", "aside"]) -> Iterator[None]:
+        """Count the time within the block as waiting for data, or leave it out of rates since nothing is learned."""
+        begin = time.monotonic()
         yield
-        self._loading += time.monotonic() - began
-
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Leave the time within the block, when nothing is learned, out of the rates of lines."""
-        began = time.monotonic()
-        yield
-        self._aside += time.monotonic() - began
+        self._spent[what] += time.monotonic() - begin
 
     def add(self, batch: Example, losses: Losses) -> None:
         """Take note of the losses of one group of the current step."""
-        losses = losses._replace(
-            terms={name: term.detach() for name, term in losses.terms.items()}, per_clip=losses.per_clip.detach()
-        )
+        terms = {name: term.detach() for name, term in losses.terms.items()}
+        losses = losses._replace(terms=terms, per_clip=losses.per_clip.detach())
         self._pending.append((losses, batch.key_frame_mask, batch.downscale_factor))
 
     def finish_step(self, step: int, gradient_norm: float | Tensor, learning_rate: float) -> None:
@@ -169,13 +159,13 @@ class RunLog:
         """
         if not np.isfinite(result["loss"]):
             self._stop(step, f"the validation loss is {result['loss']} at step {step}", first_bad=step + 1)
-        line = {"step": step, **rounded(result)}
-        self.validations["last"] = line
+        figures = rounded(result)
+        line = self.validations["last"] = {"step": step, **figures}
         if line["loss"] <= self.validations.get("best", line)["loss"]:
             self.validations["best"] = line
-        self._write({"step": step, "validation": rounded(result)})
-        figures = ", ".join(f"{name} {value}" for name, value in rounded(result).items() if isinstance(value, float))
-        self._tell("step %s: validation %s", f"{step:,}", figures)
+        self._write({"step": step, "validation": figures})
+        words = ", ".join(f"{name} {value}" for name, value in figures.items() if isinstance(value, float))
+        self._tell("step %s: validation %s", f"{step:,}", words)
 
     def pictured(self, step: int, name: str, picture: UInt8[np.ndarray, "h w 3"]) -> None:
         """Keep a picture of a step as a PNG file and on the board."""
@@ -191,20 +181,34 @@ class RunLog:
         Args:
             step: the last one.
             totals: more to report, such as the clips that were skipped.
+
+        Raises:
+            JobFailed: it cannot be written.
         """
         self._pass_time()
         if not self.is_main:
             return
-        totals = {"steps": step, "clips": self.clips, "seconds": self.seconds, **totals}
-        tables = {"by_timestep": self.by_timestep, "by_factors": self.by_factors}
-        rows = {name: list(means.rows()) for name, means in tables.items()}
-        _write_report(self.settings, totals | {"validation": self.validations}, rows)
-        for name, buckets in rows.items():
-            for row in buckets:
+        buckets = {"by_timestep": [*self.by_timestep.rows()], "by_factors": [*self.by_factors.rows()]}
+        figures = {
+            "steps": step,
+            "clips": self.clips,
+            "seconds": self.seconds,
+            **totals,
+            "validation": self.validations,
+            "peak_memory_bytes": _peak_memory(),
+            **{name: [row._asdict() for row in rows] for name, rows in buckets.items()},
+        }
+        report = rounded(figures) | {
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+            "precision": precision_of(self.settings),
+            "settings": self.settings.model_dump(mode="json"),
+        }
+        write_file(self.settings.output / REPORT_FILE, json.dumps(report, indent=2) + "\n")
+        for name, rows in buckets.items():
+            for row in rows:
                 what = f"{row.objective} {name.replace('_', ' ')}"
                 logger.info("%-24s %-12s %.4g over %d clips", what, row.bucket, row.loss, row.clips)
-        if self._board is not None:
-            self._board.close()
+        self._close_board()
 
     @property
     def is_steady(self) -> bool:
@@ -229,14 +233,13 @@ class RunLog:
         self.watch.restore(**state["watch"])
         self.by_timestep.restore(state["by_timestep"])
         self.by_factors.restore(state["by_factors"])
-        self.validations = dict(state["validations"])
+        self.validations, self._recent = dict(state["validations"]), list(state["recent"])
         self.clips, self.seconds = state["clips"], state["seconds"]
-        self._recent = list(state["recent"])
 
     def _write_line(self, step: int, learning_rate: float) -> None:
         """Write what happened since the last line."""
         recent, last, now = self._recent, self._last_line, _Moment(step, self.clips, time.monotonic())
-        seconds = max(now.time - last.time - self._aside, 1e-9)
+        seconds = max(now.time - last.time - self._spent["aside"], 1e-9)
         self._pass_time()
         line: dict[str, Any] = {
             "step": step,
@@ -250,11 +253,11 @@ class RunLog:
             "seconds": self.seconds,
             "steps_per_second": (step - last.step) / seconds,
             "clips_per_second": (self.clips - last.clips) / seconds,
-            "loading_share": min(1.0, self._loading / seconds),
+            "loading_share": min(1.0, self._spent["loading"] / seconds),
             "peak_memory_bytes": _peak_memory(),
         }
         self._write(rounded(line))
-        steps, seconds = step - self._start.step, now.time - self._start.time
+        step_seconds = (now.time - self._start.time) / (step - self._start.step)
         self._tell(
             "step %s of %s: loss %.4g (%s), gradient %.3g, %.3g steps/s, %s left",
             f"{step:,}",
@@ -263,9 +266,9 @@ class RunLog:
             ", ".join(f"{name} {value:.4g}" for name, value in line["terms"].items()),
             line["gradient_norm"],
             line["steps_per_second"],
-            timedelta(seconds=round((self.settings.steps - step) * seconds / steps)),
+            timedelta(seconds=round((self.settings.steps - step) * step_seconds)),
         )
-        self._recent, self._last_line, self._loading, self._aside = [], now, 0.0, 0.0
+        self._recent, self._last_line, self._spent = [], now, dict.fromkeys(self._spent, 0.0)
 
     def _write(self, line: dict[str, Any]) -> None:
         if not self.is_main:
@@ -279,6 +282,10 @@ class RunLog:
         if self.is_main:
             logger.info(message, *values)
 
+    def _close_board(self) -> None:
+        if self._board is not None:
+            self._board.close()
+
     def _stop(self, step: int, complaint: str, *, first_bad: int) -> NoReturn:
         """End the run with what is wrong and where to go on from.
 
@@ -286,67 +293,36 @@ class RunLog:
         """
         if self.is_main:
             append_line(self.settings.output, {"step": step, "stopped": complaint})
-        if self._board is not None:
-            self._board.close()
+        self._close_board()
         checkpoints = self.checkpoints()
         good = [folder for number, folder in checkpoints.items() if number < first_bad - 1]
         suspect = [str(folder) for number, folder in checkpoints.items() if number >= first_bad - 1]
         last = f"the last good checkpoint is {good[-1]}" if good else "there is no good checkpoint yet"
         remove = f"remove {' and '.join(suspect)}, " if suspect else ""
-        raise JobFailed(
-            f"{complaint}; {last}: {remove}lower learning_rate or clip_norm, and run the same command again"
-        )
+        remedy = f"{remove}lower learning_rate or clip_norm, and run the same command again"
+        raise JobFailed(f"{complaint}; {last}: {remedy}")
 
     def _pass_time(self) -> None:
         """Count the time since the last call as time of the run."""
         now = time.monotonic()
-        self.seconds += now - self._counted_until
-        self._counted_until = now
+        self.seconds, self._clock = self.seconds + now - self._clock, now
 
 
 def _as_numbers(losses: Losses, key_frame_masks: Tensor, downscale_factors: Tensor) -> Group:
     objective = next(iter(losses.terms))
-    columns = losses.timesteps, map(key_frame_gap, key_frame_masks.tolist()), downscale_factors, losses.per_clip
-    rows = zip(*(column.tolist() if isinstance(column, Tensor) else column for column in columns), strict=True)
-    return Group(
-        {name: float(term) for name, term in losses.terms.items()}, [ClipLoss(objective, *row) for row in rows]
-    )
+    gaps = [key_frame_gap(mask) for mask in key_frame_masks.tolist()]
+    rows = zip(losses.timesteps.tolist(), gaps, downscale_factors.tolist(), losses.per_clip.tolist(), strict=True)
+    terms = {name: float(term) for name, term in losses.terms.items()}
+    return Group(terms, [ClipLoss(objective, *row) for row in rows])
 
 
 def _mean_terms(groups: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """Return the mean of each term over the groups that have it."""
-    values: dict[str, list[float]] = {}
+    values: dict[str, list[float]] = defaultdict(list)
     for terms in groups:
         for name, value in terms.items():
-            values.setdefault(name, []).append(value)
+            values[name].append(value)
     return {name: fmean(numbers) for name, numbers in values.items()}
-
-
-def _write_report(
-    settings: TrainSettings, totals: Mapping[str, Any], losses: Mapping[str, Sequence[BucketRow]]
-) -> None:
-    """Write the report of a run into its folder.
-
-    Args:
-        settings: of the run.
-        totals: steps, clips, seconds, validations and whatever else is to be told.
-        losses: mean losses by kind of bucket.
-
-    Raises:
-        JobFailed: it cannot be written.
-    """
-    report = {
-        **totals,
-        "peak_memory_bytes": _peak_memory(),
-        **{name: [row._asdict() for row in rows] for name, rows in losses.items()},
-    }
-    versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
-    report = rounded(report) | {
-        "versions": versions,
-        "precision": precision_of(settings),
-        "settings": settings.model_dump(mode="json"),
-    }
-    write_file(settings.output / REPORT_FILE, json.dumps(report, indent=2) + "\n")
 
 
 def _peak_memory() -> int:

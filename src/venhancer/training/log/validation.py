@@ -53,9 +53,7 @@ class Validation:
 
     def is_due(self, step: int) -> bool:
         """Tell whether there is anything to look at after so many steps."""
-        return self._falls_on(step, self.settings.log.validation_every) or self._falls_on(
-            step, self.settings.log.pictures_every
-        )
+        return any(self._falls_on(step, every) for every in self._intervals())
 
     @torch.no_grad()
     def look(self, step: int, log: RunLog) -> None:
@@ -66,10 +64,10 @@ class Validation:
             InputError: no clip can be read.
         """
         settings = self.settings.log
-        wants_figures = self._falls_on(step, settings.validation_every)
-        pictures = settings.picture_clips if self._falls_on(step, settings.pictures_every) else 0
+        wants_figures, wants_pictures = (self._falls_on(step, every) for every in self._intervals())
+        pictures = settings.picture_clips if wants_pictures else 0
         examples = self.examples if wants_figures else self.examples[:pictures]
-        with _gathered(self.learner):
+        with _whole_weights(self.learner):
             results = [sample(self.pipeline, example, settings.validation_seed) for example in examples]
             figures = self._figures(results) if wants_figures else None
         if figures is not None:
@@ -132,12 +130,16 @@ class Validation:
         losses = self.learner(self.examples[number], generator, 0, timesteps)
         return float(losses.per_clip)
 
+    def _intervals(self) -> tuple[int, int]:
+        """Return after how many steps figures and pictures are due."""
+        return self.settings.log.validation_every, self.settings.log.pictures_every
+
     def _falls_on(self, step: int, every: int) -> bool:
         return every > 0 and (step % every == 0 or step == self.settings.steps)
 
 
 @contextmanager
-def _gathered(learner: Learner) -> Iterator[None]:
+def _whole_weights(learner: Learner) -> Iterator[None]:
     """Hold weights whole, if processes share them out, that the learner as a whole gathers: to call its parts alone."""
     if not isinstance(learner, FSDPModule):
         yield
@@ -150,15 +152,8 @@ def _gathered(learner: Learner) -> Iterator[None]:
 
 
 def sample(pipeline: VEnhancerPipeline, example: Example, seed: int) -> Frames:
-    """Return what the pipeline makes of one example's key frames by its defaults.
-
-    Args:
-        pipeline: loaded from a folder.
-        example: a batch of one.
-        seed: of the noise.
-    """
+    """Return what a pipeline, loaded from a folder, makes of the key frames of a batch of one by its defaults."""
     key_frames = to_eight_bits(example.key_frames[0])
-    frames = example.target.shape[2]
     factor = key_frame_gap(example.key_frame_mask[0].tolist())
     result = pipeline(
         key_frames,
@@ -171,7 +166,7 @@ def sample(pipeline: VEnhancerPipeline, example: Example, seed: int) -> Frames:
         window_overlap=0,
         seed=seed,
     )
-    return result[:frames]
+    return result[: example.target.shape[2]]
 
 
 def resized_input(example: Example) -> Frames:

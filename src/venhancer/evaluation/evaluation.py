@@ -4,24 +4,23 @@ Every contender is given the same frames and judged on the same frames. Outputs 
 loss, through `Cache`; one that fails is told of in the results, and the others go on.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import isfinite, nan
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 
-from venhancer.errors import JobFailed, SettingsError, VEnhancerError
-from venhancer.evaluation.baselines.baseline import Job
-from venhancer.evaluation.cache import Cache, Output, digest, output_key, scores_key
+from venhancer.errors import SettingsError, VEnhancerError
+from venhancer.evaluation.baselines.baseline import Baseline, Request
+from venhancer.evaluation.cache import Cache, Output, digest_frames, output_key, scores_key
 from venhancer.evaluation.clips import TestClip
 from venhancer.evaluation.contenders import Contender
-from venhancer.evaluation.degrade import Degradation
+from venhancer.evaluation.degrade import Degradation, enlarge_and_hold
 from venhancer.evaluation.metrics.metric import Metric, Subject
-from venhancer.evaluation.metrics.registry import all_metrics, lacks, measure, metric_named, score
+from venhancer.evaluation.metrics.registry import all_metrics, lacks, measure_all, metrics_named, score
+from venhancer.frames.levels import Frames
 from venhancer.progress import SILENT, Progress
 
 REFERENCE, INPUT = "truth", "input"
@@ -55,7 +54,7 @@ class Result:
         scores: by metric; NaN where a clip does not allow it.
         seconds: it took, when it was made; None if that is not known, or no contender made it.
         error: why there is nothing, in a line; empty if all went well.
-        key: of the kept output; empty if there is none.
+        key: of the output in the cache; empty if there is none.
     """
 
     clip: str
@@ -105,11 +104,10 @@ class Evaluation:
         """Return a contender's mean over the compared clips that all allow the metric; NaN if it failed."""
         clips = [clip for clip in self.compared if self._allows(clip, metric)]
         results = [self.result(clip, contender) for clip in clips]
-        return float(np.mean([one.scores[metric] for one in results])) if clips and not results[0].error else nan
+        return nan if not clips or results[0].error else float(np.mean([one.scores[metric] for one in results]))
 
     def _allows(self, clip: str, metric: str) -> bool:
-        made = [one for one in self.results if one.clip == clip and not one.error]
-        return all(isfinite(one.scores[metric]) for one in made)
+        return all(isfinite(one.scores[metric]) for one in self.results if one.clip == clip and not one.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +115,16 @@ class _Task:
     """A clip as a contender and a metric see it."""
 
     name: str
-    job: Job
-    reference: UInt8[np.ndarray, "f h w 3"] | None
+    request: Request
+    reference: Frames | None
+
+    def row_frames(self) -> Frames:
+        """Return what the row that no contender made shows: the truth, or the input enlarged and held."""
+        if self.reference is not None:
+            return self.reference
+        request = self.request
+        still = enlarge_and_hold(request.key_frames, request.height, request.width, request.factor)
+        return still[: request.frames]
 
 
 def evaluate(
@@ -133,13 +139,6 @@ def evaluate(
 
     Contenders work one after the other, so that one model is in memory at a time; then clips are scored one by one.
 
-    Args:
-        clips: what to judge on.
-        contenders: who takes part.
-        settings: how inputs are made, and what is measured.
-        cache: where outputs and scores are, and are kept.
-        progress: told of every output and every score.
-
     Raises:
         SettingsError: nobody takes part, two have one name, a metric is unknown or cannot be had here.
         InputError: a clip cannot be read.
@@ -150,25 +149,25 @@ def evaluate(
         raise SettingsError(f"contenders {', '.join(names) or 'none'}: give one or more, each with a name of its own")
     metrics, left_out = choose_metrics(settings)
     progress.start(len(contenders) * len(clips), "enhance")
-    inputs: dict[str, UInt8[np.ndarray, "k h w 3"]] = {}
+    inputs: dict[str, Frames] = {}
     tasks = partial(_task, settings=settings, inputs=inputs)
-    made = [one for contender in contenders for one in _enhance_all(contender, clips, tasks, cache, progress)]
-    progress.start(len(made) + len(clips), "measure")
+    outputs = [one for contender in contenders for one in _enhance_all(contender, clips, tasks, cache, progress)]
+    progress.start(len(outputs) + len(clips), "measure")
+    row = REFERENCE if settings.has_reference else INPUT
     results: list[Result] = []
     frames: dict[str, int] = {}
     for clip in clips:
         task = tasks(clip)
-        frames[clip.name] = task.job.frames
-        results.append(_score_row(task, settings, metrics, cache))
-        progress.advance()
-        for one in (one for one in made if one.clip == clip.name):
-            results.append(_score(one, task, settings, metrics, cache))
+        frames[clip.name] = task.request.frames
+        own = (Result(clip=clip.name, contender=row), *(one for one in outputs if one.clip == clip.name))
+        for one in own:
+            results.append(one if one.error else replace(one, scores=_scores(one, task, settings, metrics, cache)))
             progress.advance()
     return Evaluation(
         settings=settings,
         metrics=metrics,
         left_out=left_out,
-        contenders=(*names, REFERENCE if settings.has_reference else INPUT),
+        contenders=(*names, row),
         frames=frames,
         results=tuple(results),
     )
@@ -189,11 +188,7 @@ def choose_metrics(settings: EvaluateSettings) -> tuple[tuple[Metric, ...], tupl
     for name in settings.weights:  # tried now rather than after an hour
         score(subject, [name])
     if settings.metrics is not None:
-        chosen = tuple(metric_named(name) for name in settings.metrics)
-        for metric in chosen:
-            if reason := lacks(metric, subject):
-                raise SettingsError(f"{metric.name} cannot be measured: {reason}")
-        return chosen, ()
+        return metrics_named(settings.metrics, subject), ()
     usual = [metric for metric in all_metrics().values() if _suits(metric, settings)]
     reasons = {metric.name: lacks(metric, subject) for metric in usual}
     left_out = tuple(f"{name}: {reason}" for name, reason in reasons.items() if reason)
@@ -205,24 +200,22 @@ def _suits(metric: Metric, settings: EvaluateSettings) -> bool:
     return "source" not in metric.takes if settings.has_reference else not metric.needs_reference
 
 
-def shown_frames(
-    clip: TestClip, settings: EvaluateSettings, result: Result, cache: Cache
-) -> UInt8[np.ndarray, "f h w 3"]:
+def shown_frames(clip: TestClip, settings: EvaluateSettings, result: Result, cache: Cache) -> Frames:
     """Return the frames behind a result that has no error, for pictures."""
     if result.key:
         return np.load(cache.file(result.key), mmap_mode="r")
-    return _row_frames(_task(clip, settings, {}))
+    return _task(clip, settings, {}).row_frames()
 
 
-def _task(clip: TestClip, settings: EvaluateSettings, inputs: dict[str, UInt8[np.ndarray, "k h w 3"]]) -> _Task:
+def _task(clip: TestClip, settings: EvaluateSettings, inputs: dict[str, Frames]) -> _Task:
     """Return a clip as contenders and metrics see it; inputs are made once, so that all are given the same."""
     frames, degradation = clip.load(), settings.degradation
     if settings.has_reference and clip.name not in inputs:
         inputs[clip.name] = degradation.apply(frames)
     source = inputs[clip.name] if settings.has_reference else frames
     rate = clip.rate / degradation.factor if settings.has_reference else clip.rate
-    job = Job(key_frames=source, rate=rate, scale=degradation.scale, factor=degradation.factor)
-    return _Task(clip.name, job, frames if settings.has_reference else None)
+    request = Request(key_frames=source, rate=rate, scale=degradation.scale, factor=degradation.factor)
+    return _Task(clip.name, request, frames if settings.has_reference else None)
 
 
 def _enhance_all(
@@ -235,89 +228,48 @@ def _enhance_all(
     """Yield what came of a contender on each clip, not scored yet; it is loaded when the first output is missing."""
     baseline = None
     for clip in clips:
-        job = tasks(clip).job
-        key = output_key(job.key_frames, job.rate, job.scale, job.factor, contender.identity)
-        output, error = cache.output(key), ""
+        request = tasks(clip).request
+        key = output_key(request.key_frames, request.rate, request.scale, request.factor, contender.identity)
+        output, result = cache.output(key), Result(clip=clip.name, contender=contender.name)
         if output is None:
             try:
                 baseline = baseline or contender.load()
-                started = time.monotonic()
-                output = Output(job.check(baseline(job)), round(time.monotonic() - started, 3))
+                output = Output.timed(partial(_enhance, baseline, request))
             except Exception as failure:
-                error = _told(failure)
+                line = " ".join(str(failure).split())[:300]
+                result = replace(
+                    result, error=line if isinstance(failure, VEnhancerError) else f"{type(failure).__name__}: {line}"
+                )
             else:
                 cache.keep_output(key, output, {"clip": clip.name, "contender": contender.name})
         progress.advance()
-        if output is None:
-            yield Result(clip=clip.name, contender=contender.name, error=error)
-        else:
-            yield Result(clip=clip.name, contender=contender.name, seconds=output.seconds, key=key)
+        yield result if output is None else replace(result, seconds=output.seconds, key=key)
 
 
-def _told(failure: Exception) -> str:
-    """Return a failure in one line."""
-    line = " ".join(str(failure).split())[:300]
-    return line if isinstance(failure, VEnhancerError) else f"{type(failure).__name__}: {line}"
+def _enhance(baseline: Baseline, request: Request) -> Frames:
+    return request.check(baseline(request))
 
 
-def _row_frames(task: _Task) -> UInt8[np.ndarray, "f h w 3"]:
-    """Return what the row that no contender made shows: the truth, or the input enlarged and held."""
-    if task.reference is not None:
-        return task.reference
-    job = task.job
-    blank = np.zeros((job.frames, job.height, job.width, 3), np.uint8)
-    held = Subject(result=blank, source=job.key_frames, factor=job.factor).likeness
-    assert held is not None
-    return held
-
-
-def _score_row(task: _Task, settings: EvaluateSettings, metrics: Sequence[Metric], cache: Cache) -> Result:
-    """Return the scores of the row that no contender made."""
-    name, frames = REFERENCE if settings.has_reference else INPUT, _row_frames(task)
-    scores = _cached_scores(frames, digest(frames), task, settings, metrics, cache=cache)
-    return Result(clip=task.name, contender=name, scores=scores)
-
-
-def _score(one: Result, task: _Task, settings: EvaluateSettings, metrics: Sequence[Metric], cache: Cache) -> Result:
-    """Return a result with its scores."""
-    if one.error:
-        return one
-    scores = _cached_scores(np.load(cache.file(one.key)), one.key, task, settings, metrics, cache=cache)
-    return Result(clip=one.clip, contender=one.contender, scores=scores, seconds=one.seconds, key=one.key)
-
-
-def _cached_scores(
-    frames: UInt8[np.ndarray, "f h w 3"],
-    name: str,
-    task: _Task,
-    settings: EvaluateSettings,
-    metrics: Sequence[Metric],
-    *,
-    cache: Cache,
+def _scores(
+    result: Result, task: _Task, settings: EvaluateSettings, metrics: Sequence[Metric], cache: Cache
 ) -> dict[str, float]:
-    """Return the scores of frames, from earlier as far as they are there; `name` says which frames they are."""
-    key = scores_key(name, task.reference if settings.has_reference else task.job.key_frames)
+    """Return the scores of a result or, if it has no output, of the row that no contender made.
+
+    Those of earlier evaluations are used as far as they are there.
+    """
+    frames, request = np.load(cache.file(result.key)) if result.key else task.row_frames(), task.request
+    compared_with = request.key_frames if task.reference is None else task.reference
+    key = scores_key(result.key or digest_frames(frames), compared_with)
     known = cache.scores(key)
     missing = [metric for metric in metrics if metric.needs_weights or metric.label not in known]
-    found = _measure(_subject(frames, task, settings), missing)
-    fresh = {metric.label: found[metric.name] for metric in missing if isfinite(found[metric.name])}
-    cache.keep_scores(key, known | fresh)
-    return {metric.name: found[metric.name] if metric in missing else known[metric.label] for metric in metrics}
-
-
-def _subject(result: UInt8[np.ndarray, "f h w 3"], task: _Task, settings: EvaluateSettings) -> Subject:
-    job = task.job
-    return Subject(
-        result=result, reference=task.reference, source=job.key_frames, factor=job.factor, weights=settings.weights
+    subject = Subject(
+        result=frames,
+        reference=task.reference,
+        source=request.key_frames,
+        factor=request.factor,
+        weights=settings.weights,
     )
-
-
-def _measure(subject: Subject, metrics: Sequence[Metric]) -> dict[str, float]:
-    """Return scores by name, NaN where a clip does not allow one."""
-    found = {}
-    for metric in metrics:
-        try:
-            found[metric.name] = measure(metric, subject)
-        except (SettingsError, JobFailed):
-            found[metric.name] = nan
-    return found
+    scores = measure_all(missing, subject)
+    fresh = {metric.label: scores[metric.name] for metric in missing if isfinite(scores[metric.name])}
+    cache.keep_scores(key, known | fresh)
+    return {metric.name: scores[metric.name] if metric in missing else known[metric.label] for metric in metrics}

@@ -1,0 +1,75 @@
+"""How a plan samples: a model's defaults with the settings laid over them, or refused where they contradict."""
+
+from dataclasses import dataclass, fields, replace
+
+from venhancer.errors import SettingsError
+from venhancer.model_files.traits import ModelTraits, SamplingDefaults
+from venhancer.published import program_of
+from venhancer.settings import EnhanceSettings
+
+FAST_EARLIEST_START = 530  # the fast timetable strides down to t = 500 and needs room above
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling(SamplingDefaults):
+    """A model's sampling defaults with the settings laid over them.
+
+    Args:
+        prompt: the prompt with its suffix.
+        seed: of all noise.
+        downscale_factor: the downscaling that the network is told of.
+    """
+
+    prompt: str
+    seed: int
+    downscale_factor: float
+
+    @property
+    def evaluations(self) -> int:
+        """How often the solver asks for x0."""
+        return 2 * self.steps - 1 if self.solver == "heun" else self.steps
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether each evaluation takes two prompts."""
+        return self.guidance_scale != 1
+
+
+def resolve_sampling(settings: EnhanceSettings, traits: ModelTraits, true_factor: float) -> Sampling:
+    """Return the model's sampling defaults with the settings laid over them."""
+    names = [field.name for field in fields(SamplingDefaults)]
+    settled = {name: value for name in names if (value := getattr(settings, name)) is not None}
+    program = program_of(settings, traits)
+    defaults = replace(traits.defaults if program is None else program.sampled(traits.defaults), **settled)
+    if defaults.posterior == "sample" and not traits.autoencoder_width:
+        raise SettingsError(f"posterior sample: model {traits.name} has no distribution to draw from; pass mode")
+    if defaults.solver != "dpmpp_2m_sde":
+        if settings.penultimate == "drop":
+            raise SettingsError(f"penultimate drop is for dpmpp_2m_sde, not {defaults.solver}; leave out --penultimate")
+        defaults = replace(defaults, penultimate="keep")
+    if settings.window_overlap is None:
+        defaults = replace(defaults, window_overlap=min(defaults.window_overlap, defaults.window_frames // 2))
+    if defaults.window_overlap >= defaults.window_frames:
+        raise SettingsError(
+            f"window_overlap {defaults.window_overlap} is not below the {defaults.window_frames} frames of a window; "
+            f"pass --window-overlap 0 to {defaults.window_frames - 1}"
+        )
+    if defaults.timetable == "fast" and defaults.start_timestep < FAST_EARLIEST_START:
+        raise SettingsError(
+            f"start_timestep {defaults.start_timestep} is too late for the fast timetable; "
+            f"pass --start-timestep {FAST_EARLIEST_START} to 999, or --timetable trailing"
+        )
+    return Sampling(
+        **{name: getattr(defaults, name) for name in names},
+        prompt=(program.join_prompt if program else join_prompt)(settings.prompt, defaults.prompt_suffix),
+        seed=settings.seed,
+        downscale_factor=settings.downscale_factor or true_factor,
+    )
+
+
+def join_prompt(prompt: str, suffix: str) -> str:
+    """Return the prompt and its suffix as one sentence, so that their words never run together."""
+    prompt = prompt.strip()
+    if not prompt or not suffix:
+        return prompt or suffix
+    return f"{prompt} {suffix}" if prompt[-1] in ".,;:!?" else f"{prompt}, {suffix}"
