@@ -3,6 +3,7 @@
 import numpy as np
 
 from venhancer.evaluation.metrics.metric import luma, metric
+from venhancer.frames.levels import Frames
 
 PERIOD = 4
 """Side of a patch, in pixels, counted from the left and upper border."""
