@@ -45,7 +45,7 @@ def side_by_side(source: Path, target: Path, shown_from: tuple[int, ...]) -> np.
     pictures = [[before[shown_from[index]], after[index]] for index in SHOWN]
     return contact_sheet(
         pictures,
-        rows=["a key frame", "made from nothing"],
+        rows=["a key frame", "a frame between"],
         columns=["input: 160x90, 8 frames a second", "result: 640x360, 24 frames a second"],
         crop=Box(0.3, 0.2, 0.42, 0.42),
         cell_width=480,

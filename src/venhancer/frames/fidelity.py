@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from venhancer.frames.enlarging import Enlarging, resize
+from venhancer.settings import MOST_NOISE
 
 GREYISH = 2 / 127.5
 """Colour, in [-1, 1] from the mean of a pixel's channels, at which half of what a network changes of it counts."""
@@ -43,4 +44,4 @@ def faithful(
 
 def consistency_of(noise_augmentation: int, consistency: float) -> float:
     """Return how much of a picture's difference from its input is taken out: little, once the input is not trusted."""
-    return consistency * (1 - noise_augmentation / 300) ** 4
+    return consistency * (1 - noise_augmentation / MOST_NOISE) ** 4
