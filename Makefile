@@ -31,7 +31,7 @@ test-slow: $(READY)
 
 fuzz: $(READY)
 	$(BIN)/python -m pytest -q --hypothesis-profile fuzz tests/media/test_round_trip.py
-	$(BIN)/python tests/fuzz/run.py --output benchmarks/results/fuzz.json
+	$(BIN)/python tests/fuzz/run.py --workers 2 --output benchmarks/results/fuzz.json
 
 lint: $(READY)
 	$(BIN)/ruff check .

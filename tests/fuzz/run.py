@@ -1,7 +1,7 @@
-"""Hundreds of broken files, each of which must end in success or in one clear line.
+"""Thousands of broken files, each of which must end in success or in one clear line.
 
-Run with `make fuzz`, or for one file again `python tests/fuzz/run.py --case 123`, which also keeps it. A worker process
-tries the files one by one; if it crashes or hangs, the file it had is to blame, and another worker goes on.
+Run with `make fuzz`, or for one file again `python tests/fuzz/run.py --case 123`, which also keeps it. Worker processes
+try the files one by one; if one crashes or hangs, the file it had is to blame, and another goes on.
 """
 
 import argparse
@@ -14,9 +14,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Self
 
 import av
@@ -25,11 +29,14 @@ TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS))
 
 from fuzz.mutations import MUTATIONS, mutate  # noqa: E402 - the tests are no package
-from fuzz.seeds import make_seeds  # noqa: E402
+from fuzz.seeds import REFUSED, make_canary, make_seeds  # noqa: E402
 
 LIMITS = "side=4096,pixels=4194304,probe_seconds=20"  # so that a header that lies costs seconds, not minutes
 SECONDS = 90  # for one file; a worker that starts loads torch first
 FINE = ("success", "refused")
+WHOLE_WAY = 5  # one file in so many is enhanced
+
+Outcome = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,20 +71,23 @@ class Case:
 def cases(names: list[str], count: int) -> list[Case]:
     """Return the cases of a run: first every sound file, then every kind on every file in turn."""
     sound = [Case(number=n, source=name, kind="none", is_enhanced=True) for n, name in enumerate(names)]
-    kinds = list(MUTATIONS)
-    broken = [
-        Case(number=n, source=names[n % len(names)], kind=kinds[n // len(names) % len(kinds)], is_enhanced=n % 5 == 0)
-        for n in range(len(names), count + len(names))
-    ]
+    kinds, broken = list(MUTATIONS), []
+    for number in range(len(names), count + len(names)):
+        turn, place = divmod(number, len(names))
+        is_enhanced = (turn + place) % WHOLE_WAY == 0  # in turn, so that every file is, broken in every way
+        kind = kinds[turn % len(kinds)]
+        broken.append(Case(number=number, source=names[place], kind=kind, is_enhanced=is_enhanced))
     return [*sound, *broken]
 
 
 class Worker:
-    """A process that tries files."""
+    """A process that tries files, in a folder of its own where a canary lies."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.process: subprocess.Popen[str] | None = None
+        (folder / "temporary").mkdir(parents=True)
+        make_canary(folder)
 
     def __enter__(self) -> Self:
         return self
@@ -87,7 +97,6 @@ class Worker:
 
     def start(self) -> subprocess.Popen[str]:
         """Start another process, in which warnings are errors and temporary files lie where they are seen."""
-        (self.folder / "temporary").mkdir(exist_ok=True)
         environment = {
             **os.environ,
             "TMPDIR": str(self.folder / "temporary"),
@@ -103,6 +112,7 @@ class Worker:
                 stderr=complaints,
                 text=True,
                 env=environment,
+                cwd=self.folder,
             )
         return self.process
 
@@ -115,14 +125,22 @@ class Worker:
             self.process = None
         return ended.returncode
 
-    def attempt(self, path: Path, *, is_enhanced: bool) -> dict[str, object]:
-        """Return the outcome of one file, whatever it does to the process."""
-        outputs = self.folder / "outputs"
-        shutil.rmtree(outputs, ignore_errors=True)
-        outputs.mkdir()
+    def attempt(self, case: Case, sources: dict[str, Path], seed: int, keep: Path | None) -> Outcome:
+        """Return the outcome of one case, whatever it does to the process; a file that is a finding is kept."""
+        own, outputs = self.folder / "case", self.folder / "outputs"
+        for folder in (own, outputs):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        path = case.write(sources, seed, own)
+        answer = self._answer({"path": str(path), "folder": str(outputs), "enhance": case.is_enhanced})
+        outcome = {**asdict(case), "seed": seed, **answer}
+        if keep is not None and is_finding(outcome):
+            shutil.copytree(own, keep, dirs_exist_ok=True)
+        return outcome
+
+    def _answer(self, question: dict[str, object]) -> Outcome:
         process, began = self.process or self.start(), time.monotonic()
-        line = json.dumps({"path": str(path), "folder": str(outputs), "enhance": is_enhanced})
-        print(line, file=process.stdin, flush=True)
+        print(json.dumps(question), file=process.stdin, flush=True)
         is_ready, _, _ = select.select([process.stdout], [], [], SECONDS)
         answer = process.stdout.readline() if is_ready else ""
         if answer:
@@ -138,36 +156,62 @@ class Worker:
         return code
 
 
-def run(chosen: list[Case], seed: int, folder: Path, keep: Path | None) -> list[dict[str, object]]:
-    """Return what became of each case; files that should not have ended so are kept."""
-    paths = make_seeds(folder / "sources")
-    sources = {path.name: path for path in paths}
-    found = []
-    with Worker(folder) as worker:
-        for place, case in enumerate(chosen):
-            own = folder / "case"
-            own.mkdir()
-            path = case.write(sources, seed, own)
-            outcome = worker.attempt(path, is_enhanced=case.is_enhanced)
-            found.append({**asdict(case), **outcome})
-            is_finding = outcome["result"] not in FINE or (case.kind == "none" and outcome["result"] != "success")
-            if keep is not None and (is_finding or len(chosen) == 1):
-                keep.mkdir(parents=True, exist_ok=True)
-                shutil.copytree(path.parent, keep, dirs_exist_ok=True)
-                tell(json.dumps(found[-1], indent=1))
-            shutil.rmtree(own)
-            if place % 50 == 49:
-                tell(f"{place + 1} of {len(chosen)}: {dict(Counter(str(one['result']) for one in found))}")
-    return found
+def is_finding(one: Outcome) -> bool:
+    """Tell whether a case ended otherwise than it may; most sound files must succeed."""
+    must_succeed = one["kind"] == "none" and one["source"] not in REFUSED
+    return one["result"] != "success" if must_succeed else one["result"] not in FINE
 
 
-def report(found: list[dict[str, object]], seed: int, sources: dict[str, str]) -> dict[str, object]:
+def run(chosen: list[Case], seed: int, folder: Path, keep: Path | None, workers: int = 1) -> Iterator[Outcome]:
+    """Yield what becomes of each case, as they end; files that should not have ended so are kept."""
+    sources = {path.name: path for path in make_seeds(folder / "sources")}
+    free: SimpleQueue[Worker] = SimpleQueue()
+
+    def attempt(case: Case) -> Outcome:
+        worker = free.get()
+        try:
+            return worker.attempt(case, sources, seed, keep)
+        finally:
+            free.put(worker)
+
+    with ExitStack() as opened, ThreadPoolExecutor(workers) as pool:
+        for number in range(workers):
+            free.put(opened.enter_context(Worker(folder / f"worker{number}")))
+        try:
+            for done in as_completed([pool.submit(attempt, case) for case in chosen]):
+                yield done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # of an interrupted run
+
+
+def _case(one: Outcome) -> Case:
+    return Case(**{field.name: one[field.name] for field in fields(Case)})
+
+
+def resumed(chosen: list[Case], seed: int, folder: Path, keep: Path, workers: int, journal: Path) -> list[Outcome]:
+    """Return what became of each case: as the journal tells; the rest, and findings again, are added to it."""
+    known = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
+    asked = set(chosen)
+    found = {one["number"]: one for one in known if one["seed"] == seed and not is_finding(one) and _case(one) in asked}
+    rest = [case for case in chosen if case.number not in found]
+    with journal.open("a") as lines:
+        for number, one in enumerate(run(rest, seed, folder, keep, workers), start=1):
+            found[one["number"]] = one
+            print(json.dumps(one), file=lines, flush=True)
+            if is_finding(one):
+                tell(json.dumps(one, indent=1))
+            if number % 50 == 0:
+                tell(f"{number} of {len(rest)}: {dict(Counter(str(one['result']) for one in found.values()))}")
+    return [found[number] for number in sorted(found)]
+
+
+def report(found: list[Outcome], seed: int, sources: dict[str, str]) -> Outcome:
     """Return the figures of a run as JSON values."""
     broken = [one for one in found if one["kind"] != "none"]
 
-    def counts(field: str) -> dict[str, dict[str, int]]:
-        values = sorted({str(one[field]) for one in broken})
-        return {value: dict(Counter(str(one["result"]) for one in broken if one[field] == value)) for value in values}
+    def counts(field: str, part: list[Outcome] = broken) -> dict[str, dict[str, int]]:
+        values = sorted({str(one[field]) for one in part})
+        return {value: dict(Counter(str(one["result"]) for one in part if one[field] == value)) for value in values}
 
     return {
         "command": f"python tests/fuzz/run.py --cases {len(broken)} --seed {seed}",
@@ -181,8 +225,9 @@ def report(found: list[dict[str, object]], seed: int, sources: dict[str, str]) -
         "slowest_seconds": max(float(str(one["seconds"])) for one in found),
         "sound_files": {str(one["source"]): one["result"] for one in found if one["kind"] == "none"},
         "by_file": counts("source"),
+        "whole_way_by_file": counts("source", [one for one in broken if one["is_enhanced"]]),
         "by_mutation": counts("kind"),
-        "findings": [one for one in found if one["result"] not in FINE],
+        "findings": [one for one in found if is_finding(one)],
         "sha256_of_sound_files": sources,
     }
 
@@ -196,20 +241,29 @@ def tell(line: str) -> None:
 def main() -> None:
     """Run as asked; the code is 1 if anything ended otherwise than it may."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=int, default=750, help="how many broken files")
+    parser.add_argument("--cases", type=int, default=2000, help="how many broken files")
     parser.add_argument("--seed", type=int, default=0, help="of the whole run")
     parser.add_argument("--case", type=int, help="only this one")
+    parser.add_argument("--workers", type=int, default=1, help="processes that try files at the same time")
+    parser.add_argument("--journal", type=Path, help="file of outcomes, by which an interrupted run goes on")
     parser.add_argument("--keep", type=Path, default=Path("fuzz_findings"), help="folder for files that went wrong")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        paths = make_seeds(Path(folder) / "sources")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        paths = make_seeds(folder / "sources")
         hashes = {path.name: sha256(path.read_bytes()).hexdigest()[:16] for path in paths}
         chosen = cases([path.name for path in paths], arguments.cases)
         if arguments.case is not None:
             chosen = [case for case in chosen if case.number == arguments.case]
-        found = run(chosen, arguments.seed, Path(folder), arguments.keep)
-    figures = report(found, arguments.seed, hashes) if len(chosen) > 1 else {"findings": []}
+            arguments.keep.mkdir(parents=True, exist_ok=True)
+            chosen[0].write({path.name: path for path in paths}, arguments.seed, arguments.keep)
+        journal = arguments.journal or folder / "journal"
+        found = resumed(chosen, arguments.seed, folder, arguments.keep, arguments.workers, journal)
+    if arguments.case is not None:
+        tell(json.dumps(found, indent=1))
+        return
+    figures = report(found, arguments.seed, hashes)
     if arguments.output:
         arguments.output.write_text(json.dumps(figures, indent=1) + "\n")
     tell(json.dumps({name: figures[name] for name in list(figures)[4:9]}, indent=1))

@@ -1,4 +1,4 @@
-"""Sound files of every kind that is read, and pictures, tiny, the same bytes every time: what fuzzing begins with."""
+"""Sound files of every kind that is read, and files that name others: tiny, the same bytes every time."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -10,7 +10,9 @@ from av.codec.context import CodecContext
 from av.video.frame import VideoFrame
 from PIL import Image
 
+from fuzz.trial import CANARY
 from media.clips import make_clip, picture
+from media.elsewhere import PLAYLISTS, linked_elsewhere, reference_elsewhere
 
 FRAMES, SIDE = 6, 32
 ALIKE = {"fflags": "+bitexact"}  # no random numbers in Matroska
@@ -65,7 +67,7 @@ def make_seeds(folder: Path) -> list[Path]:
 
 
 def _clip(path: Path) -> Path:
-    given = {"width": SIDE, "height": SIDE, "frames": FRAMES, **CLIPS[path.name]}
+    given = {"width": SIDE, "height": SIDE, "frames": FRAMES, **CLIPS.get(path.name, {})}
     containers = {**ALIKE, **given.pop("container_options", {})}
     options = {**ONE_THREAD, **given.pop("options", {})}
     if given.get("codec") == "libx265":
@@ -104,6 +106,30 @@ def _film(path: Path) -> Path:
     return path
 
 
+def _elsewhere(path: Path) -> Path:
+    """Write a file that names a canary; playlists name it by two names, the one without a folder first."""
+    if path.suffix[1:] in PLAYLISTS:
+        text = "".join(PLAYLISTS[path.suffix[1:]](name) for name in (CANARY, NAMED))
+        path.write_text(text)
+        return path
+    made = _clip(path)
+    change = linked_elsewhere if path.suffix == ".mkv" else _data_elsewhere
+    made.write_bytes(change(made.read_bytes(), NAMED))
+    return made
+
+
+def _data_elsewhere(content: bytes, target: str) -> bytes:
+    return reference_elsewhere(content, b"url ", target)
+
+
+def make_canary(folder: Path) -> Path:
+    """Write what files name and nobody may open."""
+    return make_clip(folder / CANARY, width=SIDE, height=SIDE, frames=FRAMES, codec="mpeg2video", rate=25)
+
+
+NAMED = f"/proc/self/cwd/{CANARY}"  # beside where a worker stands, by a name that is the same everywhere
+REFUSED = ("elsewhere.hls", "elsewhere.ffconcat")  # though nothing is broken
+ELSEWHERE = ("elsewhere.mov", "elsewhere.mkv", *REFUSED)
 DEEP = ("deep.png", "deep.tif")
 FILM = ("film.exr", "film.dpx")
 SEEDS: dict[str, Callable[[Path], Path]] = {
@@ -111,4 +137,5 @@ SEEDS: dict[str, Callable[[Path], Path]] = {
     **dict.fromkeys(STILLS, _still),
     **dict.fromkeys(DEEP, _deep),
     **dict.fromkeys(FILM, _film),
+    **dict.fromkeys(ELSEWHERE, _elsewhere),
 }

@@ -26,6 +26,7 @@ from venhancer.settings import EnhanceSettings
 if TYPE_CHECKING:
     from venhancer.pipeline import VEnhancerPipeline
 
+CANARY = "canary.ts"  # in the folder where the worker stands; a file may name it, and nobody open it
 SETTINGS = EnhanceSettings(scale=2, crf=30)
 FINE = ("success", "refused")
 
@@ -59,7 +60,8 @@ def try_file(path: Path, folder: Path, pipeline: "VEnhancerPipeline | None") -> 
         folder: for outputs, empty.
         pipeline: a model to enhance with; None to stop after all frames are read.
     """
-    began, stage = time.monotonic(), ["plan"]
+    began, stage, canary = time.monotonic(), ["plan"], Path(CANARY)
+    os.utime(canary, ns=(0, canary.stat().st_mtime_ns))
     before = _surroundings(path, folder)
     result, words = "success", ""
     try:
@@ -67,6 +69,8 @@ def try_file(path: Path, folder: Path, pipeline: "VEnhancerPipeline | None") -> 
         result = "refused" if words else result
         if _surroundings(path, folder) != before:
             result, words = "left something", str(_surroundings(path, folder))
+        if canary.stat().st_atime_ns:
+            result = "opened another file"
     except Wrong as wrong:
         result, words = wrong.args
     except BaseException:  # every one is a finding
