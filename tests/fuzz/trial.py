@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from venhancer.pipeline import VEnhancerPipeline
 
 CANARY = "canary.ts"  # in the folder where the worker stands; a file may name it, and nobody open it
-SETTINGS = EnhanceSettings(scale=2, crf=30)
+SETTINGS = EnhanceSettings(scale=2)
 FINE = ("success", "refused")
 
 

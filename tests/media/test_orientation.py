@@ -1,25 +1,16 @@
 """Pictures that are stored turned come out upright."""
 
-import struct
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
+from media.boxes import with_matrix
 from media.clips import make_clip, number_of
 from venhancer.errors import InputError
 from venhancer.media.orientation import Orientation, turn_upright
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import read_frames
-
-
-def write_matrix(path, a: int, b: int, c: int, d: int) -> None:
-    """Put another display matrix into a .mp4 file that has one."""
-    data = bytearray(path.read_bytes())
-    place = data.find(b"tkhd") + 4 + 4 + 5 * 4 + 8 + 8  # the fields before it (ISO/IEC 14496-12, 8.3.2)
-    matrix = [a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30]
-    data[place : place + 36] = struct.pack(">9i", *matrix)
-    path.write_bytes(data)
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +46,7 @@ def test_rotated_clips_are_read_upright(tmp_path, stored, rotation, name):
     ],
 )
 def test_mirrored_clips_are_read_as_they_are_shown(tmp_path, stored, matrix, expected, words):
-    path = make_clip(tmp_path / "a.mp4", frames=3, rotation=90)
-    write_matrix(path, *matrix)
+    path = with_matrix(make_clip(tmp_path / "a.mp4", frames=3, rotation=90), *matrix)
     clip = probe(path)
     frames = list(read_frames(clip))
     assert all(np.array_equal(frame, expected(plain)) for frame, plain in zip(frames, stored, strict=True))

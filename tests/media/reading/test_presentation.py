@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from media.boxes import with_aperture
 from media.clips import make_clip
 from venhancer.errors import InputError
 from venhancer.media.orientation import NO_BORDER, Border
@@ -22,7 +23,6 @@ from venhancer.settings import EnhanceSettings
 
 WIDTH, HEIGHT, FRAMES = 64, 48, 4
 EXACT = {"pixel_format": "yuv444p", "options": {"qp": "0"}}
-PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1")
 
 
 def framed(border: Border) -> list[np.ndarray]:
@@ -34,28 +34,6 @@ def framed(border: Border) -> list[np.ndarray]:
         picture[border.above : HEIGHT - border.below, border.left : WIDTH - border.right] = 60 + 20 * number
         shown.append(picture)
     return shown
-
-
-def with_aperture(
-    path: Path, border: Border, *, track: tuple[int, int] | None = None, stored: tuple[int, int] = (WIDTH, HEIGHT)
-) -> Path:
-    """Give a movie a clean aperture (ISO/IEC 14496-12, 12.1.4), and its track another size if that is wanted."""
-    width, height = stored[0] - border.left - border.right, stored[1] - border.above - border.below
-    off = (border.left - border.right, 2, border.above - border.below, 2)
-    box = struct.pack(">I4s4IiIiI", 40, b"clap", width, 1, height, 1, *off)
-    data, place = bytearray(path.read_bytes()), 0
-    for name in PARENTS:
-        while data[place + 4 : place + 8] != name:
-            place += int.from_bytes(data[place : place + 4], "big")
-        size = int.from_bytes(data[place : place + 4], "big")
-        data[place : place + 4] = (size + len(box)).to_bytes(4, "big")
-        end = place + size
-        place += 16 if name == b"stsd" else 8
-    if track is not None:
-        header = data.find(b"tkhd") + 80
-        data[header : header + 8] = struct.pack(">2I", track[0] << 16, track[1] << 16)
-    path.write_bytes(data[:end] + box + data[end:])
-    return path
 
 
 def remuxed(source: Path, target: Path) -> Path:

@@ -22,7 +22,9 @@ def access_of(path) -> FrameAccess:
         rate=info.rate,
         color_matrix=info.color_matrix,
         full_range=info.full_range,
-        rotation=info.orientation.rotation,
+        orientation=info.orientation,
+        border=info.border,
+        chroma_location=info.chroma_location,
     )
 
 
@@ -94,7 +96,7 @@ def test_a_frame_beyond_the_end_is_refused(tmp_path):
 
 def test_a_missing_frame_is_refused(tmp_path):
     path = make_clip(tmp_path / "a.mkv", frames=11, times=[n for n in range(12) if n != 7])
-    access = FrameAccess(begin=Fraction(0), rate=Fraction(24), color_matrix="bt601", full_range=False, rotation=0)
+    access = FrameAccess(begin=Fraction(0), rate=Fraction(24), color_matrix="bt601", full_range=False)
     assert [number_of(frame) for frame in read_numbered(path, access, [6, 8])] == [6, 7]
     with pytest.raises(InputError, match="frame 7 is missing"):
         list(read_numbered(path, access, [6, 7]))

@@ -8,8 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from media.boxes import with_aperture, with_matrix
 from media.clips import make_clip, number_of
 from venhancer.errors import InputError
+from venhancer.media.orientation import NO_BORDER, Border
+from venhancer.media.reading.probe import probe
+from venhancer.media.reading.reader import in_eight_bits, read_frames
 from venhancer.training.data.clips import open_member, read_draw
 from venhancer.training.data.draws import Draw
 from venhancer.training.data.manifest import ClipEntry
@@ -40,6 +44,30 @@ def array(tmp_path) -> ClipEntry:
 def test_frames_of_a_video_are_counted_from_the_clip(video, tmp_path):
     later = video.model_copy(update={"start": 10, "frames": 20})
     assert [number_of(frame) for frame in read_draw(draw_of(later, [3, 5]), tmp_path)] == [13, 15]
+
+
+@pytest.mark.parametrize("border", [NO_BORDER, Border(3, 5, 7, 1)])
+@pytest.mark.parametrize("matrix", [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, 1), (0, -1, -1, 0)])
+@pytest.mark.parametrize(
+    ("codec", "pixels", "siting"),
+    [("libx264", "yuv420p", "left"), ("libx264", "yuv420p", "topleft"), ("libx265", "yuv420p10le", "center")],
+)
+def test_footage_is_trained_on_as_it_is_enhanced(tmp_path, border, matrix, codec, pixels, siting):
+    """Without its hidden border, upright, and with chroma where the file says that it lies."""
+    options = {"chroma_sample_location": siting, "crf": "1"}
+    given = {"codec": codec, "pixel_format": pixels, "options": options, "rotation": 90, "matrix": 1}
+    path = with_matrix(make_clip(tmp_path / "a.mp4", frames=6, **given), *matrix)
+    if border != NO_BORDER and codec == "libx264":
+        with_aperture(path, border)
+    (entry,) = find_stretches(path, LENIENT).clips
+    clip = probe(path)
+    shown = np.stack(list(read_frames(in_eight_bits(clip))))
+    assert (entry.width, entry.height) == (clip.width, clip.height) == (shown.shape[2], shown.shape[1])
+    assert np.array_equal(read_draw(draw_of(entry, [1, 4]), tmp_path), shown[[1, 4]])
+    half = (clip.height // 2, clip.width // 2)
+    small = read_draw(draw_of(entry, [4], size=half, height=half[0], width=half[1]), tmp_path)[0]
+    coarse = shown[4, : 2 * half[0], : 2 * half[1]].reshape(half[0], 2, half[1], 2, 3).mean((1, 3))
+    assert np.abs(small - coarse).mean() < 6
 
 
 @pytest.mark.parametrize("numbers", [[0, 1, 2], [4, 6, 8], [0, 1, 3], [7]])

@@ -77,6 +77,14 @@ def test_uneven_timing_is_left_out(tmp_path):
     assert find_stretches(clip, SMALL) == ([], ["variable timing"])
 
 
+def test_footage_whose_frames_have_no_number_is_left_out(tmp_path):
+    joined = make_clip(tmp_path / "a.ts", frames=12)
+    joined.write_bytes(2 * joined.read_bytes())
+    assert find_stretches(joined, SMALL) == ([], ["joined clocks"])
+    interlaced = make_clip(tmp_path / "a.mp4", frames=12, options={"flags": "+ildct+ilme", "x264-params": "tff=1"})
+    assert find_stretches(interlaced, SMALL) == ([], ["interlaced"])
+
+
 def test_what_lies_in_a_folder_is_found(tmp_path):
     folder = tmp_path / "clips"
     (folder / "deep").mkdir(parents=True)

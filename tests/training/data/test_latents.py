@@ -13,6 +13,7 @@ from torch.testing import assert_close
 
 from training.prepared import make_clips, moving_pattern, tiny_settings
 from venhancer.errors import InputError, JobFailed, SettingsError
+from venhancer.media.orientation import Border
 from venhancer.models import LinearAutoencoder
 from venhancer.training.data.batches import Batches, fill_latent_cache, load_batches, stack_examples
 from venhancer.training.data.latents import LatentCache
@@ -163,6 +164,7 @@ def test_the_same_file_read_in_another_way_is_encoded_anew(folder):
     cache, batches = LatentCache(folder / "cache", folder / "clips"), Batches(cached(folder))
     draw = batches.draws.draw_from(batches.draws.entries[0], 2, torch.Generator())
     changes = {"full_range": True, "color_matrix": "smpte170m", "begin": Fraction(1, 24), "rotation": 90, "start": 1}
+    changes |= {"mirrored": True, "border": Border(0, 2, 0, 0), "chroma_location": "center"}
     entries = [draw.entry, *(draw.entry.model_copy(update={name: value}) for name, value in changes.items())]
     assert len({cache.file(replace(draw, entry=entry)) for entry in entries}) == len(entries)
     renamed = draw.entry.model_copy(update={"caption": "other words", "licence": "CC0"})

@@ -5,6 +5,7 @@ from fractions import Fraction
 import pytest
 
 from venhancer.errors import InputError
+from venhancer.media.orientation import Border
 from venhancer.training.data.manifest import ClipEntry, find_manifest, read_manifest, write_manifest
 
 GOOD = '{"path": "a.mp4", "frames": 9, "rate": "24", "width": 64, "height": 48}'
@@ -36,6 +37,9 @@ def test_entries_come_back_as_written(tmp_path):
             color_matrix="bt601",
             full_range=True,
             rotation=90,
+            mirrored=True,
+            border=Border(1, 2, 3, 4),
+            chroma_location="topleft",
         ),
     ]
     write_manifest(tmp_path / "manifest.jsonl", entries)
@@ -54,6 +58,7 @@ def test_entries_come_back_as_written(tmp_path):
         (GOOD.replace('"frames": 9, ', ""), "line 2: frames is missing"),
         (GOOD.replace("frames", "framse"), "line 2: frames is missing"),
         (GOOD.replace("}", ', "file": "b"}'), "line 2: file is no field of a clip; known are path, shard"),
+        (GOOD.replace("}", ', "rotation": 45}'), "line 2: rotation is 45: input should be 0, 90, 180 or 270"),
         (GOOD.replace("}", ', "color_matrix": "pal"}'), "line 2: color_matrix is 'pal': is none of bt601"),
     ],
 )

@@ -19,15 +19,10 @@ from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from venhancer.errors import InputError
-from venhancer.media.colour import COLORSPACES, EXACT
+from venhancer.media.colour import COLORSPACES, EXACT, ChromaLocation, is_subsampled, note_chroma_location
 from venhancer.media.endings import MATROSKA, MOV
-from venhancer.media.source import (
-    decode,
-    failures_as,
-    open_bytes,
-    open_source,
-    video_stream,
-)
+from venhancer.media.orientation import NO_BORDER, UPRIGHT, Border, Orientation, cut_off, turn_upright
+from venhancer.media.source import decode, failures_as, open_bytes, open_source, video_stream
 
 SMALLER = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
@@ -41,14 +36,18 @@ class FrameAccess:
         rate: frames a second, which every frame keeps to.
         color_matrix: bt601, bt709 or bt2020.
         full_range: whether 0..255 is used instead of 16..235.
-        rotation: degrees anticlockwise by which pictures are turned to be shown.
+        orientation: how stored pictures are turned to be shown.
+        border: what of them is not shown.
+        chroma_location: where chroma lies if it has fewer samples than luma.
     """
 
     begin: Fraction
     rate: Fraction
     color_matrix: str
     full_range: bool
-    rotation: int
+    orientation: Orientation = UPRIGHT
+    border: Border = NO_BORDER
+    chroma_location: ChromaLocation = "left"
 
 
 def read_numbered(
@@ -59,7 +58,7 @@ def read_numbered(
     content: BufferedIOBase | None = None,
     size: tuple[int, int] | None = None,
 ) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """Yield the frames of these numbers as uint8 RGB, upright.
+    """Yield the frames of these numbers as uint8 RGB, upright and without their borders.
 
     Args:
         path: the file; what errors call `content` if that is given.
@@ -106,17 +105,27 @@ def _from_key_frame(
 def _picture(
     frame: VideoFrame, access: FrameAccess, size: tuple[int, int] | None, reformatter: VideoReformatter
 ) -> UInt8[np.ndarray, "h w 3"]:
-    height, width = size or (None, None)
-    turned = access.rotation % 180 != 0
+    stored = size if size is None or not access.orientation.is_transposed else size[::-1]
+    is_cut = access.border != NO_BORDER  # before it is made smaller
+    height, width = (None, None) if is_cut or stored is None else stored
+    if is_subsampled(frame.format):
+        frame = note_chroma_location(frame, access.chroma_location)
     rgb = reformatter.reformat(
         frame,
-        width=height if turned else width,
-        height=width if turned else height,
+        width=width,
+        height=height,
         format="rgb24",
         src_colorspace=COLORSPACES[access.color_matrix],
         dst_colorspace=COLORSPACES[access.color_matrix],
         src_color_range=ColorRange.JPEG if access.full_range else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
-        interpolation=SMALLER if size is not None else EXACT,
+        interpolation=EXACT if width is None else SMALLER,
     )
-    return np.rot90(rgb.to_ndarray(), access.rotation // 90)
+    picture: UInt8[np.ndarray, "h w 3"] = cut_off(rgb.to_ndarray(), access.border)
+    return turn_upright(resized(picture, stored) if is_cut and stored is not None else picture, access.orientation)
+
+
+def resized(picture: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """Return the picture at a height and width, averaging areas."""
+    frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    return VideoReformatter().reformat(frame, width=size[1], height=size[0], interpolation=SMALLER).to_ndarray()

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from av import VideoFrame
-from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 from numpy.lib import format as npy
 
 from venhancer.errors import InputError
 from venhancer.frames.levels import Frames
-from venhancer.media.reading.seeking import SMALLER, FrameAccess, read_numbered
+from venhancer.media.reading.seeking import FrameAccess, read_numbered, resized
 from venhancer.training.data.draws import Draw
 from venhancer.training.data.manifest import ClipEntry
 
@@ -49,7 +47,9 @@ def access(entry: ClipEntry) -> FrameAccess:
         rate=entry.rate,
         color_matrix=entry.color_matrix,
         full_range=entry.full_range,
-        rotation=entry.rotation,
+        orientation=entry.orientation,
+        border=entry.border,
+        chroma_location=entry.chroma_location,
     )
 
 
@@ -87,7 +87,7 @@ def _of_array(draw: Draw, folder: Path, size: tuple[int, int] | None) -> Frames:
     pictures = array[first : last + 1 : step or 1] if numbers == even else array[numbers]
     if size is None:
         return pictures[:, *draw.crop]
-    return np.stack([_crop(_resized(picture, size), draw) for picture in pictures])
+    return np.stack([_crop(resized(picture, size), draw) for picture in pictures])
 
 
 def _of_video(draw: Draw, folder: Path, size: tuple[int, int] | None) -> Frames:
@@ -121,8 +121,3 @@ def _crop(picture: UInt8[np.ndarray, "h w 3"], draw: Draw) -> UInt8[np.ndarray, 
         size, stated = (f"{shape[1]}x{shape[0]}" for shape in (picture.shape, draw.size))
         raise InputError(f"{draw.entry.name} is {size}, not {stated} as the manifest says; index it again")
     return picture[draw.crop]
-
-
-def _resized(picture: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h2 w2 3"]:
-    frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-    return VideoReformatter().reformat(frame, width=size[1], height=size[0], interpolation=SMALLER).to_ndarray()

@@ -8,13 +8,14 @@ without looking at the rest of the file.
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from venhancer.durable import write_whole
 from venhancer.errors import InputError
-from venhancer.media.colour import COLORSPACES
+from venhancer.media.colour import COLORSPACES, ChromaLocation
+from venhancer.media.orientation import EXIF, NO_BORDER, Border, Orientation
 from venhancer.media.source import failures_as
 from venhancer.settings import LARGEST_RATE, parse_ratio
 
@@ -58,7 +59,22 @@ class ClipEntry(BaseModel):
         default="bt709", description="Colour matrix of a video file."
     )
     full_range: bool = Field(default=False, description="Whether a video file uses 0..255 instead of 16..235.")
-    rotation: int = Field(default=0, description="Degrees anticlockwise by which a video file is turned to be shown.")
+    mirrored: bool = Field(default=False, description="Whether a video file is mirrored left and right to be shown.")
+    rotation: Literal[0, 90, 180, 270] = Field(
+        default=0, description="Degrees anticlockwise by which a video file is turned after that."
+    )
+    border: Border = Field(
+        default=NO_BORDER,
+        description="Pixels of a video file that are not shown: above, below, left and right, before turning.",
+    )
+    chroma_location: ChromaLocation = Field(
+        default="left", description="Where chroma of a video file lies if it has fewer samples than luma."
+    )
+
+    @property
+    def orientation(self) -> Orientation:
+        """How stored pictures are turned to be shown."""
+        return next(one for one in EXIF.values() if (one.is_mirrored, one.rotation) == (self.mirrored, self.rotation))
 
     @property
     def name(self) -> str:

@@ -43,8 +43,8 @@ def find_stretches(path: Path, settings: IndexSettings) -> Stretches:
         lumas = map(_array_luma, open_array(entry, path.parent))
     else:
         info = probe(path)
-        if info.timestamps is not None:
-            return Stretches([], ["variable timing"])
+        if reason := _not_trained_on(info):
+            return Stretches([], [reason])
         entry = _describe_video(info)
         lumas = read_lumas(info)
     if min(entry.width, entry.height) < settings.smallest:
@@ -89,6 +89,17 @@ def _fault(changes: list[FrameChange], settings: IndexSettings) -> str:
     return ""
 
 
+def _not_trained_on(info: ClipInfo) -> str:
+    """Return why frames of a file cannot be had by their numbers alone, or nothing."""
+    reasons = {
+        "variable timing": info.timestamps is not None,
+        "joined clocks": bool(info.jumps),
+        "interlaced": info.is_interlaced,
+        "transparent": info.has_alpha,
+    }
+    return next((reason for reason, is_so in reasons.items() if is_so), "")
+
+
 def _describe_video(info: ClipInfo) -> ClipEntry:
     return ClipEntry(
         path=str(info.path),
@@ -99,7 +110,10 @@ def _describe_video(info: ClipInfo) -> ClipEntry:
         begin=info.start,
         color_matrix=info.color_matrix,
         full_range=info.full_range,
+        mirrored=info.orientation.is_mirrored,
         rotation=info.orientation.rotation,
+        border=info.border,
+        chroma_location=info.chroma_location,
     )
 
 
