@@ -45,7 +45,7 @@ class Conditions:
             ValueError: there is no key frame among them.
         """
         frames = slice(window.start, window.stop)
-        (is_key,) = self.key_frames.mask.tolist()  # to the host: make these once, not at every evaluation
+        (is_key,) = self.key_frames.mask.tolist()
         before, inside = sum(is_key[: window.start]), sum(is_key[frames])
         if not inside:
             raise ValueError(f"frames {window.start} to {window.stop - 1} hold no key frame; widen the window")
@@ -216,7 +216,7 @@ def spread_key_frames(
     after = (before + 1).clamp(max=keys - 1)
     gap = (positions.gather(1, after) - positions.gather(1, before)).clamp(min=1)
     share = ((frame - positions.gather(1, before)) / gap).clamp(0, 1)
-    return torch.lerp(start, _take(key_frame_latents, after), share.to(start.dtype)[:, None, :, None, None])
+    return torch.lerp(start, _take(key_frame_latents, after), share.to(start)[:, None, :, None, None])
 
 
 def _take(latents: Float[Tensor, "b c k h w"], order: Int[Tensor, "b f"]) -> Float[Tensor, "b c f h w"]:

@@ -294,7 +294,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         """Return a segment's conditions; `pictures` are the input frames behind `reach.key_frames`, in [-1, 1]."""
         sampling, program = plan.sampling, plan.program
         sampled = self.sampled_frames(plan, reach.frames)
-        is_key = torch.tensor([plan.is_key[number] for number in sampled], device=self.device)
+        is_key = torch.tensor([plan.is_key[number] for number in sampled])  # on the host, which counts them
         self._bring(self.vae, plan.execution.offload)
         is_drawn = sampling.posterior == "sample" and not isinstance(self.vae, LinearAutoencoder)
         encode = self.vae.encode_posterior if is_drawn else self.vae.encode_frames
@@ -309,7 +309,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         if is_drawn:  # for every frame by itself, also for those that repeat a key frame
             noise = self._noise(plan, sampled, mode_of(start_latents), POSTERIOR_NOISE)
             start_latents = sample_of(start_latents, noise)
-            latents = start_latents[:, :, is_key]
+            latents = start_latents[:, :, is_key.nonzero().flatten().tolist()]
         keys = [number for number in reach.key_frames if number in reach.frames]
         conditions = make_conditions(
             latents,
@@ -354,7 +354,9 @@ class VEnhancerPipeline(DiffusionPipeline):
 
         def denoiser(window: range, tile: Tile) -> Denoiser:
             key_frames = conditions.frames(window).crop(tile).key_frames
-            key_frames = key_frames._replace(latents=key_frames.latents.to(self.unet.dtype))
+            key_frames = key_frames._replace(
+                latents=key_frames.latents.to(self.unet.dtype), mask=key_frames.mask.to(self.device)
+            )
             strength = {name: getattr(sampling, name) for name in ("guidance_scale", "guidance_rescale")}
             guided = Guided(partial(predict, key_frames), *prompts, **strength)
             return Denoiser(guided, schedule, dtype=self.unet.dtype)

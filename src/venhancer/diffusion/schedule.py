@@ -21,7 +21,7 @@ from venhancer.settings import Timetable
 
 Timestep: TypeAlias = int | Int64[Tensor, "b"]  # one for all samples, or one each
 Samples: TypeAlias = Float[Tensor, "b ..."]
-Coefficients: TypeAlias = Float[Tensor, "..."]  # multiplies Samples
+Coefficients: TypeAlias = float | Float[Tensor, "..."]  # multiplies Samples
 
 FAST_KNEE = 500  # the fast timetable strides down to here and walks below
 FAST_SHARE_ABOVE = 4 / 15
@@ -164,8 +164,15 @@ class Schedule:
         return 2 * torch.log(alpha_t / sigma_t)
 
     def _coefficients(self, timestep: Timestep, like: Shaped[Tensor, "b ..."]) -> tuple[Coefficients, Coefficients]:
-        """Return alpha_t and sigma_t on the device of `like`, shaped to multiply it sample by sample."""
-        index = torch.as_tensor(timestep, device=like.device).reshape(-1)
+        """Return alpha_t and sigma_t on the device of `like`, shaped to multiply it sample by sample.
+
+        One timestep for all samples gives numbers: nothing is copied to the device, so nothing waits for it.
+        """
+        if isinstance(timestep, int):
+            if not 0 <= timestep < self.num_timesteps:
+                raise IndexError(f"timestep is {timestep}; allowed are 0 to {self.num_timesteps - 1}")
+            return float(self.alpha_t[timestep]), float(self.sigma_t[timestep])
+        index = timestep.to(like.device).reshape(-1)
         shape = (-1, *(1 for _ in like.shape[1:]))
         alpha_t, sigma_t = self.alpha_t.to(like.device), self.sigma_t.to(like.device)
         return alpha_t.index_select(0, index).view(shape), sigma_t.index_select(0, index).view(shape)

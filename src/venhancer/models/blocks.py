@@ -49,17 +49,8 @@ class BlockSequence(nn.ModuleList):
         return x
 
 
-class TemporalGroupNorm(nn.GroupNorm):
-    """Group normalisation whose statistics run over all frames of a clip."""
-
-    def over_frames(self, x: Float[Tensor, "bf c h w"], num_frames: int) -> Float[Tensor, "bf c h w"]:
-        """Normalise each clip's groups over frames, rows and columns."""
-        frames_in_rows = rearrange(x, "(b f) c h w -> b c (f h) w", f=num_frames)
-        return rearrange(self(frames_in_rows), "b c (f h) w -> (b f) c h w", f=num_frames)
-
-
 class TemporalConv(nn.Module):
-    """Norm, activation and a convolution over three frames at every pixel.
+    """Norm over all frames, activation and a convolution over three of them, at every pixel.
 
     The weight keeps the (3, 1, 1) shape of the published state dict; it is applied as a two-dimensional convolution
     over frames and pixels, which is several times faster than `Conv3d` and needs none of its scratch memory.
@@ -67,15 +58,12 @@ class TemporalConv(nn.Module):
 
     def __init__(self, channels: int, *, groups: int) -> None:
         super().__init__()
-        self.norm = TemporalGroupNorm(groups, channels, eps=1e-5) if groups else None
+        self.norm = group_norm(groups, channels)
         self.conv = nn.Conv3d(channels, channels, (3, 1, 1))
 
-    def forward(self, x: Float[Tensor, "bf c h w"], num_frames: int) -> Float[Tensor, "bf c h w"]:
+    def forward(self, x: Float[Tensor, "b c f n"]) -> Float[Tensor, "b c f n"]:
         """Mix each pixel with the same pixel one frame before and after."""
-        activated = F.silu(x if self.norm is None else self.norm.over_frames(x, num_frames))
-        over_frames = rearrange(activated, "(b f) c h w -> b c f (h w)", f=num_frames)
-        mixed = F.conv2d(over_frames, self.conv.weight.squeeze(-1), self.conv.bias, padding=(1, 0))
-        return rearrange(mixed, "b c f (h w) -> (b f) c h w", h=x.shape[2])
+        return F.conv2d(F.silu(self.norm(x)), self.conv.weight.squeeze(-1), self.conv.bias, padding=(1, 0))
 
 
 class ResBlock(nn.Module):
@@ -105,10 +93,10 @@ class ResBlock(nn.Module):
         if not self.temporal:
             return x
 
-        hidden = x
+        hidden = rearrange(x, "(b f) c h w -> b c f (h w)", f=context.num_frames)
         for temporal_conv in self.temporal:
-            hidden = temporal_conv(hidden, context.num_frames)
-        return x + hidden
+            hidden = temporal_conv(hidden)
+        return x + rearrange(hidden, "b c f (h w) -> (b f) c h w", h=x.shape[2])
 
 
 class SpatialTransformer(nn.Module):
@@ -151,7 +139,7 @@ class TemporalTransformer(nn.Module):
 
     def __init__(self, channels: int, *, inner_channels: int, head_dim: int, groups: int) -> None:
         super().__init__()
-        self.norm = TemporalGroupNorm(groups, channels, eps=1e-6)
+        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
         self.proj_in = nn.Linear(channels, inner_channels)
         self.norm_first = nn.LayerNorm(inner_channels)
         self.first_attention = Attention(inner_channels, head_dim=head_dim, context_channels=inner_channels)
@@ -166,7 +154,8 @@ class TemporalTransformer(nn.Module):
         num_frames = context.num_frames
         pixels = context.slice_rows(num_frames)
         frames = context.slice_rows(x.shape[2] * x.shape[3])
-        tokens = self.proj_in(rearrange(self.norm.over_frames(x, num_frames), "s c h w -> s (h w) c"))
+        clips = rearrange(x, "(b f) c h w -> b c f (h w)", f=num_frames)
+        tokens = self.proj_in(rearrange(self.norm(clips), "b c f n -> (b f) n c"))
         tokens = tokens + self.first_attention.over_frames(self.norm_first(tokens), num_frames, pixels)
         tokens = tokens + self.second_attention.over_frames(self.norm_second(tokens), num_frames, pixels)
         tokens = tokens + self.feed_forward(self.norm_feed_forward(tokens), frames)
