@@ -162,7 +162,7 @@ def test_v2_decodes_windows_and_tiles_as_published(golden):
     with torch.no_grad():
         frames = list(vae.decode_each(golden["v2/in.z"], **replace(V2, tile=(12, 10)).decoding(18, 16, 9)))
     result = torch.stack([frames[number] for number in RECORDED_FRAMES], dim=1)
-    assert (result - golden["v2/out"][0]).abs().max() < 1e-5
+    assert (result - golden["v2/out"][0]).abs().max() < 2e-5  # float32's own error: AVX2 5e-6, AVX-512 1.3e-5
 
 
 def test_levels_are_cut_off():

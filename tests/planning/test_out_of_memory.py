@@ -26,7 +26,7 @@ from venhancer.weights import load_pipeline
 torch.set_num_threads(1)
 source, target, model = map(Path, sys.argv[1:4])
 room, after, is_killed = map(int, sys.argv[4:])
-pipeline = load_pipeline(model)
+pipeline = load_pipeline(model, dtype="fp32")
 asked = parse_settings(scale=4, steps=1, shots=False, window_frames=3, window_overlap=1, model=str(model))
 plan = plan_video(source, asked, target)
 said, segments = [], []
