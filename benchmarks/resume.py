@@ -37,7 +37,7 @@ KINDS = {
     "numbered pictures": ("{}/%05d.png", ""),
     "WebP": ("{}.webp", ""),
 }
-"""Names of targets by the number of the job, and what is asked for."""
+"""Names of targets by the number of the job, and what is requested."""
 
 
 def main() -> None:

@@ -35,26 +35,28 @@ GROUPS: Mapping[str, type[BaseModel]] = {
     "objective": ObjectiveSettings,
     "log": LogSettings,
 }
+LONGEST_CELL = 80
+AUTHORS_WORDS = "the authors' words"
 HEAD = """# Settings
 
 <!-- Made by docs/settings_page.py from the code; change the descriptions there. -->
 """
 ENHANCE = """## Enhancement
 
-Fields of `venhancer.EnhanceSettings`, which are also flags: `noise_augmentation` is `--noise-augmentation`. Settings of
+Each is a field of `venhancer.EnhanceSettings` and a flag: `noise_augmentation` is `--noise-augmentation`. Settings in
 the next table default to the model's value.
 """
 DEFAULTS = """## Defaults of the models
 
-Your own model folder keeps them in `model_index.json`.
+Your own model's defaults are in its `model_index.json`; the authors' words are in `src/venhancer/model_files/traits.py`.
 """
 INDEX = """## `venhancer train index`
 
-[training-data.md](training-data.md) shows how to use this command.
+See [training-data.md](training-data.md).
 """
 RECIPES = """## Training recipes
 
-Keys of a YAML file for `venhancer train`, with their defaults. An unknown key is refused, with the nearest known one.
+Keys of a YAML file for `venhancer train`, with their defaults. Unknown keys are refused.
 """
 
 
@@ -98,6 +100,7 @@ def default_rows() -> Iterator[tuple[str, ...]]:
     nano, *releases = (asdict(load_traits(model).defaults) for model in ("nano", *RELEASES))
     for name in nano:
         values = [shown(release[name]) for release in releases]
+        values = [AUTHORS_WORDS if len(value) > LONGEST_CELL else value for value in values]
         differ = ", ".join(f"{model}: {value}" for model, value in zip(RELEASES, values, strict=True))
         yield f"`{name}`", shown(nano[name]), values[0] if len(set(values)) == 1 else differ
 

@@ -161,7 +161,7 @@ class Clip:
 
 
 def main() -> None:
-    """Prepare the sources asked for, one after the other."""
+    """Prepare the sources requested, one after the other."""
     sources: dict[str, Callable[[Path], Iterator[Clip]]] = {
         "bunny": bunny,
         "generated": generated,

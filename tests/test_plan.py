@@ -270,10 +270,10 @@ REFUSED = [
         {},
         {"fps": 200},
         "fps 200 at the clip's 24 makes 8.3333 output frames",
-        "up to 8 can be made: pass --fps up to 192",
+        "at most 8 are possible: pass --fps up to 192",
     ),
     ({"rate": FILM}, {"fps": 240}, "at the clip's 23.976 makes 10.01", "pass --fps up to 192000/1001"),
-    ({}, {"slow": 9}, "slow 9 makes 9 output frames of each input frame", "pass --slow 1 to 8"),
+    ({}, {"slow": 9}, "slow 9 makes 9 output frames per input frame", "pass --slow 1 to 8"),
     ({}, {"slow": 4, "fps": 60}, "fps 60 with slow 4 at the clip's 24 makes 10", "pass --fps up to 48"),
     ({}, {"start": 2}, "start 2 is after the last frame of clip.mp4", "pass --start 0 to 1.958"),
     ({}, {"start": "0.01", "end": "0.02"}, "clip.mp4 has no frame from 0.01 to 0.02", "pass an --end above 0.041"),
@@ -295,7 +295,7 @@ REFUSED = [
         "window_overlap 17 is not below the 17 frames of",
         "--window-overlap 0 to 16",
     ),
-    ({}, {"timetable": "fast"}, "start_timestep 500 is too late for the fast timetable", "--start-timestep 530 to 999"),
+    ({}, {"timetable": "fast"}, "start_timestep 500 is too low for the fast timetable", "--start-timestep 530 to 999"),
 ]
 
 
@@ -311,7 +311,7 @@ def test_what_cannot_be_met_is_refused_in_one_line(clip, asked, given, advice):
 
 
 def test_clips_too_small_are_refused():
-    with pytest.raises(InputError, match=r"^clip.mp4 is 15x180; sides must be 16 pixels or more: give a larger clip$"):
+    with pytest.raises(InputError, match=r"^clip.mp4 is 15x180; sides must be at least 16 pixels: use a larger clip$"):
         make_plan(make_clip(width=15), parse_settings(), NANO)
 
 
@@ -384,7 +384,7 @@ def test_a_plan_is_told_in_rows_and_survives_json():
     rows = dict(describe_plan(plan))
     assert rows["input"] == "clip.mp4: 320x180, 23.976 fps, 48 frames, 2.002 s, h264"
     assert rows["output"] == "960x720, 59.94 fps, 120 frames, 2.002 s, the target's usual codec"
-    assert rows["frames"] == "48 key frames and 72 made between and after them"
+    assert rows["frames"] == "48 key frames and 72 generated between and after them"
     assert rows["warning"] == "the picture is stretched: 3 times across, 4 times down"
     assert rows["not kept"] == "subtitles (2 streams)"
     assert "an estimate" in rows["memory"]
@@ -401,10 +401,10 @@ def test_a_plan_says_what_is_done_to_time():
     clip = replace(make_clip(rate=24), is_interlaced=True, jitter=Fraction(2, 1000), orientation=turned)
     rows = dict(describe_plan(make_plan(clip, parse_settings(fps=12, start=1), NANO)))
     assert rows["part"] == "1 s to 2 s: frames 24 to 47 of 48"
-    assert rows["timing"] == "made even: frames are up to 2 ms off 24 fps"
-    assert rows["interlacing"] == "every frame is made whole of its two fields and those around them"
+    assert rows["timing"] == "made constant: frames are up to 2 ms off 24 fps"
+    assert rows["interlacing"] == "every frame is rebuilt from its two fields and their neighbours"
     assert rows["turned"] == "upright, as players show it: rotated by 90 degrees anticlockwise"
-    assert rows["frames"] == "12 key frames and 0 made between and after them; 12 input frames left out"
+    assert rows["frames"] == "12 key frames and 0 generated between and after them; 12 input frames dropped"
 
 
 def test_a_plan_says_whether_varying_times_are_kept():
@@ -412,10 +412,10 @@ def test_a_plan_says_whether_varying_times_are_kept():
         make_clip(frames=4), timestamps=(0, 1, 2, 30), time_base=Fraction(1, 24), duration=Fraction(31, 24)
     )
     kept, even = (dict(describe_plan(make_plan(varying, parse_settings(**asked), NANO))) for asked in ({}, {"fps": 24}))
-    assert kept["timing"] == "every frame keeps its own time; pass --fps for an even rate"
+    assert kept["timing"] == "every frame keeps its own time; pass --fps for a constant rate"
     assert kept["output"].startswith("1280x720, 3.0968 fps on average, 4 frames, 1.2917 s")
-    assert even["timing"] == "made even: 24 fps"
-    assert even["frames"] == "4 key frames, repeated 3 times and 24 made between and after them"
+    assert even["timing"] == "made constant: 24 fps"
+    assert even["frames"] == "4 key frames, repeated 3 times and 24 generated between and after them"
 
 
 def test_the_plan_of_a_long_film_is_small_and_quick():
@@ -430,11 +430,11 @@ def test_the_plan_of_a_long_film_is_small_and_quick():
 
 def test_transparency_is_refused_unless_something_is_behind_it():
     clear = replace(make_clip(), has_alpha=True)
-    with pytest.raises(InputError, match="is transparent, which is not kept; pass --background black"):
+    with pytest.raises(InputError, match="is transparent; transparency cannot be kept: pass --background black"):
         make_plan(clear, parse_settings(), NANO)
     plan = make_plan(clear, parse_settings(background="orange"), NANO)
     assert plan.clip.background == (255, 165, 0)
-    assert dict(describe_plan(plan))["background"] == "transparent pixels are laid over #ffa500"
+    assert dict(describe_plan(plan))["background"] == "transparent pixels lie over #ffa500"
 
 
 @pytest.mark.parametrize(
@@ -444,7 +444,7 @@ def test_transparency_is_refused_unless_something_is_behind_it():
         ("1", {"size": (640, 720)}, "1", None),
         ("16/11", {}, "16/11", "16/11, as in the input; shown as 4189x2304"),
         ("16/11", {"size": (1440, 1152)}, "16/11", "16/11, as in the input; shown as 2095x1152"),
-        ("16/11", {"size": (2048, 1126)}, "1", "1, made of 16/11"),
+        ("16/11", {"size": (2048, 1126)}, "1", "1, made square from 16/11"),
         ("16/11", {"size": (1440, 1440)}, "16/11", "16/11, as in the input; shown as 2095x1440"),
     ],
 )

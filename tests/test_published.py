@@ -198,10 +198,10 @@ def test_the_plan_says_what_is_as_published():
 @pytest.mark.parametrize(
     ("model", "settings", "message"),
     [
-        ("nano", {}, "model nano is not of a published kind; pass --model v1 or v2, or leave out --published"),
-        ("v2", {"size": "640x360"}, "size 640x360 is not in the published program.*leave out --size or --published"),
+        ("nano", {}, "model nano has no published program; pass --model v1 or v2, or omit --published"),
+        ("v2", {"size": "640x360"}, "size 640x360 is not in the published program.*omit --size or --published"),
         ("v2", {"window_frames": 16}, "window_frames 16 is not in the published program"),
-        ("v2", {"window_frames": 1}, "window_frames 1 is not in the published program: it has 32"),
+        ("v2", {"window_frames": 1}, "window_frames 1 is not in the published program: it uses 32"),
         ("v2", {"slow": 2}, "slow 2 is not in the published program"),
         ("v2", {"steps": 20}, "steps 20 is not in the published program: its fast timetable has 14"),
         ("v2", {"start_timestep": 500}, "start_timestep 500 is not in the published program"),
@@ -226,7 +226,7 @@ def test_what_says_the_same_is_accepted():
     ("settings", "message"),
     [
         ({"penultimate": "drop", "solver": "ddim"}, "penultimate drop is for dpmpp_2m_sde, not ddim"),
-        ({"posterior": "sample"}, "posterior sample: model nano has no distribution to draw from; pass mode"),
+        ({"posterior": "sample"}, "posterior sample: model nano has no distribution to sample; pass --posterior mode"),
     ],
 )
 def test_new_settings_are_refused_where_they_mean_nothing(settings, message):

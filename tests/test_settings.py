@@ -61,7 +61,10 @@ MISTAKES = [
     ({"size": "20000x1000"}, "size 20000x1000 is out of bounds"),
     ({"size": "large"}, "size large is not a size; pass --size WIDTHxHEIGHT with even sides of 16 to 16384"),
     ({"size": 720}, "size 720 is not a size"),
-    ({"scale": 2, "size": "640x480"}, "scale 2 and size 640x480 are both given; pass either --scale 1 to 8 or --size"),
+    (
+        {"scale": 2, "size": "640x480"},
+        "scale 2 and size 640x480 exclude each other; pass either --scale 1 to 8 or --size",
+    ),
     ({"solver": "euler"}, "solver euler is unknown; pass --solver dpmpp_2m_sde, heun or ddim"),
     ({"timetable": "x\ny"}, "timetable 'x\\ny' is unknown; pass --timetable trailing or fast"),
     (
@@ -83,7 +86,7 @@ MISTAKES = [
     ({"prompt": 3}, "prompt 3 is not text; pass --prompt text of up to 2000 characters"),
     ({"window_frames": 8, "window_overlap": 8}, "window_overlap 8 is not below window_frames 8; pass --window-overlap"),
     ({"scael": 2}, "unknown setting scael; did you mean scale?"),
-    ({"zzz": 2}, "unknown setting zzz; known are scale, size, fps"),
+    ({"zzz": 2}, "unknown setting zzz; settings are scale, size, fps"),
     (
         {"steps": 0, "crf": 99},
         "steps 0 is below 1; pass --steps 1 to 100. Also: crf 99 is above 63; pass",

@@ -93,8 +93,8 @@ def test_published_model_is_found_in_the_cache(folder: Path, tmp_path: Path, mon
     monkeypatch.setenv("VENHANCER_CACHE", str(tmp_path))
     message = refusal("v1")
     assert message == (
-        f"model v1: {tmp_path / 'v1'} holds no model_index.json; run `venhancer weights download v1`, or convert files "
-        "you have with `venhancer weights convert`"
+        f"model v1: {tmp_path / 'v1'} has no model_index.json; run `venhancer weights download v1`, or convert "
+        f"files that you have with `venhancer weights convert`"
     )
     shutil.copytree(folder, tmp_path / "v1")
     change_json(tmp_path / "v1" / "model_index.json", lambda index: index.update(defaults={"steps": 3}))
@@ -105,13 +105,13 @@ def test_published_model_is_found_in_the_cache(folder: Path, tmp_path: Path, mon
 
 @pytest.mark.parametrize("model", ["nanno", "/nowhere/at/all", ""])
 def test_unknown_model_is_one_line(model: str):
-    assert "give a model folder or one of nano, v1, v2" in refusal(model)
+    assert "pass a model folder or one of nano, v1, v2" in refusal(model)
 
 
 def test_unknown_device_and_dtype_are_one_line(folder: Path):
-    with pytest.raises(SettingsError, match=r"device tpu is not on this machine, which has .*cpu; or pass auto"):
+    with pytest.raises(SettingsError, match=r"device tpu is not on this machine; pass .*cpu or auto"):
         load_pipeline(folder, device="tpu")
-    with pytest.raises(SettingsError, match="dtype int8 is none of auto, bf16, fp16, fp32"):
+    with pytest.raises(SettingsError, match="dtype int8 is unknown; pass auto, bf16, fp16, fp32"):
         load_pipeline(folder, device="cpu", dtype="int8")
 
 
@@ -131,7 +131,7 @@ def test_unknown_device_and_dtype_are_one_line(folder: Path):
 )
 def test_index_cannot_name_foreign_classes(copy: Path, name: str, class_path: list[str]):
     change_json(copy / "model_index.json", lambda index: index.update({name: class_path}))
-    assert f"names {class_path[0]}.{class_path[1]}, which is no component" in refusal(copy)
+    assert f"names {class_path[0]}.{class_path[1]}, which is not a component" in refusal(copy)
 
 
 @pytest.mark.parametrize("name", ["unet", "controlnet", "vae", "text_encoder", "tokenizer"])

@@ -192,9 +192,9 @@ def _make_segments(
                 raise
             smaller = next_smaller(plan)
             if smaller is None:
-                raise JobFailed("memory ran out, and no smaller plan is left; make some free") from error
+                raise JobFailed("memory ran out, and no smaller plan is left; free some memory") from error
             job.decide(smaller=job.manifest.choices.get("smaller", 0) + 1)
-            tell(f"memory ran out; going on from frame {job.manifest.finished_frames} with {describe_change(smaller)}")
+            tell(f"memory ran out; resuming at frame {job.manifest.finished_frames} with {describe_change(smaller)}")
             plan = smaller
         pipeline.release_memory()  # out here, where the tensors that the error holds on to are gone
     return plan
@@ -224,4 +224,4 @@ def _make_as_planned(
 def _refuse_changed_input(job: Job, plan: EnhancePlan) -> None:
     """Raise if the source is not what it was when the work began."""
     if fingerprint(plan.clip.path) != job.manifest.origin["input"]:
-        raise InputError(f"{plan.clip.path} was changed while it was read; leave it alone and pass --restart")
+        raise InputError(f"{plan.clip.path} changed while it was being read; leave it unchanged and pass --restart")

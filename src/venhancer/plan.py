@@ -164,7 +164,7 @@ class EnhancePlan:
 
     @property
     def program(self) -> Program | None:
-        """The published program that is followed, if it was asked for."""
+        """The published program that is followed, if it was requested."""
         return program_of(self.settings, self.traits)
 
     def frame_time(self, index: int) -> Fraction:
@@ -258,31 +258,31 @@ def next_smaller(plan: EnhancePlan) -> EnhancePlan | None:
 
 
 def _made_opaque(clip: ClipInfo, settings: EnhanceSettings) -> ClipInfo:
-    """Return the clip as it is read: before the background asked for, or refusing what is transparent."""
+    """Return the clip as it is read: before the background requested, or refusing what is transparent."""
     clip = replace(clip, keep_damaged=settings.keep_damaged)
     if clip.opacity_is_unused:
         return clip
     if settings.background is None:
         if clip.has_alpha:
-            opaque = "pass --background black, or another colour"
-            raise InputError(f"{clip.path} is transparent, which is not kept; {opaque}")
+            opaque = "pass --background black or another colour"
+            raise InputError(f"{clip.path} is transparent; transparency cannot be kept: {opaque}")
         return replace(clip, must_be_opaque=True)
     red, green, blue = bytes.fromhex(settings.background.removeprefix("#"))
     return replace(clip, background=(red, green, blue))
 
 
 def _at_rate(clip: ClipInfo, settings: EnhanceSettings) -> ClipInfo:
-    """Return the clip at the rate asked for, if it is of pictures that tell none: numbered ones, or one alone."""
+    """Return the clip at the rate requested, if it is of pictures that tell none: numbered ones, or one alone."""
     if settings.input_fps is not None and clip.kind != "numbered":
-        given = f"input_fps {format_number(settings.input_fps)} is the rate of numbered pictures"
-        raise SettingsError(f"{given}, and {clip.path} is none; leave --input-fps out, or pass --fps for the output")
+        given = f"input_fps {format_number(settings.input_fps)} is for numbered pictures"
+        raise SettingsError(f"{given}, which {clip.path} is not; omit --input-fps, or pass --fps for the output")
     rate = clip.rate
     if clip.kind == "numbered":
         rate = settings.input_fps or clip.rate
     elif clip.kind == "still":
         if settings.slow != 1:
-            given = f"slow {format_number(settings.slow)} has nothing to slow down"
-            raise SettingsError(f"{given}: {clip.path} is one picture; leave --slow out")
+            given = f"slow {format_number(settings.slow)} needs a video"
+            raise SettingsError(f"{given}; {clip.path} is one picture: omit --slow")
         rate = settings.fps or clip.rate
     return replace(clip, rate=rate, duration=clip.frames / rate) if rate != clip.rate else clip
 

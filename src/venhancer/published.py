@@ -99,14 +99,14 @@ class Program:
         for name in self.refused:
             value, own = getattr(settings, name), {**self.sampling, "slow": 1}.get(name)
             if value not in (None, own):
-                raise _contradiction(name, value, "it has no choice of it" if own is None else f"it has {own}")
+                raise _contradiction(name, value, "it has no such choice" if own is None else f"it uses {own}")
         if settings.solver == "ddim":
-            raise _contradiction("solver", "ddim", "it has dpmpp_2m_sde and heun")
+            raise _contradiction("solver", "ddim", "it has only dpmpp_2m_sde and heun")
         if settings.noise_augmentation == 0:
-            raise _contradiction("noise_augmentation", 0, "it makes pure noise of 0, pass 1 to 300")
+            raise _contradiction("noise_augmentation", 0, "it turns 0 into pure noise; pass 1 to 300")
         is_fast = (settings.timetable or self.sampling["timetable"]) == "fast"
         if is_fast and settings.steps not in (None, FAST_STEPS):
-            raise _contradiction("steps", settings.steps, f"its fast timetable has {FAST_STEPS}")
+            raise _contradiction("steps", settings.steps, f"its fast timetable has {FAST_STEPS} steps")
 
     def sampled(self, defaults: SamplingDefaults) -> SamplingDefaults:
         """Return a model's sampling defaults as the program has them."""
@@ -132,7 +132,7 @@ class Program:
         if enlarged[0] % 2 or enlarged[1] % 2:
             raise SettingsError(
                 f"scale {requested:g} makes {enlarged[1]}x{enlarged[0]} in the published program, which video cannot "
-                "store; pass another --scale, or leave out --published"
+                f"store; pass another --scale, or omit --published"
             )
         return *enlarged, factor
 
@@ -160,7 +160,7 @@ class Program:
         if most is not None and frames > most:
             raise SettingsError(
                 f"{inputs} input frames make {frames} output frames; the published {self.release} program makes up to "
-                f"{most}: pass an earlier --end, or leave out --published"
+                f"{most}: pass an earlier --end, or omit --published"
             )
         return between
 
@@ -243,9 +243,7 @@ def program_of(settings: EnhanceSettings, traits: ModelTraits) -> Program | None
     if not settings.published:
         return None
     if traits.release is None:
-        raise SettingsError(
-            f"model {traits.name} is not of a published kind; pass --model v1 or v2, or leave out --published"
-        )
+        raise SettingsError(f"model {traits.name} has no published program; pass --model v1 or v2, or omit --published")
     program = PROGRAMS[traits.release]
     program.refuse(settings)
     return program
@@ -292,4 +290,4 @@ def _padding(size: int, least: int, above_grid: int) -> tuple[int, int]:
 def _contradiction(name: str, value: object, reason: str) -> SettingsError:
     text = "x".join(map(str, value)) if isinstance(value, tuple) else value
     flag = name.replace("_", "-")
-    return SettingsError(f"{name} {text} is not in the published program: {reason}; leave out --{flag} or --published")
+    return SettingsError(f"{name} {text} is not in the published program: {reason}; omit --{flag} or --published")

@@ -106,7 +106,7 @@ def parse_color(value: object) -> str:
     try:
         return "#" + bytes(ImageColor.getrgb(str(value).strip())[:3]).hex()
     except ValueError as error:
-        raise ValueError("is no colour") from error
+        raise ValueError("is not a colour") from error
 
 
 def parse_memory(value: object) -> int:
@@ -154,49 +154,48 @@ class EnhanceSettings(BaseModel):
         None,
         ge=1,
         le=8,
-        description="How many times wider and higher the output is; 1 refines at the same size. The default is 4 "
-        "unless you pass a size.",
+        description="Enlargement; 1 keeps the size. Default: 4, unless you pass a size.",
         json_schema_extra={"when_above": "or run twice"},
     )
     size: Size | None = Field(
         None,
-        description="Exact output size in pixels, instead of a scale.",
+        description="Exact output size, instead of a scale.",
         examples=["1280x720"],
     )
     fps: Rate | None = Field(
         None,
-        description="Exact output frame rate; 23.976 means 24000/1001. The default is the clip's own rate.",
+        description="Exact output frame rate; 23.976 means 24000/1001. Default: the clip's own.",
         examples=["24", "23.976", "30000/1001"],
     )
     input_fps: Rate | None = Field(
         None,
-        description="Frame rate of numbered pictures, which store none. The default is 24.",
+        description="Frame rate of numbered pictures. Default: 24.",
         examples=["24", "23.976", "30000/1001"],
     )
     start: Moment | None = Field(
         None,
-        description="Start at the first frame shown at or after this time (seconds or hours:minutes:seconds).",
+        description="Start with the first frame at or after this time (seconds or hours:minutes:seconds).",
         examples=["90", "0:01:30.5"],
     )
     end: Moment | None = Field(
         None,
-        description="Stop before the first frame shown at or after this time.",
+        description="Stop before the first frame at or after this time.",
         examples=["95.25", "1:02:03"],
     )
     slow: Slowness = Field(Fraction(1), description="Slow motion: how many times longer the clip lasts.")
     prompt: str = Field("", max_length=2000, description="What the clip shows; guides invented detail.")
-    negative_prompt: str | None = Field(None, max_length=2000, description="What to steer away from.")
+    negative_prompt: str | None = Field(None, max_length=2000, description="What to avoid.")
     prompt_suffix: str | None = Field(None, max_length=2000, description="Quality words appended to the prompt.")
-    steps: int | None = Field(None, ge=1, le=100, description="Solver steps; more are slower and give finer detail.")
+    steps: int | None = Field(None, ge=1, le=100, description="Solver steps; more take longer and give finer detail.")
     solver: Solver | None = Field(None, description="Sampling method.")
     timetable: Timetable | None = Field(
         None,
-        description="How steps are spaced: evenly (trailing), or mostly late, as in the authors' fast mode.",
+        description="How steps are spaced: evenly (trailing), or mostly late, as in the authors' fast mode (fast).",
     )
     penultimate: Penultimate | None = Field(
         None,
-        description="Whether dpmpp_2m_sde keeps the last noise level but one, or drops it as the published program "
-        "does, which doubles the last step.",
+        description="Keep the penultimate noise level of dpmpp_2m_sde, or drop it as the published program does, "
+        "which doubles the last step.",
     )
     guidance_scale: float | None = Field(
         None,
@@ -205,38 +204,38 @@ class EnhanceSettings(BaseModel):
         description="How strongly the prompt steers; 1 ignores the negative prompt and halves the work.",
     )
     guidance_rescale: float | None = Field(
-        None, ge=0, le=1, description="How far to undo the contrast that guidance adds."
+        None, ge=0, le=1, description="How much of the contrast that guidance adds to remove."
     )
     noise_augmentation: int | None = Field(
         None,
         ge=0,
         le=MOST_NOISE,
-        description=f"Noise added to the input frames: 0 stays close to them, {MOST_NOISE} redraws them.",
+        description=f"Noise added to the input: 0 stays close to it, {MOST_NOISE} redraws it.",
     )
     start_timestep: int | None = Field(
         None,
         ge=1,
         le=999,
-        description="Where denoising starts: low values keep the resized input, 999 is pure noise.",
+        description="Where denoising starts: low values stay close to the resized input, 999 is pure noise.",
     )
     start_noise: float | None = Field(
         None,
         ge=0,
         le=1,
-        description="Share of the start timestep's noise to add: 1 is usual, 0 suits models trained for few steps.",
+        description="Share of the start timestep's noise to add: usually 1; 0 for models trained for few steps.",
     )
     posterior: Posterior | None = Field(
         None,
-        description="Whether a frame is encoded as the mode of the autoencoder's distribution or as a sample of it, "
-        "as the published models expect.",
+        description="Encode a frame as the mode of the autoencoder's distribution, or as a sample, as the published "
+        "models expect.",
     )
     downscale_factor: float | None = Field(
         None,
         ge=1,
         le=8,
-        description="How much smaller the network assumes the input is. The default is the real factor.",
+        description="Downscale factor that the network assumes. Default: the real one.",
     )
-    seed: int = Field(0, ge=0, le=2**63 - 1, description="Random seed; the same seed gives the same frames.")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="Random seed.")
     window_frames: int | None = Field(
         None, ge=1, le=512, description="Most frames denoised together; fewer need less memory."
     )
@@ -245,23 +244,23 @@ class EnhanceSettings(BaseModel):
     )
     window_fade: Fade | None = Field(
         None,
-        description="How windows blend: evenly, or as the published program does, which leaves the first frames alone.",
+        description="How windows blend: evenly, or as in the published program, which leaves the first shared frames "
+        "unblended.",
     )
     tile: Size | None = Field(
         None,
-        description="Largest part of the picture processed at once; smaller needs less memory. The default is the "
-        "whole picture.",
+        description="Largest tile; smaller ones need less memory. Default: the whole picture.",
         examples=["1024x576"],
     )
     memory: Memory | None = Field(
         None,
-        description="Memory limit, which windows and tiles are chosen to fit. The default is the free memory.",
+        description="Memory limit; windows and tiles are chosen to fit. Default: the free memory.",
         examples=["8GB", "16GiB"],
     )
     offload: Literal["auto", "none", "components", "groups"] = Field(
         "auto",
-        description="Which weights wait in main memory until the GPU needs them: none, all components but one, or all "
-        "groups of blocks but one. auto takes the fastest that fits.",
+        description="Weights that wait in main memory until the GPU needs them: none, all components but one, or all "
+        "groups of blocks but one. auto picks the fastest that fits.",
     )
     shots: bool = Field(
         default=True,
@@ -270,40 +269,40 @@ class EnhanceSettings(BaseModel):
     )
     codec: Codec | None = Field(
         None,
-        description="Output codec. The default is the target's usual one that keeps the bit depth.",
+        description="Output codec. Default: the target's usual one that keeps the bit depth.",
     )
     crf: int | None = Field(
         None,
         ge=0,
         le=63,
-        description="Quality: 0 is best; h264 and hevc end at 51. The default is visually lossless.",
+        description="Quality: 0 is best; h264 and hevc end at 51. Default: visually lossless.",
     )
     pix_fmt: str | None = Field(
         None,
         min_length=1,
         max_length=20,
-        description="FFmpeg's name of the pixel format. The default is the codec's usual one for the bit depth.",
+        description="FFmpeg's pixel format. Default: the codec's usual one for the bit depth.",
         examples=["yuv444p", "yuv420p10le"],
     )
     encoder: Encoder = Field(
-        "software", description="hardware takes the first encoder that works here: faster, but coarser."
+        "software", description="hardware picks the first hardware encoder that works: faster, but coarser."
     )
     color_fix: ColorFix | None = Field(
         None,
-        description="How to restore the input's colours: locally (wavelet), over the whole frame (adain) or not.",
+        description="How to restore the input's colours: locally (wavelet), per frame (adain) or not at all.",
     )
     background: Color | None = Field(
         None,
-        description="Colour behind transparent pixels. Without it, a clip that has any is refused.",
+        description="Colour behind transparent pixels; without it, transparent clips are refused.",
         examples=["black", "#ff8000"],
     )
     keep_damaged: bool = Field(
         default=False,
-        description="Keep damaged frames as their decoder conceals them. Without it, they are refused.",
+        description="Keep damaged frames as the decoder conceals them; otherwise they are refused.",
     )
     published: bool = Field(
         default=False,
-        description="Compute exactly what the published program of v1 and v2 computes: its sizes, rates, windows, "
+        description="Compute exactly what the published program of v1 and v2 computes: sizes, rates, windows, "
         "padding, decoding and rounding.",
     )
     model: str = Field(
@@ -319,7 +318,7 @@ class EnhanceSettings(BaseModel):
     def _one_way_to_say_the_size(self) -> Self:
         if self.scale is not None and self.size is not None:
             given = f"scale {self.scale:g} and size {self.size[0]}x{self.size[1]}"
-            raise ValueError(f"{given} are both given; pass either --scale 1 to 8 or --size WIDTHxHEIGHT")
+            raise ValueError(f"{given} exclude each other; pass either --scale 1 to 8 or --size WIDTHxHEIGHT")
         return self
 
     @model_validator(mode="after")
@@ -425,7 +424,7 @@ def _explain(detail: ErrorDetails, values: Mapping[str, object]) -> str:
     names = list(EnhanceSettings.model_fields)
     if kind == "extra_forbidden":
         near = get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
+        hint = f"did you mean {near[0]}?" if near else f"settings are {', '.join(names)}"
         return f"unknown setting {_shown(name)}; {hint}"
     reason = _REASONS[kind].format(**context) if kind in _REASONS else _NUMBER_REASONS[kind.split("_")[0]]
     extra = EnhanceSettings.model_fields[name].json_schema_extra

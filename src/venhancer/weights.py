@@ -145,6 +145,6 @@ def _no_progress_bar() -> Iterator[None]:
 
 def _unknown_class(folder: Path, module: str, name: str) -> WeightsError:
     return WeightsError(
-        f"{folder / INDEX_FILE} names {module}.{name}, which is no component of a VEnhancer model; only classes of "
-        f"{_OURS} and transformers are loaded"
+        f"{folder / INDEX_FILE} names {module}.{name}, which is not a component of a VEnhancer model; only "
+        f"classes of {_OURS} and transformers are loaded"
     )

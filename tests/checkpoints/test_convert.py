@@ -203,7 +203,7 @@ def test_values_that_the_dtype_cannot_hold_are_refused(published: dict[str, Inpu
 def test_existing_target_is_kept(published: dict[str, Inputs], tmp_path: Path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine.txt").write_text("keep")
-    assert "exists already; remove it" in refusal(published["v1"], tmp_path / "model")
+    assert "already exists; remove it" in refusal(published["v1"], tmp_path / "model")
     assert (tmp_path / "model" / "mine.txt").read_text() == "keep"
 
 
@@ -279,14 +279,14 @@ def test_truncated_file_is_noticed(
     cut.write_bytes(content[: int(len(content) * share)])
     message = refusal(published[version], tmp_path / "out" / "model", version=version, **{which: cut})
     assert str(cut) in message
-    assert "fetch it again" in message
+    assert "download it again" in message
 
 
 @pytest.mark.parametrize("name", ["notes.pt", "notes.safetensors", "notes.txt"])
 def test_text_file_is_refused(published: dict[str, Inputs], tmp_path: Path, name: str):
     (tmp_path / name).write_text("<html>Access to this model is restricted</html>" * 50)
     message = refusal(published["v1"], tmp_path / "out" / "model", checkpoint=tmp_path / name)
-    assert "fetch it again" in message
+    assert "download it again" in message
 
 
 class Canary:
@@ -322,7 +322,7 @@ def test_zip_of_something_else_is_refused(published: dict[str, Inputs], tmp_path
     with zipfile.ZipFile(tmp_path / "photos.pt", "w") as photos:
         photos.writestr("photo.jpg", b"x" * 1000)
     message = refusal(published["v1"], tmp_path / "out" / "model", checkpoint=tmp_path / "photos.pt")
-    assert "is damaged, or no PyTorch weight file" in message
+    assert "is damaged or not a PyTorch weight file" in message
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # torch's about odd pickle protocols
@@ -341,21 +341,21 @@ def test_bytes_gone_wrong_never_give_anything_but_one_line(published: dict[str, 
 def test_text_encoder_of_another_width_is_refused(published: dict[str, Inputs], tmp_path: Path):
     torch.save(filled(network_shapes(NARROW | {"text_dim": 24})), tmp_path / "wide.pt")
     message = refusal(published["v1"], tmp_path / "out" / "model", checkpoint=tmp_path / "wide.pt")
-    assert "gives text embeddings 16 wide and the networks take 24" in message
+    assert "gives text embeddings 16 wide but the networks expect 24" in message
 
 
 def test_tokenizer_must_be_somewhere(published: dict[str, Inputs], tmp_path: Path):
     text = shutil.copy(published["v1"]["text"], tmp_path)
     message = refusal(published["v1"], tmp_path / "out" / "model", text=Path(text))
-    assert "no list of CLIP's merges (merges.txt or bpe_simple_vocab_16e6.txt.gz or" in message
+    assert "not a list of CLIP's merges (merges.txt or bpe_simple_vocab_16e6.txt.gz or" in message
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("#version\n" + "\n".join(WORDS[:-1]), "makes 519 tokens and the text encoder knows 520"),
-        ("#version\na b c\n", "two symbols a line"),
-        ("", "two symbols a line"),
+        ("#version\n" + "\n".join(WORDS[:-1]), "makes 519 tokens but the text encoder knows 520"),
+        ("#version\na b c\n", "two symbols per line"),
+        ("", "two symbols per line"),
     ],
 )
 def test_wrong_list_of_merges_is_refused(published: dict[str, Inputs], tmp_path: Path, content: str, reason: str):
@@ -366,7 +366,7 @@ def test_wrong_list_of_merges_is_refused(published: dict[str, Inputs], tmp_path:
 @pytest.mark.parametrize("name", ["merges.txt", "bpe_simple_vocab_16e6.txt.gz"])
 def test_damaged_list_of_merges_is_refused(tmp_path: Path, name: str):
     (tmp_path / name).write_bytes(b"\xff\xfe\x00" * 100)
-    with pytest.raises(WeightsError, match="is damaged, or no list of CLIP's merges"):
+    with pytest.raises(WeightsError, match="is damaged or not a list of CLIP's merges"):
         clip_tokenizer(tmp_path / name, vocabulary=520, length=77)
 
 
@@ -376,7 +376,7 @@ def test_full_disk_is_foreseen(published: dict[str, Inputs], tmp_path: Path):
     shapes = network_shapes(wide | {"text_dim": 16})
     torch.save({key: torch.zeros(1).expand(shape) for key, shape in shapes.items()}, tmp_path / "wide.pt")
     message = refusal(published["v1"], tmp_path / "out" / "model", checkpoint=tmp_path / "wide.pt")
-    assert re.search(r"the converted weights take \d{4}\.\d GB and .* has \d+\.\d GB free; make room", message)
+    assert re.search(r"the converted weights take \d{4}\.\d GB and .* has \d+\.\d GB free; free some space", message)
 
 
 def test_target_below_a_file_is_refused(published: dict[str, Inputs], tmp_path: Path):

@@ -164,7 +164,7 @@ def test_partial_file_of_an_earlier_run_is_gone_on_with(hub: Hub, tmp_path: Path
 
 def test_damaged_download_is_refused_and_removed(hub: Hub, tmp_path: Path):
     hub.damaged = {address_of(FILES[0])}
-    with pytest.raises(WeightsError, match="came damaged and was removed; run this again") as caught:
+    with pytest.raises(WeightsError, match="was damaged in transit and removed; run the command again") as caught:
         download("v1", cache=tmp_path, endpoint=hub.address)
     assert "\n" not in str(caught.value)
     assert not any(path.is_file() for path in tmp_path.rglob("*"))

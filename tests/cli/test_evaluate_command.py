@@ -104,30 +104,30 @@ def test_when_all_fail_so_does_the_command(folder, capsys):
         main(["evaluate", *words])
     assert capsys.readouterr().err.splitlines() == [
         "venhancer: mine failed: false ended with 1: no message",
-        "venhancer: every contender failed; see above and report/report.html",
+        "venhancer: all contenders failed; see above and report/report.html",
     ]
 
 
 def test_wrong_words_are_refused(refusal, folder):
     make_clip(folder / "short.mkv", frames=3)
-    assert "none.mp4 is not there; name video files or folders of them" in refusal("none.mp4")
+    assert "none.mp4 does not exist; pass video files or folders of them" in refusal("none.mp4")
     (folder / "empty").mkdir()
     assert "empty holds no clips" in refusal("empty")
-    assert "short.mkv has 3 frames; at temporal factor 3 it takes 4 or more" in refusal("short.mkv")
+    assert "short.mkv has 3 frames; temporal factor 3 needs 4 or more" in refusal("short.mkv")
     assert "unknown contender 'nanoo'" in refusal("clips", "--contenders", "nanoo")
-    assert "contenders none: give one or more" in refusal("clips", "--contenders", ",")
-    assert "each with a name of its own" in refusal("clips", "--contenders", "lanczos+blend,lanczos+blend")
+    assert "contenders none: pass one or more" in refusal("clips", "--contenders", ",")
+    assert "each with its own name" in refusal("clips", "--contenders", "lanczos+blend,lanczos+blend")
     assert "unknown metric sharp; there are psnr" in refusal("clips", "--metrics", "sharp")
     assert "psnr cannot be measured: it needs the true frames" in refusal(
         "clips", "--metrics", "psnr", "--no-reference"
     )
     assert "lpips cannot be measured: it needs weights" in refusal("clips", "--metrics", "lpips")
-    assert "no.pth holds no weights" in refusal("clips", "--lpips-weights", "no.pth")
+    assert "no.pth contains no weights" in refusal("clips", "--lpips-weights", "no.pth")
     assert "scale 9 and temporal factor 3 must both" in refusal("clips", "--scale", 9)
     assert "crf 99 is out of bounds" in refusal("clips", "--input-crf", 99)
-    assert "leave --input-noise and --input-crf out" in refusal("clips", "--no-reference", "--input-noise", 3)
+    assert "omit --input-noise and --input-crf" in refusal("clips", "--no-reference", "--input-noise", 3)
     assert "frames 0 must be 1 or more" in refusal("clips", "--frames", 0)
-    assert "there is no program nothing-here" in refusal("clips", "--baseline", "a=nothing-here {input} {output}")
+    assert "program nothing-here was not found" in refusal("clips", "--baseline", "a=nothing-here {input} {output}")
     (folder / "file").write_text("")
     assert "--output file cannot be written to" in refusal("clips", "--output", "file")
 

@@ -115,7 +115,7 @@ def test_dry_run_shows_the_plan_and_writes_nothing(folder, capsys, monkeypatch, 
     main(["enhance", "in.mp4", "out.mp4", "--model", str(tiny_model), "--slow", "2", "--dry-run"])
     shown = capsys.readouterr()
     assert "128x96, 12 fps, 12 frames, 1 s" in shown.out
-    assert shown.err == "venhancer: the output will not keep: sound (aac): slow motion leaves sound out\n"
+    assert shown.err == "venhancer: the output will lose: sound (aac): slow motion drops sound\n"
     assert names(folder) == before
 
 
@@ -170,7 +170,7 @@ def test_full_disk_is_one_line_and_leaves_nothing(folder, tiny_model):
     limit = after("import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))")
     done = run(limit, "enhance", "in.mp4", "out.mp4", "--model", tiny_model, "--scale", 2, folder=folder)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("venhancer: out.mp4 could not be written; check free space")
+    assert done.stderr.startswith("venhancer: out.mp4 could not be written; check its free space")
     assert done.stderr.count("\n") == 1
     assert names(folder) == before
 
@@ -189,7 +189,7 @@ def test_full_log_is_one_line_and_ends_no_work(folder, tiny_model):
             )
         assert probe(folder / "out.mp4").frames == 6
         if full == "stdout":
-            said = "out.mp4 is written, but standard output takes no more; make room (No space left on device)"
+            said = "out.mp4 is written, but standard output is full; free some space (No space left on device)"
             assert (done.returncode, done.stderr.decode()) == (2, f"venhancer: {said}\n")
         else:
             assert done.returncode == 0
@@ -216,13 +216,13 @@ def test_bad_sources_are_refused(folder, refusal, tiny_model):
         output.mux([*tone.encode(frame), *tone.encode(None)])
     expected = {
         "missing.mp4": "check the path",
-        "text.mp4": "is damaged, cut short, or no mp4",
-        "empty.mp4": "is damaged, cut short, or no mp4",
-        "none.avi": "holds no frame",
-        "sound.mp4": "holds no video stream",
+        "text.mp4": "is damaged, cut short, or not an mp4",
+        "empty.mp4": "is damaged, cut short, or not an mp4",
+        "none.avi": "contains no frame",
+        "sound.mp4": "contains no video stream",
         "cut.mp4": "cut short",
-        ".": "is not a file",
-        "": "is not a file",
+        ".": "is a folder; pass a file",
+        "": "is a folder; pass a file",
         "a\nb.mp4": "a\\nb.mp4 cannot be read",
     }
     for source, reason in expected.items():
@@ -248,7 +248,7 @@ def test_bad_settings_are_refused_with_what_is_allowed(refusal, tiny_model):
         "--size 65x48": "size 65x48 has an odd side",
         "--size 8x8": "size 8x8 is out of bounds",
         "--size 16x16": "size 16x16 is not 1 to 8 times the clip's 32x24",
-        "--size 64x48 --scale 2": "scale 2 and size 64x48 are both given",
+        "--size 64x48 --scale 2": "scale 2 and size 64x48 exclude each other",
         "--steps 2.5": "steps 2.5 is not a whole number; pass --steps 1 to 100",
         "--solver euler": "solver euler is unknown; pass --solver dpmpp_2m_sde, heun or ddim",
         "--scale 9 --crf 64": "Also: crf 64 is above 63",
@@ -264,8 +264,10 @@ def test_bad_models_are_refused(folder, refusal, tiny_model, monkeypatch):
     assert "pass --model nano, v1, v2 or a folder" in refusal(*words, "--model", ".")
     assert "venhancer weights download v2" in refusal(*words, "--model", "v2")
     assert "device tpu is not on this machine" in refusal(*words, "--model", tiny_model, "--device", "tpu")
-    assert "dtype int8 is none of auto, fp32, bf16, fp16" in refusal(*words, "--model", tiny_model, "--dtype", "int8")
-    assert "holds no model_index.json" in refusal("weights", "show", folder)
+    assert "dtype int8 is unknown; pass auto, fp32, bf16, fp16" in refusal(
+        *words, "--model", tiny_model, "--dtype", "int8"
+    )
+    assert "has no model_index.json" in refusal("weights", "show", folder)
 
 
 def test_targets_that_cannot_be_written_are_refused(folder, refusal, tiny_model):
@@ -273,8 +275,8 @@ def test_targets_that_cannot_be_written_are_refused(folder, refusal, tiny_model)
     (folder / "folder.mp4").mkdir()
     model = ("--model", tiny_model)
     expected = {
-        "none/out.mp4": "none is no folder; make it first",
-        "in.mp4/out.mp4": "in.mp4 is no folder; make it first",
+        "none/out.mp4": "none is not a folder; create it first",
+        "in.mp4/out.mp4": "in.mp4 is not a folder; create it first",
         "in.mp4": "is the source itself",
         "./in.mp4": "is the source itself",
         "old.mp4": "exists; pass --overwrite or choose another name",
@@ -284,7 +286,9 @@ def test_targets_that_cannot_be_written_are_refused(folder, refusal, tiny_model)
     }
     for target, reason in expected.items():
         assert reason in refusal("enhance", "in.mp4", target, *model), target
-    assert "cannot hold ffv1; use .mkv" in refusal("enhance", "in.mp4", "out.mp4", "--codec", "ffv1", *model)
+    assert "cannot hold ffv1; use a target ending in .mkv" in refusal(
+        "enhance", "in.mp4", "out.mp4", "--codec", "ffv1", *model
+    )
     assert "is the source itself" in refusal("enhance", "in.mp4", "in.mp4", "--overwrite", *model)
     assert (folder / "old.mp4").read_bytes() == b"earlier result"
 
@@ -292,8 +296,8 @@ def test_targets_that_cannot_be_written_are_refused(folder, refusal, tiny_model)
 def test_reports_that_cannot_be_written_are_refused(folder, refusal, tiny_model):
     (folder / "old.json").touch()
     for report, reason in {
-        "none/a.json": "name a file in a folder that is there",
-        ".": "name a file in a folder that is there",
+        "none/a.json": "choose a file in an existing folder",
+        ".": "choose a file in an existing folder",
         "in.mp4": "is the source or the target",
         "out.mp4": "is the source or the target",
         "old.json": "pass --overwrite",
@@ -313,7 +317,7 @@ def test_folder_without_permission_is_refused(folder, tiny_model):
     done = run(ordinary, "enhance", "in.mp4", "out.mp4", folder=folder)
     folder.chmod(0o755)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
-    assert "may not be written to; choose another folder" in done.stderr
+    assert "is not writable; choose another folder" in done.stderr
     assert names(folder) == ["in.mp4"]
 
 
@@ -325,8 +329,8 @@ def test_mistyped_commands_and_flags_are_refused(refusal):
     assert "unexpected more.mp4; see `venhancer enhance --help`" in refusal(*words, "more.mp4")
     assert "required: TARGET; see `venhancer enhance --help`" in refusal("enhance", "in.mp4")
     assert "choose from" in refusal("enhanse", "in.mp4")
-    assert "give a command; see `venhancer --help`" in refusal()
-    assert "give a command; see `venhancer weights --help`" in refusal("weights")
+    assert "a command is missing; see `venhancer --help`" in refusal()
+    assert "a command is missing; see `venhancer weights --help`" in refusal("weights")
     assert "unknown flag --verison; did you mean --version?" in refusal("--verison")
 
 

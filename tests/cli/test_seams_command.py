@@ -62,8 +62,8 @@ def test_files_that_do_not_belong_together_are_refused(made, tmp_path, capsys):
     (tmp_path / "other.json").write_text("{}")
     (tmp_path / "broken.json").write_text("{")
     for words, reason in (
-        ((source, source, "--report", report), "name its own report"),
-        ((target, source, "--report", tmp_path / "other.json"), "is no report"),
+        ((source, source, "--report", report), "pass its own report"),
+        ((target, source, "--report", tmp_path / "other.json"), "is not a report"),
         ((target, source, "--report", tmp_path / "broken.json"), "cannot be read"),
         ((target, source, "--report", tmp_path / "none.json"), "cannot be read"),
     ):

@@ -43,7 +43,7 @@ def test_studies_are_shown_and_written(study, folder, capsys):
         *("guidance 1", "guidance 4", "seed 0", "seed 1")
     ]
     assert sum(line.startswith("Outputs differ by up to ") for line in shown) == 2
-    assert shown[-1] == "wrote studies/studies.html, and 7 files beside it"
+    assert shown[-1] == "wrote studies/studies.html and 7 files beside it"
     assert [one["name"] for one in found["studies"]] == ["guidance", "seeds"]
     assert found["prompts"] == {"hill": "a hill"}
     assert (folder / "studies" / "guidance.jpg").exists()
@@ -62,9 +62,9 @@ def test_the_same_words_give_the_same_files(study, folder):
     ("words", "reason"),
     [
         (["--studies", "guidence"], "unknown study 'guidence'"),
-        (["--values", "words=1"], "must be different ones of none, good"),
+        (["--values", "words=1"], "must be different values from none, good"),
         (["--frames", "1"], "frames 1 must be 2 or more"),
-        (["--temporal-factor", "9"], "temporal factor 9 must be a whole number of 1 to 8"),
+        (["--temporal-factor", "9"], "temporal factor 9 must be a whole number from 1 to 8"),
         (["--scale", "9"], "scale 9.0 is above 8"),
         (["--seed", "-1"], "seed -1 is below 0"),
         (["--crop", "63x48"], "crop 63x48 has an odd side"),

@@ -53,7 +53,7 @@ def test_settings_and_weights_change_the_identity(tiny_model, tmp_path):
         ("nanoo", "unknown contender 'nanoo'; there are nano, v1, v2, bicubic"),
         ("nano@steps", "'steps' is not name=value"),
         ("nano@stesp=4", "unknown setting stesp; did you mean steps"),
-        ("nano@scale=2", "scale is the same for all; use --scale"),
+        ("nano@scale=2", "scale must be the same for all; use --scale"),
         ("nano@steps=0", "steps 0 is below 1"),
     ],
 )

@@ -77,7 +77,7 @@ def test_degradation_is_frames_then_size():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"scale": 9}, "scale 9 and temporal factor 3 must both be whole numbers of 1 to 8"),
+        ({"scale": 9}, "scale 9 and temporal factor 3 must both be whole numbers from 1 to 8"),
         ({"noise": -1.0}, "noise -1 is out of bounds"),
         ({"crf": 60}, "crf 60 is out of bounds"),
     ],

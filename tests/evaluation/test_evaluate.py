@@ -150,7 +150,7 @@ def test_metrics_that_cannot_be_had_are_told_of_or_refused(tmp_path):
 
 def test_names_of_contenders_are_their_own(tmp_path):
     for contenders in ([], [BICUBIC, BICUBIC], [Counting().contender("truth")]):
-        with pytest.raises(SettingsError, match="each with a name of its own"):
+        with pytest.raises(SettingsError, match="each with its own name"):
             evaluate([clip("a")], contenders, settings(), Cache(tmp_path))
 
 

@@ -47,7 +47,7 @@ def test_what_cannot_be_judged_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds no clips"):
         find_clips([tmp_path], **ASKED)
     short = make_clip(tmp_path / "short.mp4", frames=3)
-    with pytest.raises(InputError, match=r"has 3 frames; at temporal factor 3 it takes 4 or more"):
+    with pytest.raises(InputError, match=r"has 3 frames; temporal factor 3 needs 4 or more"):
         find_clips([short], **ASKED)
     with pytest.raises(InputError, match=r"0 frames after 9 s"):
         find_clips([short], **ASKED | {"start": 9.0})

@@ -73,7 +73,7 @@ def test_the_plan_says_so():
         return dict(describe_plan(plan))["noise augmentation"]
 
     assert [row("nano", 100), row("nano", 0), row("v2", 100)] == [
-        "100 of 300, and key frames averaged along their motion",
+        "100 of 300; key frames are averaged along their motion",
         "0 of 300",
         "100 of 300",
     ]

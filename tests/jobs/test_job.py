@@ -127,7 +127,7 @@ def test_nothing_is_left_of_finished_work_where_open_files_cannot_be_removed(tar
 
 
 def test_failures_and_stops_say_what_is_kept(target):
-    kept = f"5 of 20 frames are finished and kept in {target}.part: the same command goes on from there"
+    kept = f"5 of 20 frames are finished and kept in {target}.part; run the same command again to resume"
     assert ended(target, JobFailed("no room"), lambda job: add(job, b"one")) == f"no room; {kept}"
     assert ended(target, KeyboardInterrupt()) == kept
     with pytest.raises(Stopped):
@@ -176,7 +176,7 @@ def test_other_work_is_refused_in_one_line(target, change, said):
     before = names(target.parent)
     with pytest.raises(InputError) as refused:
         opened(target, origin=ORIGIN | change)
-    assert f"begun differently ({said}); repeat that command to go on with it, or pass --restart" in str(refused.value)
+    assert f"started differently ({said}); repeat that command to resume it, or pass --restart" in str(refused.value)
     assert "\n" not in str(refused.value)
     assert names(target.parent) == before
 
@@ -209,7 +209,7 @@ def test_restart_discards_the_work(target):
 def test_a_damaged_segment_is_refused(target):
     begin(target, b"one", b"two")
     (work_folder(target) / "segment_00000.mkv").write_bytes(b"on")
-    with pytest.raises(InputError, match=r"segment_00000.mkv is missing or not as it was written; pass --restart"):
+    with pytest.raises(InputError, match=r"segment_00000.mkv is missing or has changed; pass --restart"):
         opened(target)
 
 
@@ -261,7 +261,7 @@ def test_a_target_that_came_to_be_meanwhile_is_not_replaced(target):
         target.write_bytes(b"another's")
         finish(job)
 
-    with pytest.raises(JobFailed, match="has come to be while it was made here; move it away; 5 of 20 frames"):
+    with pytest.raises(JobFailed, match="appeared while it was being made here; move it away; 5 of 20 frames"):
         opened(target, finish_late)
     assert target.read_bytes() == b"another's"
     target.unlink()

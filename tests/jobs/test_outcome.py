@@ -46,10 +46,10 @@ def test_tracks_of_the_plan_are_those_of_the_target(clip):
     assert [name for name, _ in track_rows(plan)] == [f"tracks in {s}" for s in (".mp4", ".mov", ".mkv", ".webm")]
     ((name, told),) = track_rows(plan, Path("out.mov"))
     assert name == "tracks in .mov"
-    assert "sound (flac) encoded to aac: .mov holds no such codec" in told
+    assert "sound (flac) encoded to aac: .mov cannot hold this codec" in told
     assert losses(plan, Path("out.mkv")) == []
     assert losses(plan, Path("out.mp4")) == [
-        "subtitles (subrip) as they are: converted to mov_text: .mp4 holds no such subtitles"
+        "subtitles (subrip) as they are: converted to mov_text: .mp4 cannot hold these subtitles"
     ]
 
 
@@ -79,10 +79,10 @@ def test_output_shows_the_stretch_of_the_source_that_was_asked_for(clip):
 @pytest.mark.parametrize(
     ("name", "made", "settings", "complaint"),
     [
-        ("out.gif", {"rate": 60}, {}, "a GIF shows no more than 50 frames a second; pass --fps, or name a file .webp"),
-        ("out.gif", {"rate": 30}, {"fps": Fraction(60)}, "a GIF shows no more than 50 frames a second"),
-        ("out.gif", {"transfer": 18}, {}, "[.]gif cannot hold HLG; name a file [.]mp4"),
-        ("out.webp", {"transfer": 16}, {}, "[.]webp cannot hold PQ; name a file [.]mp4"),
+        ("out.gif", {"rate": 60}, {}, "a GIF shows at most 50 frames a second; pass a lower --fps, or use .webp"),
+        ("out.gif", {"rate": 30}, {"fps": Fraction(60)}, "a GIF shows at most 50 frames a second"),
+        ("out.gif", {"transfer": 18}, {}, "[.]gif cannot hold HLG; use [.]mp4"),
+        ("out.webp", {"transfer": 16}, {}, "[.]webp cannot hold PQ; use [.]mp4"),
     ],
 )
 def test_what_a_target_cannot_show_is_refused_before_any_work(tmp_path, tiny_model, name, made, settings, complaint):
@@ -111,7 +111,9 @@ def clear_at_last(tmp_path) -> Path:
 def test_transparency_late_in_a_clip_is_refused_before_any_work(clear_at_last, tiny_model, tmp_path):
     asked, pipeline = EnhanceSettings(model=str(tiny_model), scale=1), load_pipeline(str(tiny_model), device="cpu")
     pipeline.enhance_segments = None  # likewise
-    with pytest.raises(InputError, match=r"in\.mkv is transparent at 3\.25 s, which is not kept; pass --background"):
+    with pytest.raises(
+        InputError, match=r"in\.mkv is transparent at 3\.25 s; transparency cannot be kept; pass --background"
+    ):
         enhance_video(clear_at_last, tmp_path / "out.mp4", pipeline, asked)
     assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
 

@@ -129,7 +129,7 @@ def goes_on(words: list[str], expected: np.ndarray, capsys) -> None:
     capsys.readouterr()
     main(["enhance", "in.mp4", "out.mkv", *words])
     shown = capsys.readouterr()
-    assert shown.err == f"venhancer: going on: {done} of {FRAMES} frames are finished in out.mkv.part\n"
+    assert shown.err == f"venhancer: resuming: {done} of {FRAMES} frames are finished in out.mkv.part\n"
     assert shown.out.startswith("wrote out.mkv (32x24, 24 fps, 80 frames) in ")
     assert np.array_equal(frames_of(Path("out.mkv")), expected)
     assert sorted(path.name for path in Path().iterdir()) == ["in.mp4", "out.mkv"]
@@ -140,10 +140,10 @@ def test_ctrl_c_once_finishes_the_segment(folder, words, expected, capsys):
     assert (done.returncode, done.stdout) == (130, "")
     stopping, stopped = done.stderr.splitlines()
     assert stopping.startswith(
-        "venhancer: stopping once this segment is finished, which can take minutes; Ctrl-C again"
+        "venhancer: finishing this segment before stopping, which can take minutes; press Ctrl-C again"
     )
     kept = f"{finished()} of 80 frames are finished and kept in out.mkv.part"
-    assert stopped == f"venhancer: stopped; {kept}: the same command goes on from there"
+    assert stopped == f"venhancer: stopped; {kept}; run the same command again to resume"
     assert len(find_work(Path("out.mkv")).parts) == 2
     goes_on(words, expected, capsys)
 
@@ -168,8 +168,8 @@ def test_a_full_disk_keeps_what_is_finished(folder, words, expected, capsys, hom
     done = run(f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))", *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
-    assert "could not be written; check free space" in done.stderr
-    assert "80 of 80 frames are finished and kept in out.mkv.part: the same command goes on from there" in done.stderr
+    assert "could not be written; check its free space" in done.stderr
+    assert "80 of 80 frames are finished and kept in out.mkv.part; run the same command again to resume" in done.stderr
     goes_on(words, expected, capsys)
 
 
@@ -178,7 +178,9 @@ def unfinished(folder, words) -> None:
     """Work with one finished segment beside the target."""
     pipeline = load_pipeline(words[1], device="cpu", dtype="fp32")
     settings = parse_settings(model=words[1], scale="1", fps="24", codec="ffv1")
-    with pytest.raises(Stopped, match=r"of 80 frames are finished and kept in out.mkv.part: the same command goes on"):
+    with pytest.raises(
+        Stopped, match=r"of 80 frames are finished and kept in out.mkv.part; run the same command again"
+    ):
         enhance_video(Path("in.mp4"), Path("out.mkv"), pipeline, settings, stop=lambda: True)
     assert finished() > 0
 
@@ -191,8 +193,8 @@ def test_other_settings_and_another_input_are_refused(folder, words, capsys):
             main(["enhance", "in.mp4", "out.mkv", *words, *more])
         return capsys.readouterr().err
 
-    advice = "; repeat that command to go on with it, or pass --restart to discard it\n"
-    begun = "venhancer: out.mkv.part holds work that was begun differently"
+    advice = "; repeat that command to resume it, or pass --restart to discard it\n"
+    begun = "venhancer: out.mkv.part holds work that was started differently"
     assert refused("--seed", "7") == f"{begun} (seed 0 then and 7 now){advice}"
     assert refused("--steps", "3", "--prompt", "a cat") == (
         f"{begun} (prompt none then and a cat now; steps none then and 3 now){advice}"
@@ -209,7 +211,7 @@ def test_other_settings_and_another_input_are_refused(folder, words, capsys):
 @pytest.mark.usefixtures("unfinished")
 def test_plan_and_dry_run_tell_of_unfinished_work(words, capsys):
     settings = words[: words.index("--device")]
-    said = f"going on: {finished()} of 80 frames are finished in out.mkv.part"
+    said = f"resuming: {finished()} of 80 frames are finished in out.mkv.part"
     main(["plan", "in.mp4", "out.mkv", *settings])
     assert f"unfinished work     {said}\n" in capsys.readouterr().out
     main(["plan", "in.mp4", "other.mkv", *settings])

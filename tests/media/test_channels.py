@@ -86,7 +86,7 @@ def test_sound_in_an_order_of_apples_is_copied(tmp_path, layout):
 
 def test_sound_in_an_order_of_apples_is_encoded_with_each_channel_in_its_place(tmp_path):
     source = made_by_apple(tmp_path / "a.mov", "7.1")
-    assert plan_of(source, ".mp4").outcome == "encoded to aac: .mp4 holds no such codec"
+    assert plan_of(source, ".mp4").outcome == "encoded to aac: .mp4 cannot hold this codec"
     wanted = {name: 200 + 100 * place for place, name in enumerate(BACK_LAST)}
     assert tones_of(enhanced(source, tmp_path / "out.mp4")) == {**wanted, "LFE": pytest.approx(0, abs=500)}
 
@@ -129,6 +129,6 @@ def test_many_channels_are_encoded(tmp_path, name, codec, layout, options):
 def test_ambisonic_sound_is_copied_or_named_as_lost(tmp_path, layout):
     source = make_sound(tmp_path / "a.mkv", "libopus", layout, mapping_family="2")
     assert plan_of(source, ".mkv").outcome == "copied"
-    assert plan_of(source, ".mov").outcome == "not kept: nothing here decodes it, or mixes its channels"
+    assert plan_of(source, ".mov").outcome == "not kept: no decoder for it, or no way to mix its channels"
     with av.open(str(enhanced(source, tmp_path / "out.mov"))) as file:
         assert not file.streams.audio

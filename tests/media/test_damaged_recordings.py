@@ -55,7 +55,7 @@ def lossy(tmp_path, request) -> Path:
 
 
 def test_damage_is_refused_by_default_and_does_not_matter_after_the_end(lossy):
-    with pytest.raises(InputError, match=r"frame 1[12] is damaged; .* pass an --end before there, or --keep-damaged"):
+    with pytest.raises(InputError, match=r"frame 1[12] is damaged; .* pass an --end before it, or pass --keep-damaged"):
         inspect(lossy)
     clip = inspect(lossy, is_part=True)
     first = clip.damage[0][0]

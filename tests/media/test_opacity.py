@@ -76,7 +76,9 @@ def test_transparency_that_begins_late_is_refused(tmp_path, name):
     assert not clip.has_alpha
     asked = replace(clip, must_be_opaque=True)
     moment = "1" if name == "a.gif" else "0.875"
-    refusal = f"{name} is transparent at {moment} s, which is not kept; pass --background black, or another colour"
+    refusal = (
+        f"{name} is transparent at {moment} s; transparency cannot be kept; pass --background black or another colour"
+    )
     with FrameReader(asked) as reader:
         frames = reader.read(range(10))
         for _ in range(begins):

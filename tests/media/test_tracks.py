@@ -196,12 +196,12 @@ def test_mp4_converts_what_it_can_and_says_what_it_cannot(rich, tmp_path):
         "copied",
         "copied",
         "copied",
-        "converted to mov_text: .mp4 holds no such subtitles",
-        "converted to mov_text: .mp4 holds no such subtitles",
-        "not kept: .mp4 holds no attached files",
+        "converted to mov_text: .mp4 cannot hold these subtitles",
+        "converted to mov_text: .mp4 cannot hold these subtitles",
+        "not kept: .mp4 cannot hold attached files",
         "copied",
         "copied",
-        "copied: beside a cover picture, .mp4 cannot tell ODD",
+        "copied: with a cover picture, .mp4 cannot store ODD",
     ]
     target = enhanced(rich, tmp_path / "out.mp4")
     after = tracks_of(target)
@@ -238,7 +238,7 @@ def test_plan_is_what_happens_in_other_containers(rich, tmp_path, suffix):
 
 def test_slow_motion_leaves_sound_out_and_moves_the_rest(rich, tmp_path):
     plans = plan_tracks(probe(rich).tracks, ".mkv", slow=2)
-    assert {plan.outcome for plan in plans if plan.track.kind == "audio"} == {"not kept: slow motion leaves sound out"}
+    assert {plan.outcome for plan in plans if plan.track.kind == "audio"} == {"not kept: slow motion drops sound"}
     target = enhanced(rich, tmp_path / "out.mkv", span=Span(Fraction(0), slow=Fraction(2)))
     assert by_kind(tracks_of(target), "audio") == []
     assert lines_of(target) == [(2 * start, 2 * end, text) for start, end, text in LINES]
@@ -250,7 +250,7 @@ def test_dozens_of_tracks_fare_alike_in_one_phrase(tmp_path):
     path = make_rich(tmp_path / "a.mkv", sound=("libopus",) * 30, subtitles=("subrip",) * 20, seconds=1)
     plans = plan_tracks(probe(path).tracks, ".mov")
     assert [phrase for phrase in describe_track_plans(plans) if "sound" in phrase and "eng" in phrase] == [
-        "15 x sound (opus, eng) encoded to aac: .mov holds no such codec"
+        "15 x sound (opus, eng) encoded to aac: .mov cannot hold this codec"
     ]
     after = tracks_of(enhanced(path, tmp_path / "out.mkv"))
     assert (len(by_kind(after, "audio")), len(by_kind(after, "subtitle"))) == (30, 20)
@@ -264,10 +264,10 @@ def test_second_film_data_and_what_nothing_decodes_are_named():
         Track(index=4, kind="subtitle", codec="hdmv_pgs_subtitle"),
     ]
     assert describe_losses(plan_tracks(tracks, ".mp4")) == [
-        "other video (h264): one film is enhanced, the first that players show",
+        "other video (h264): only the first video is enhanced",
         "data track (bin_data): only its own program understands it",
-        "sound (of unknown kind): nothing here decodes it",
-        "subtitles (hdmv_pgs_subtitle): .mp4 holds no such subtitles",
+        "sound (of unknown kind): no decoder for it",
+        "subtitles (hdmv_pgs_subtitle): .mp4 cannot hold these subtitles",
     ]
     assert {plan.action for plan in plan_tracks(tracks, ".gif")} == {"not kept"}
 
@@ -275,9 +275,9 @@ def test_second_film_data_and_what_nothing_decodes_are_named():
 def test_sound_of_too_many_channels_is_said_to_be_mixed():
     seven, six = (Track(index=1, kind="audio", codec="dts", channels=channels) for channels in (7, 6))
     (plan,) = plan_tracks([seven], ".mp4")
-    assert plan.outcome == "encoded to aac: .mp4 holds no such codec; its 7 channels are mixed to two"
+    assert plan.outcome == "encoded to aac: .mp4 cannot hold this codec; its 7 channels are mixed to stereo"
     (plan,) = plan_tracks([six], ".mp4")
-    assert plan.outcome == "encoded to aac: .mp4 holds no such codec"
+    assert plan.outcome == "encoded to aac: .mp4 cannot hold this codec"
 
 
 @pytest.mark.parametrize(("layout", "channels"), [("5.1(side)", 6), ("7.1", 8), ("6.1", 7), ("quad", 4), ("mono", 1)])

@@ -71,7 +71,7 @@ def test_sound_that_only_its_maker_decodes_is_named_beside_the_one_that_is_copie
     path.write_bytes(path.read_bytes().replace(b"sowt", b"apac"))
     assert outcomes(path, ".mov") == [
         "sound (pcm_s24le): copied",
-        "sound (of unknown kind): not kept: nothing here decodes it",
+        "sound (of unknown kind): not kept: no decoder for it",
     ]
 
 
@@ -105,7 +105,7 @@ def test_shape_of_pixels_that_changes_within_a_broadcast_is_named(tmp_path):
         part = make_clip(tmp_path / f"{number}.ts", codec="mpeg2video", rate=25, aspect=aspect, times=times)
         parts.append(part.read_bytes())
     (tmp_path / "a.ts").write_bytes(b"".join(parts))
-    assert "changes of the shape of pixels; all are shown as the first" in probe(tmp_path / "a.ts").not_kept
+    assert "changes of the pixel shape; all frames are shown as the first" in probe(tmp_path / "a.ts").not_kept
     assert not any("shape" in lost for lost in probe(tmp_path / "0.ts").not_kept)
 
 

@@ -79,7 +79,7 @@ def test_unknown_models_are_refused_in_one_line(name):
 
 def test_a_shape_that_no_network_has_is_refused(folder):
     rewrite(folder / "unet" / "config.json", norm_groups=32)
-    with pytest.raises(WeightsError, match="width 48 must be a multiple of norm_groups 32 and of head_dim 16; copy or"):
+    with pytest.raises(WeightsError, match="width 48 must be a multiple of norm_groups 32 and head_dim 16; copy or"):
         load_traits(str(folder))
 
 
@@ -93,7 +93,7 @@ def test_damaged_folders_are_refused_in_one_line(folder):
     rewrite(folder / "model_index.json", defaults={"steps": 0})
     assert "wrong defaults: steps 0 is below 1; pass --steps 1 to 100" in refusal()
     rewrite(folder / "model_index.json", defaults={"crf": 20})
-    assert "has defaults for crf, which no model sets" in refusal()
+    assert "has defaults for crf, which models cannot set" in refusal()
     rewrite(folder / "model_index.json", defaults=None)
     (folder / "unet" / "model.safetensors").write_bytes(b"not weights")
     assert "model.safetensors is damaged" in refusal()
@@ -101,7 +101,7 @@ def test_damaged_folders_are_refused_in_one_line(folder):
         (folder / component / "model.safetensors").unlink()
     assert "has no weights in unet or controlnet" in refusal()
     (folder / "vae" / "config.json").write_text('{"patch": 4}')
-    assert "does not say 'latent_channels'" in refusal()
+    assert "does not state 'latent_channels'" in refusal()
     (folder / "unet" / "config.json").write_text("[]")
     assert "config.json is damaged or incomplete (not an object)" in refusal()
     (folder / "unet" / "config.json").unlink()

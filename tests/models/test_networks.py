@@ -140,5 +140,5 @@ def test_half_precision_stays_near(tiny_unet, tiny_controlnet, latents, timestep
 def test_shape_that_cannot_be_built_is_refused():
     with pytest.raises(ValueError, match="width 16 must be a multiple of norm_groups 32"):
         VideoUNet(base_channels=16)
-    with pytest.raises(ValueError, match="one entry a level"):
+    with pytest.raises(ValueError, match="one entry per level"):
         VideoUNet(**{**TINY, "channel_mults": (1, 2, 2)})

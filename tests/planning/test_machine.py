@@ -27,7 +27,7 @@ def test_plans_choose_the_number_format_that_loading_does():
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(SettingsError, match="dtype fp8 is none of auto, fp32, bf16, fp16"):
+    with pytest.raises(SettingsError, match="dtype fp8 is unknown; pass auto, fp32, bf16, fp16"):
         find_machine("cpu", "fp8")
     with pytest.raises(SettingsError, match="device cuda:99 is not on this machine"):
         find_machine("cuda:99")

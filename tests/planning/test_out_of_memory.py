@@ -86,7 +86,7 @@ def test_smaller_plans_are_tried_until_one_fits(clip, tiny_model, tmp_path):
     assert found.get("frames") == 4, found
     assert (tmp_path / "out.mp4").exists()
     assert found["said"]
-    assert all(line.startswith("memory ran out; going on from frame 0 with ") for line in found["said"])
+    assert all(line.startswith("memory ran out; resuming at frame 0 with ") for line in found["said"])
 
 
 def test_when_nothing_fits_one_line_says_so(clip, tiny_model, tmp_path):
@@ -100,7 +100,7 @@ def test_what_is_written_stays_and_a_run_that_is_killed_goes_on_with_the_smaller
     target = tmp_path / "out.mp4"
     killed = enhance_with(130_000_000, longer, target, tiny_model, after=1, killed=True)
     (line,) = killed["said"]
-    assert re.match(r"memory ran out; going on from frame [1-9]\d* with 9 tiles", line)
+    assert re.match(r"memory ran out; resuming at frame [1-9]\d* with 9 tiles", line)
     assert killed["choices"]["smaller"] == 1
     ((first,),) = killed["segments"]
 

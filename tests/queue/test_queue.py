@@ -99,8 +99,8 @@ def test_each_file_is_finished_failed_or_skipped(folder, words, capsys):
     failed, last = err.splitlines()
     assert failed.startswith("venhancer: broken.mov: failed: clips/broken.mov is damaged")
     assert last == (
-        "venhancer: 2 finished, 1 failed, 2 skipped; out/venhancer-queue.json says why, and the same command tries "
-        "what failed again"
+        "venhancer: 2 finished, 1 failed, 2 skipped; see out/venhancer-queue.json for the reasons, "
+        "and run the same command again to retry"
     )
 
 
@@ -160,7 +160,7 @@ def test_a_stopped_queue_goes_on(folder, settings):
 
 
 class Stop:
-    """Says to stop when it is asked for the so-manieth time."""
+    """Says to stop when asked for the so-manieth time."""
 
     def __init__(self, *, after: int) -> None:
         self.left = after
@@ -172,7 +172,7 @@ class Stop:
 
 def test_a_queue_stops_between_files(folder, settings):
     pipeline, watcher = load_pipeline(settings.model, device="cpu"), Watcher()
-    with pytest.raises(Stopped, match=r"^files finished: 1; the same command goes on from there$"):
+    with pytest.raises(Stopped, match=r"^files finished: 1; run the same command again to resume$"):
         enhance_folder(
             folder, Path("out"), settings, lambda: pipeline, watcher, stop=lambda: ("a.mp4", "finished") in watcher.told
         )
@@ -223,17 +223,17 @@ def test_folders_that_cannot_be_used_are_refused(folder, words, capsys, settings
     Path("file").touch()
     Path("empty").mkdir()
     for target, reason in {
-        "clips": "is the folder of the inputs",
+        "clips": "is the input folder",
         "out.mp4": "clips is a folder, so out.mp4 must be one",
         "file": "clips is a folder, so file must be one",
-        "none/out": "make the folder it lies in first",
+        "none/out": "create its parent folder first",
     }.items():
         with pytest.raises(SystemExit):
             main(["enhance", "clips", target, *words])
         assert reason in capsys.readouterr().err
-    with pytest.raises(InputError, match="empty holds no files"):
+    with pytest.raises(InputError, match="empty contains no files"):
         list_items(Path("empty"), Path("out"), settings)
-    assert "--json is for one file" in run(capsys, *words, "--json", "report.json")[2]
+    assert "--json works for one file" in run(capsys, *words, "--json", "report.json")[2]
     assert "pass --model nano, v1, v2 or a folder" in run(capsys, "--model", "v9")[2]
     assert not Path("out").exists()
 
@@ -264,7 +264,7 @@ def test_a_queue_ends_where_open_files_cannot_be_removed(folder, settings):
 def test_a_record_that_is_none_is_refused(folder, words, capsys):
     Path("out").mkdir()
     (Path("out") / RECORD).write_text(json.dumps({"program": "another"}))
-    assert "is damaged or of another program or version; move it away" in run(capsys, *words)[2]
+    assert "is damaged or from another program or version; move it away" in run(capsys, *words)[2]
 
 
 def test_dry_run_lists_what_would_be_done(folder, words, capsys):

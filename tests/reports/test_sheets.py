@@ -94,7 +94,7 @@ def test_each_row_may_have_its_own_crop():
     ],
 )
 def test_what_does_not_fit_together_is_refused(wrong):
-    with pytest.raises(ValueError, match=r"sheet needs|do not suit|needs a caption"):
+    with pytest.raises(ValueError, match=r"sheet needs|do not match|needs a caption"):
         contact_sheet(**wrong)
 
 

@@ -28,7 +28,7 @@ def test_gpu_is_taken_if_there_is_one():
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:99", "cuda:x", "cpu:1", "", "gpu"])
 def test_device_that_is_not_there_is_refused(device: str):
-    with pytest.raises(SettingsError, match=r"is not on this machine, which has .*cpu; or pass auto"):
+    with pytest.raises(SettingsError, match=r"is not on this machine; pass .*cpu or auto"):
         choose_device(device)
 
 
@@ -60,12 +60,12 @@ def test_the_processor_says_what_it_computes_in(tmp_path, text, has):
 def test_emulated_bfloat16_is_warned_of(caplog):
     choose_dtype("bf16", torch.device("cpu"))
     assert [record.message for record in caplog.records] == [
-        "this processor emulates bf16, which can take ten times as long as fp32; auto takes the faster"
+        "this processor emulates bf16, which can take ten times as long as fp32; pass auto to use the faster format"
     ]
     choose_dtype("auto", torch.device("cpu"))
     assert len(caplog.records) == 1
 
 
 def test_unknown_dtype_is_refused():
-    with pytest.raises(SettingsError, match="dtype float8 is none of auto, bf16, fp16, fp32"):
+    with pytest.raises(SettingsError, match="dtype float8 is unknown; pass auto, bf16, fp16, fp32"):
         choose_dtype("float8", torch.device("cpu"))

@@ -81,5 +81,5 @@ def test_published_models_need_no_weights(tmp_path):
     assert cost.trained["controlnet"] + cost.frozen["unet"] == 2_044_809_796
     rows = dict(cost.describe(300))
     assert rows["samples seen"].startswith("2,560 clips of up to 17 frames of 1280x720")
-    assert "hours in all" in rows["at 300 TFLOP/s"]
+    assert "hours in total" in rows["at 300 TFLOP/s"]
     assert not list(tmp_path.iterdir())

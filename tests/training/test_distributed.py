@@ -118,12 +118,12 @@ def test_groups_that_cannot_be_shared_out(tmp_path):
     make_clips(tmp_path / "clips")
     done = launch(tmp_path, 2, batch_size=3)
     assert done.returncode != 0
-    assert "3 groups a step (batch_size / micro_batch_size) cannot be shared out evenly over 2 processes" in done.stderr
+    assert "3 groups a step (batch_size / micro_batch_size) cannot be split evenly over 2 processes" in done.stderr
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there(tmp_path):
-    with pytest.raises(SettingsError, match="device cuda is not on this machine, which has cpu"):
+    with pytest.raises(SettingsError, match="device cuda is not on this machine; pass cpu"):
         make_accelerator(tiny_settings(tmp_path, device="cuda"))
 
 

@@ -91,7 +91,7 @@ def test_told_to_stop(folder, never_stopped, number):
     os.killpg(process.pid, number)
     output, errors = process.communicate()
     assert (process.returncode, errors) == (0, "")
-    assert output.splitlines()[-1] == f"stopped and saved in {folder / 'run'}; the same command goes on from there"
+    assert output.splitlines()[-1] == f"stopped and saved in {folder / 'run'}; run the same command again to resume"
     assert_ends_alike(folder, never_stopped)
 
 
@@ -100,7 +100,7 @@ def test_a_second_run_in_the_same_folder_is_refused(folder):
     process = start_command(folder)
     try:
         wait_for(folder / "run" / "checkpoints" / "step_00000002", process)
-        with pytest.raises(InputError, match=r"another run is training in .*run; wait for it, or give another output"):
+        with pytest.raises(InputError, match=r"another run is training in .*run; wait for it, or set another output"):
             train(tiny_settings(folder, steps=STEPS))
     finally:
         process.kill()
@@ -168,7 +168,7 @@ def test_a_checkpoint_of_another_architecture(folder, tmp_path_factory):
     train(tiny_settings(other, steps=2, network=wider))
     (folder / "run").mkdir()
     (other / "run" / "checkpoints").rename(folder / "run" / "checkpoints")
-    with pytest.raises(JobFailed, match=r"is of another network \(controlnet\.\S+ is \S+ there and \S+ here\)"):
+    with pytest.raises(JobFailed, match=r"belongs to another network \(controlnet\.\S+ is \S+ there and \S+ here\)"):
         train(tiny_settings(folder, steps=4))
 
 

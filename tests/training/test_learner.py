@@ -64,7 +64,9 @@ def test_the_text_encoder_learns_if_asked_to(folder):
         for settings in [tiny_settings(folder, train_text=train_text)]
     }
     assert names == {None: {"unet", "controlnet", "text_encoder"}, False: {"unet", "controlnet"}}
-    with pytest.raises(ValueError, match="train_text goes with train: unet, controlnet or all"):
+    with pytest.raises(
+        ValueError, match="train_text does not work with train: lora; set train: unet, controlnet or all"
+    ):
         tiny_settings(folder, start_from="nano", train="lora", train_text=True)
 
 
@@ -75,5 +77,5 @@ def test_v_is_learned_where_the_settings_say(folder):
     batch = Batches(settings).group(0, 0)
     drawn = {int(t) for seed in range(5) for t in learner(batch, generator_for(seed), 0).timesteps}
     assert drawn == {20, 21, 22, 23}
-    with pytest.raises(ValueError, match="timestep_range goes from 9 to 3; give the smaller first"):
+    with pytest.raises(ValueError, match="timestep_range goes from 9 to 3; set the smaller first"):
         tiny_settings(folder, objective={"timestep_range": (9, 3)})

@@ -57,7 +57,7 @@ def test_going_on_with_other_settings_is_refused(tmp_path):
     make_clips(tmp_path / "clips")
     train(tiny_settings(tmp_path, steps=2))
     wider = tiny_settings(tmp_path).network.model_copy(update={"base_channels": 32})
-    with pytest.raises(JobFailed, match=r"was begun with other settings \(network\)"):
+    with pytest.raises(JobFailed, match=r"was started with other settings \(network\)"):
         train(tiny_settings(tmp_path, network=wider))
 
 

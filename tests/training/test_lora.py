@@ -89,7 +89,7 @@ def test_files_that_do_not_fit(folder, trained, tiny_model, tmp_path):
         merge_adapters(pipeline, folder / "run" / ADAPTERS)
     assert all(torch.equal(value, before[name]) for name, value in pipeline.unet.state_dict().items())
     (tmp_path / "no.safetensors").write_bytes(b"no")
-    with pytest.raises(WeightsError, match="is no file of adapters"):
+    with pytest.raises(WeightsError, match="is not an adapter file"):
         merge_adapters(pipeline, tmp_path / "no.safetensors")
 
 

@@ -69,7 +69,7 @@ def test_a_path_is_short_for_a_manifest(tmp_path):
     [
         ("{manifest: a, crop_form: centre}", "did you mean crop_from"),
         ("{manifest: a, fps: fast}", r"data\.fps fast is not a plain number or fraction"),
-        ("{manifest: a, latent_cache: b}", "set crop_from: centre and mirrored_share: 0, or leave it out"),
+        ("{manifest: a, latent_cache: b}", "set crop_from: centre and mirrored_share: 0, or omit latent_cache"),
         ("{manifest: a, latent_cache: b, crop_from: centre}", "and mirrored_share 0.5"),
         ("{crop_from: centre}", r"data\.manifest is .*: field required"),
     ],
@@ -86,7 +86,7 @@ def test_degraded_targets_cannot_be_cached(tmp_path):
     recipe = tmp_path / "recipe.yaml"
     data = "data: {manifest: a, latent_cache: b, crop_from: centre, mirrored_share: 0}\n"
     recipe.write_text(f"{HEAD}{data}augment: {{low_quality_share: 0.1}}\n")
-    with pytest.raises(SettingsError, match=r"low_quality_share 0\.1\); set that to 0, or leave the cache out"):
+    with pytest.raises(SettingsError, match=r"low_quality_share 0\.1\); set that to 0, or omit latent_cache"):
         TrainSettings.from_file(recipe)
 
 

@@ -30,7 +30,7 @@ def merge_adapters(pipeline: VEnhancerPipeline, file: AnyPath, *, strength: floa
             scale = float((tensors.metadata() or {})[SCALE])
             values = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118 - it is no mapping
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise WeightsError(f"{file} is no file of adapters ({error}); give one that `train: lora` wrote") from error
+        raise WeightsError(f"{file} is not an adapter file ({error}); use one written by `train: lora`") from error
     changes = []
     for name in (name for name in values if name.endswith(DOWN)):
         layer = name.removesuffix(DOWN)

@@ -83,8 +83,8 @@ def _component(
         config = _config_of(tensors.shapes)
     except (KeyError, IndexError) as error:
         raise WeightsError(
-            f"{tensors.path} is not {what}: {error} is missing among its {len(tensors.shapes)} tensors; "
-            "give the weight file or folder of that autoencoder"
+            f"{tensors.path} is not {what}: {error} is missing from its {len(tensors.shapes)} tensors; pass that "
+            f"autoencoder's weight file or folder"
         ) from error
     with torch.device("meta"):
         model = build(config)

@@ -60,7 +60,7 @@ def convert(
             Nothing is left behind then.
     """
     if target.exists():
-        raise WeightsError(f"{target} exists already; remove it or name another folder")
+        raise WeightsError(f"{target} already exists; remove it or choose another folder")
     sources = {"checkpoint": open_tensors(checkpoint), "vae": open_tensors(vae), "text": open_tensors(text)}
     merges = find_merges(text, tokenizer)
     inputs = {name: source.path for name, source in sources.items()} | {"tokenizer": merges}
@@ -128,7 +128,7 @@ def _require_space(target: Path, needed: int) -> None:
     if free < needed:
         raise WeightsError(
             f"the converted weights take {needed / 1e9:.1f} GB and {existing} has {free / 1e9:.1f} GB free; "
-            "make room, choose another target, or convert to fp16"
+            "free some space, choose another target, or convert to fp16"
         )
 
 

@@ -80,7 +80,7 @@ def download(
     cache = cache or cache_folder()
     target = cache / version
     if target.exists():
-        raise WeightsError(f"{version} is already in {target}; remove that folder to fetch and convert it again")
+        raise WeightsError(f"{version} is already in {target}; remove that folder to download and convert it again")
     files = [CHECKPOINTS[version], AUTOENCODERS[version], TEXT_ENCODER, TOKENIZER]
     sources = cache / "sources"
     missing = [file for file in files if not file.place(sources).is_file()]
@@ -117,7 +117,9 @@ def _fetch(file: RemoteFile, place: Path, endpoint: str | None, progress: Progre
     is_sha256 = metadata.etag is not None and len(metadata.etag) == 64
     if is_sha256 and sha256_of(partial) != metadata.etag:
         partial.unlink()
-        raise WeightsError(f"{file.path} of {file.repository} came damaged and was removed; run this again")
+        raise WeightsError(
+            f"{file.path} of {file.repository} was damaged in transit and removed; run the command again"
+        )
     partial.rename(place)
 
 
@@ -128,8 +130,8 @@ def _what_to_do(error: Exception, missing: list[RemoteFile], sources: Path) -> s
     missing_files = ", ".join(f"{file.path} of {file.repository} as {file.place(sources)}" for file in missing)
     reason = (str(error).splitlines() or [""])[0] or type(error).__name__
     return (
-        f"could not fetch {missing[0].path} of {missing[0].repository} ({reason}); {gated}run this again when there is "
-        f"a network, which goes on where it stopped, or put the files there by hand: {missing_files}"
+        f"could not fetch {missing[0].path} of {missing[0].repository} ({reason}); {gated}run the command again "
+        f"when you are online, which resumes the download, or put the files there by hand: {missing_files}"
     )
 
 

@@ -45,13 +45,13 @@ def _build(source: TensorFile) -> tuple[VideoUNet, VideoControlNet]:
     except (KeyError, IndexError) as error:
         known = sum(key.startswith(("input_blocks.", "output_blocks.", CONTROL_PREFIX)) for key in source.shapes)
         raise WeightsError(
-            f"{source.path} is not {WHAT}: {error} is missing, and of its {len(source.shapes)} tensors {known} have "
-            "the names of one; give venhancer_paper.pt or venhancer_v2.pt"
+            f"{source.path} is not {WHAT}: {error} is missing, and only {known} of its {len(source.shapes)} tensors "
+            f"have the right names; pass venhancer_paper.pt or venhancer_v2.pt"
         ) from error
     except (ValueError, ZeroDivisionError) as error:
         raise WeightsError(
-            f"{source.path} is not {WHAT}: its shapes make no network ({error}); "
-            "give venhancer_paper.pt or venhancer_v2.pt"
+            f"{source.path} is not {WHAT}: its shapes form no network ({error}); pass venhancer_paper.pt or "
+            f"venhancer_v2.pt"
         ) from error
 
 

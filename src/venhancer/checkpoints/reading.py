@@ -78,7 +78,7 @@ class TensorFile:
         if problems:
             raise WeightsError(
                 f"{self.path} is not {what}: of {len(expected)} tensors, {'; '.join(problems)}; "
-                "check which file this is, or fetch it again"
+                "check that this is the right file, or download it again"
             )
 
 
@@ -96,18 +96,17 @@ def open_tensors(path: Path) -> TensorFile:
     if is_zip:
         return _open_torch(path)
     raise WeightsError(
-        f"{path} is no PyTorch or safetensors file, or only the beginning of one; "
-        "check its name and size, or fetch it again"
+        f"{path} is not a complete PyTorch or safetensors file; check its name and size, or download it again"
     )
 
 
 def _file_in_folder(path: Path) -> Path:
     if not path.exists():
-        raise WeightsError(f"{path} does not exist; give a weight file or a model folder")
+        raise WeightsError(f"{path} does not exist; pass a weight file or a model folder")
     for name in _FILES_IN_FOLDERS:
         if (path / name).is_file():
             return path / name
-    raise WeightsError(f"{path} holds none of {', '.join(_FILES_IN_FOLDERS)}; give the weight file itself")
+    raise WeightsError(f"{path} holds none of {', '.join(_FILES_IN_FOLDERS)}; pass the weight file itself")
 
 
 def _open_torch(path: Path) -> TensorFile:
@@ -115,11 +114,11 @@ def _open_torch(path: Path) -> TensorFile:
         loaded = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
-            f"{path} holds more than tensors and was not loaded, because such files can run programs; "
-            "use one with tensors only, if possible .safetensors"
+            f"{path} contains more than tensors and was not loaded, because such files can run code; use a file with "
+            f"tensors only, preferably .safetensors"
         ) from error
     except _DAMAGED as error:
-        raise WeightsError(f"{path} is damaged, or no PyTorch weight file; fetch it again") from error
+        raise WeightsError(f"{path} is damaged or not a PyTorch weight file; download it again") from error
     named = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
     values = _tensors_in(named) if isinstance(named, dict) else {}
     return TensorFile(path, {key: tuple(value.shape) for key, value in values.items()}, values.__getitem__)
@@ -133,7 +132,7 @@ def _open_safetensors(path: Path) -> TensorFile:
     try:
         tensors = safe_open(path, framework="pt")
     except SafetensorError as error:
-        raise WeightsError(f"{path} is damaged, or no safetensors file; fetch it again") from error
+        raise WeightsError(f"{path} is damaged or not a safetensors file; download it again") from error
     shapes = {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118 - no mapping
     return TensorFile(path, shapes, tensors.get_tensor)
 

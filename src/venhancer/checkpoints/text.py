@@ -97,12 +97,12 @@ def _config_of(tensors: TensorFile, layers: int, text_dim: int, head_dim: int) -
         hidden = shapes["encoder.layers.0.mlp.fc1.weight"][0]
     except (KeyError, ValueError) as error:
         raise WeightsError(
-            f"{tensors.path} is not {_WHAT}: {error} is missing; give the weights of OpenCLIP ViT-H/14"
+            f"{tensors.path} is not {_WHAT}: {error} is missing; pass the weights of OpenCLIP ViT-H/14"
         ) from error
     if width != text_dim:
         raise WeightsError(
-            f"{tensors.path} gives text embeddings {width} wide and the networks take {text_dim}; "
-            "give the weights of OpenCLIP ViT-H/14"
+            f"{tensors.path} gives text embeddings {width} wide but the networks expect {text_dim}; pass the weights "
+            f"of OpenCLIP ViT-H/14"
         )
     return CLIPTextConfig(
         vocab_size=vocabulary,

@@ -36,7 +36,7 @@ def find_merges(text: Path, tokenizer: Path | None) -> Path:
                 return folder / name
     raise WeightsError(
         f"no list of CLIP's merges ({' or '.join(MERGES_FILES)}) in {' or '.join(map(str, folders))}; "
-        "put one there or name it as the tokenizer (open_clip's Python package contains one)"
+        "put one there or pass it as the tokenizer (open_clip's Python package contains one)"
     )
 
 
@@ -56,8 +56,8 @@ def clip_tokenizer(merges_file: Path, *, vocabulary: int, length: int) -> CLIPTo
     symbols = [*alphabet, *(letter + _WORD_END for letter in alphabet), *("".join(merge) for merge in merges), *_MARKS]
     if len(symbols) != vocabulary:
         raise WeightsError(
-            f"{merges_file} makes {len(symbols)} tokens and the text encoder knows {vocabulary}; "
-            "give the list that belongs to it"
+            f"{merges_file} makes {len(symbols)} tokens but the text encoder knows {vocabulary}; pass the list that "
+            f"belongs to it"
         )
     return CLIPTokenizer(
         vocab={symbol: number for number, symbol in enumerate(symbols)},
@@ -71,8 +71,10 @@ def _read_merges(path: Path) -> list[tuple[str, str]]:
     try:
         text = (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode()
     except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise WeightsError(f"{path} is damaged, or no list of CLIP's merges; fetch it again") from error
+        raise WeightsError(f"{path} is damaged or not a list of CLIP's merges; download it again") from error
     merges = [tuple(line.split()) for line in text.splitlines()[1 : MOST_MERGES + 1]]
     if not merges or any(len(merge) != 2 for merge in merges):
-        raise WeightsError(f"{path} is no list of CLIP's merges, which has two symbols a line; give {MERGES_FILES[0]}")
+        raise WeightsError(
+            f"{path} is not a list of CLIP's merges, which has two symbols per line; pass {MERGES_FILES[0]}"
+        )
     return [(first, second) for first, second in merges]

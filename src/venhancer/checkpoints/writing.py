@@ -57,8 +57,7 @@ def write_safetensors(
             value = read(key).to(torch_dtype).contiguous()
             if not value.isfinite().all():
                 raise WeightsError(
-                    f"{key} holds values that {dtype} cannot; convert with fp32, "
-                    "and if that fails too fetch the file again"
+                    f"{key} holds values that {dtype} cannot; convert with fp32, or download the file again"
                 )
             file.write(value.numpy().data)
             progress.advance()

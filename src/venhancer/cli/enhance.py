@@ -10,20 +10,22 @@ from venhancer.cli.terminal import Terminal
 from venhancer.errors import InputError, JobFailed, SettingsError
 from venhancer.jobs.stopping import stop_requests
 
-SOURCES = "A video or picture, numbered pictures as frames/%%04d.png, or a folder of videos."  # %% is one, to argparse
+SOURCES = (
+    "A video, a picture, numbered pictures such as frames/%%04d.png, or a folder of videos."  # %% is one, to argparse
+)
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
-    parser = add_command(commands, "enhance", run, "SOURCE TARGET", "Enhance a video file.")
+    parser = add_command(commands, "enhance", run, "SOURCE TARGET", "Enhance a video, or a folder of them.")
     parser.add_argument("source", metavar="SOURCE", type=Path, help=SOURCES)
-    parser.add_argument("target", metavar="TARGET", type=Path, help="File to write, or folder.")
+    parser.add_argument("target", metavar="TARGET", type=Path, help="File or folder to write.")
     parser.add_argument("--overwrite", action="store_true", help="Replace the target if it exists.")
-    parser.add_argument("--dry-run", action="store_true", help="Check everything, show the plan and stop.")
+    parser.add_argument("--dry-run", action="store_true", help="Check everything and show the plan.")
     add_settings(parser)
-    rest = parser.add_argument_group("the run")
+    rest = parser.add_argument_group("run")
     rest.add_argument("--restart", action="store_true", help="Discard unfinished work instead of resuming it.")
-    rest.add_argument("--json", metavar="FILE", type=Path, help="Also write a report: plan, time, versions.")
+    rest.add_argument("--json", metavar="FILE", type=Path, help="Also write a JSON report: plan, time, versions.")
     rest.add_argument("--quiet", action="store_true", help="Show errors only.")
     add_device_flags(parser)
 
@@ -59,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
     check_target(target, source, overwrite=arguments.overwrite or is_finished(target), codec=settings.codec)
     if arguments.json is not None:
         if arguments.dry_run:
-            raise SettingsError("--dry-run writes no report; leave --json out, or use `venhancer plan --json`")
+            raise SettingsError("--dry-run writes no report; omit --json, or run `venhancer plan --json`")
         check_report(arguments.json, source, target, overwrite=arguments.overwrite)
     machine = find_machine(arguments.device, arguments.dtype)
     terminal = Terminal(quiet=arguments.quiet)
@@ -70,7 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
         rows = [row for row in describe_plan(plan) if row[0] != "not kept"]
         terminal.show_rows([*rows, *track_rows(plan, target)])
     if lost := losses(plan, target):
-        terminal.warn(f"the output will not keep: {', '.join(lost)}")
+        terminal.warn(f"the output will lose: {', '.join(lost)}")
     if (progress_so_far := None if restart else describe_work(target)) is not None:
         terminal.warn(progress_so_far)
     if arguments.dry_run:
@@ -92,8 +94,8 @@ def run(arguments: argparse.Namespace) -> None:
             progress=progress,
         )
     if arguments.json is not None:
-        with failures_as(JobFailed, f"{target} is written, but {arguments.json} is not; make room"):
+        with failures_as(JobFailed, f"{target} is written, but {arguments.json} is not; free some space"):
             report.save(arguments.json)
     extent = f"{plan.width}x{plan.height}, {format_number(plan.rate)} fps, {plan.frames} frames"
-    with failures_as(JobFailed, f"{target} is written, but standard output takes no more; make room"):
+    with failures_as(JobFailed, f"{target} is written, but standard output is full; free some space"):
         terminal.show_line(f"wrote {target} ({extent}) in {report.seconds:.1f} s")

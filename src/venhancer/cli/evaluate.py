@@ -19,57 +19,57 @@ CONTENDERS = "nano,bicubic+repeat,lanczos+minterpolate"
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
     parser = add_command(commands, "evaluate", run, "CLIPS...", "Compare models and baselines on clips.")
-    parser.set_defaults(when_stopped="what was made is kept; the same command goes on")
-    parser.add_argument("clips", metavar="CLIPS", type=Path, nargs="+", help="Video files, and folders of them.")
-    contenders = parser.add_argument_group("who takes part")
+    parser.set_defaults(when_stopped="finished outputs are kept; run the same command again to resume")
+    parser.add_argument("clips", metavar="CLIPS", type=Path, nargs="+", help="Video files, or folders of them.")
+    contenders = parser.add_argument_group("contenders")
     contenders.add_argument(
         "--contenders",
         metavar="NAMES",
         default=CONTENDERS,
-        help="Models and baselines, commas between; nano@noise_augmentation=0 changes a setting. docs/evaluation.md "
+        help="Models and baselines, comma-separated; nano@noise_augmentation=0 changes a setting. docs/evaluation.md "
         f"lists them; default {CONTENDERS}.",
     )
     contenders.add_argument(
-        "--model-folder", metavar="FOLDER", action="append", default=[], help="A model folder; may be given again."
+        "--model-folder", metavar="FOLDER", action="append", default=[], help="A model folder; repeatable."
     )
     contenders.add_argument(
         "--baseline",
         metavar="NAME=COMMAND",
         action="append",
         default=[],
-        help='Any program: "name=prog {input} {output} {scale} {factor}"; may be given again.',
+        help='Any program: "name=prog {input} {output} {scale} {factor}"; repeatable.',
     )
-    task = parser.add_argument_group("what is asked of them")
-    task.add_argument("--scale", metavar="N", type=int, default=4, help="How many times larger, 1 to 8; default 4.")
+    task = parser.add_argument_group("task")
+    task.add_argument("--scale", metavar="N", type=int, default=4, help="Enlargement, 1 to 8; default 4.")
     task.add_argument(
-        "--temporal-factor", metavar="N", type=int, default=3, help="How many times the rate, 1 to 8; default 3."
+        "--temporal-factor", metavar="N", type=int, default=3, help="Frame rate factor, 1 to 8; default 3."
     )
-    task.add_argument("--frames", metavar="N", type=int, default=25, help="Most frames of a clip; default 25.")
-    task.add_argument("--start", metavar="N", type=float, default=0.0, help="Seconds into each clip; default 0.")
-    inputs = parser.add_argument_group("how inputs are made of the clips")
+    task.add_argument("--frames", metavar="N", type=int, default=25, help="Most frames per clip; default 25.")
+    task.add_argument(
+        "--start", metavar="N", type=float, default=0.0, help="Where to start in each clip, in seconds; default 0."
+    )
+    inputs = parser.add_argument_group("inputs")
     inputs.add_argument(
         "--kernel", metavar="NAME", default="bicubic", help="area, bicubic, bilinear, lanczos; default bicubic."
     )
     inputs.add_argument(
         "--input-noise", metavar="N", type=float, default=0.0, help="Noise, in levels of 255; default 0."
     )
+    inputs.add_argument("--input-crf", metavar="N", type=int, help="H.264 quality, 0 to 51. Default: no compression.")
     inputs.add_argument(
-        "--input-crf", metavar="N", type=int, help="H.264 quality, 0 to 51; not compressed if left out."
+        "--no-reference", action="store_true", help="Treat clips as inputs; use metrics that need no truth."
     )
-    inputs.add_argument(
-        "--no-reference", action="store_true", help="Clips are inputs themselves: measure what needs no truth."
-    )
-    output = parser.add_argument_group("what is measured and written")
-    output.add_argument("--metrics", metavar="NAMES", help="Commas between; all that can be had if left out.")
+    output = parser.add_argument_group("output")
+    output.add_argument("--metrics", metavar="NAMES", help="Comma-separated. Default: all available.")
     for name in ("lpips", "dists"):
         output.add_argument(
-            f"--{name}-weights", metavar="PATH", type=Path, help=f"Weights of {name.upper()}: a file or a folder."
+            f"--{name}-weights", metavar="PATH", type=Path, help=f"{name.upper()}'s weights: a file or folder."
         )
     output.add_argument(
-        "--output", metavar="FOLDER", type=Path, default=Path("report"), help="Where the report goes; default report."
+        "--output", metavar="FOLDER", type=Path, default=Path("report"), help="Report folder; default report."
     )
-    output.add_argument("--cache", metavar="FOLDER", type=Path, help="Where outputs and packages are kept.")
-    output.add_argument("--fresh", action="store_true", help="Make everything anew, whatever is kept.")
+    output.add_argument("--cache", metavar="FOLDER", type=Path, help="Folder for outputs and packages.")
+    output.add_argument("--fresh", action="store_true", help="Ignore the cache and recompute everything.")
     output.add_argument("--quiet", action="store_true", help="Show errors only.")
 
 
@@ -113,8 +113,8 @@ def run(arguments: argparse.Namespace) -> None:
     for line in evaluation.left_out:
         terminal.warn(f"not measured: {line}")
     if all(one.error for one in evaluation.results if one.contender in {c.name for c in contenders}):
-        raise JobFailed(f"every contender failed; see above and {page}")
-    terminal.show_line(f"wrote {page}, and report.json and report.md beside it")
+        raise JobFailed(f"all contenders failed; see above and {page}")
+    terminal.show_line(f"wrote {page}, with report.json and report.md beside it")
 
 
 def _settings(arguments: argparse.Namespace, degradation: "Degradation") -> "EvaluateSettings":
@@ -133,7 +133,7 @@ def _degradation(arguments: argparse.Namespace) -> "Degradation":
     from venhancer.evaluation.degrade import Degradation
 
     if arguments.no_reference and (arguments.input_noise or arguments.input_crf is not None):
-        raise SettingsError("--no-reference takes clips as they are; leave --input-noise and --input-crf out")
+        raise SettingsError("--no-reference uses clips as they are; omit --input-noise and --input-crf")
     return Degradation(
         scale=arguments.scale,
         factor=arguments.temporal_factor,

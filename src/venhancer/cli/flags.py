@@ -134,14 +134,14 @@ class OneLineParser(argparse.ArgumentParser):
 def add_command(commands: argparse._SubParsersAction, name: str, run: Command, takes: str, what: str) -> OneLineParser:
     """Return the parser of a new command, which leaves `run` and itself among the arguments."""
     parser: OneLineParser = commands.add_parser(name, help=what, description=what, usage=f"%(prog)s {takes} [flags]")
-    parser.add_argument("--debug", action="store_true", help="Show where an error comes from.")
+    parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
     parser.set_defaults(run=run, parser=parser)
     return parser
 
 
 def add_device_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say what the networks run on."""
-    group = parser.add_argument_group("the machine")
+    group = parser.add_argument_group("hardware")
     group.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:1, mps; default auto.")
     group.add_argument("--dtype", metavar="NAME", default="auto", help="auto, bf16, fp16, fp32; default auto.")
 

@@ -43,7 +43,10 @@ def main(words: Sequence[str] | None = None) -> None:
     except OSError as error:
         if arguments.debug:
             traceback.print_exception(error)
-        _end(f"{error.filename or 'standard output'} cannot be written ({error.strerror}); make room and check it", 2)
+        _end(
+            f"{error.filename or 'standard output'} cannot be written ({error.strerror}); check it and its free space",
+            2,
+        )
     except KeyboardInterrupt as interrupt:
         _end(f"stopped; {interrupt if isinstance(interrupt, Stopped) else arguments.when_stopped}", 130)
 
@@ -63,7 +66,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     if unknown:
         arguments.parser.refuse(unknown)
     if arguments.run is None:
-        arguments.parser.error("give a command")
+        arguments.parser.error("a command is missing")
     return arguments
 
 

@@ -9,12 +9,20 @@ from venhancer.cli.terminal import Terminal
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
-    parser = add_command(commands, "plan", run, "SOURCE [TARGET]", "Show what enhance would do; loads no model.")
-    parser.add_argument("source", metavar="SOURCE", type=Path, help="A video or picture, or frames/%%04d.png.")
-    parser.add_argument(
-        "target", metavar="TARGET", nargs="?", type=Path, help="Also show what it cannot keep and what is finished."
+    parser = add_command(
+        commands, "plan", run, "SOURCE [TARGET]", "Show what enhance would do, without loading a model."
     )
-    parser.add_argument("--json", action="store_true", help="Show the plan as JSON.")
+    parser.add_argument(
+        "source", metavar="SOURCE", type=Path, help="A video, a picture, or numbered pictures such as frames/%%04d.png."
+    )
+    parser.add_argument(
+        "target",
+        metavar="TARGET",
+        nargs="?",
+        type=Path,
+        help="Also show what this file cannot keep and what is finished.",
+    )
+    parser.add_argument("--json", action="store_true", help="Print JSON.")
     add_settings(parser)
     add_device_flags(parser)
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from venhancer.queue.record import Entry
 
 STOPPING = (
-    "stopping once this segment is finished, which can take minutes; Ctrl-C again stops at once, and all segments "
-    "finished before are kept"
+    "finishing this segment before stopping, which can take minutes; press Ctrl-C again to stop at once and keep the "
+    "segments finished so far"
 )
 COLOURS = {"working": "cyan", "finished": "green", "failed": "red", "skipped": "dim", "waiting": "dim"}
 ROOM = 8
@@ -50,7 +50,7 @@ def run_queue(arguments: argparse.Namespace) -> None:
     folder, out = arguments.source, arguments.target
     settings, terminal = read_settings(arguments), Terminal(quiet=arguments.quiet)
     if arguments.json is not None:
-        raise SettingsError(f"--json is for one file; {out / RECORD} tells of all files of a folder")
+        raise SettingsError(f"--json works for one file only; for a folder, see {out / RECORD}")
     load_traits(settings.model)
     find_model(settings.model)
     items = list_items(folder, out, settings)
@@ -81,7 +81,7 @@ def run_queue(arguments: argparse.Namespace) -> None:
     states = [record.files[item.name].state for item in items]
     counts = ", ".join(f"{states.count(state)} {state}" for state in ("finished", "failed", "skipped"))
     if "failed" in states:
-        raise JobFailed(f"{counts}; {out / RECORD} says why, and the same command tries what failed again")
+        raise JobFailed(f"{counts}; see {out / RECORD} for the reasons, and run the same command again to retry")
     terminal.show_line(f"{counts}; see {out / RECORD}")
 
 

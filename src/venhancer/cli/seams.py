@@ -9,13 +9,13 @@ from venhancer.cli.terminal import Terminal
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
-    parser = add_command(commands, "seams", run, "RESULT SOURCE", "Tell whether joins of an output show.")
-    parser.add_argument("result", metavar="RESULT", type=Path, help="What enhance wrote.")
-    parser.add_argument("source", metavar="SOURCE", type=Path, help="What it was made from.")
+    parser = add_command(commands, "seams", run, "RESULT SOURCE", "Measure whether the seams of an output show.")
+    parser.add_argument("result", metavar="RESULT", type=Path, help="The enhanced video.")
+    parser.add_argument("source", metavar="SOURCE", type=Path, help="Its input.")
     parser.add_argument(
-        "--report", metavar="FILE", type=Path, required=True, help="What `enhance --json FILE` or `plan --json` told."
+        "--report", metavar="FILE", type=Path, required=True, help="Report of `enhance --json FILE` or `plan --json`."
     )
-    parser.add_argument("--json", action="store_true", help="Show it as JSON.")
+    parser.add_argument("--json", action="store_true", help="Print JSON.")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -10,46 +10,56 @@ from venhancer.cli.terminal import Terminal
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
     parser = add_command(commands, "study", run, "CLIPS...", "Show what each setting of a model does.")
-    parser.add_argument("clips", metavar="CLIPS", type=Path, nargs="+", help="Video files, and folders of them.")
+    parser.add_argument("clips", metavar="CLIPS", type=Path, nargs="+", help="Video files, or folders of them.")
     parser.add_argument(
         "--model", metavar="MODEL", default="nano", help="nano, v1, v2 or a model folder; default nano."
     )
-    studies = parser.add_argument_group("what is studied")
+    studies = parser.add_argument_group("studies")
     studies.add_argument(
         "--studies",
         metavar="NAMES",
         default="",
-        help="Commas between: guidance, words, noise, told-scale, scales, times, refine, seeds; steps, start, "
-        "start-noise only when named; all for everything.",
+        help="Comma-separated: guidance, words, noise, told-scale, scales, times, refine, seeds; only if named: steps, "
+        "start, start-noise; all for everything.",
     )
     studies.add_argument(
         "--values",
         metavar="STUDY=LIST",
         action="append",
         default=[],
-        help="Other values for a study, such as guidance=1,3,7.5; may be given again.",
-    )
-    studies.add_argument("--scale", metavar="N", type=float, default=4.0, help="Where no study varies it; default 4.")
-    studies.add_argument(
-        "--temporal-factor", metavar="N", type=int, default=3, help="Where no study varies it, 1 to 8; default 3."
+        help="Other values for a study, such as guidance=1,3,7.5; repeatable.",
     )
     studies.add_argument(
-        "-p", "--prompt", metavar="TEXT", help="What all clips show; else each clip's .txt file beside it, if any."
+        "--scale", metavar="N", type=float, default=4.0, help="Enlargement, unless a study varies it; default 4."
     )
-    studies.add_argument("--seed", metavar="N", type=int, default=0, help="Of all noise; default 0.")
-    inputs = parser.add_argument_group("what is taken of the clips")
-    inputs.add_argument("--frames", metavar="N", type=int, default=13, help="Most frames of a clip; default 13.")
-    inputs.add_argument("--start", metavar="N", type=float, default=0.0, help="Seconds into each clip; default 0.")
-    inputs.add_argument("--crop", metavar="WxH", help="Middle part of each frame, such as 256x160; all if left out.")
-    output = parser.add_argument_group("what is measured and written")
-    output.add_argument("--metrics", metavar="NAMES", default="", help="Commas between; docs/evaluation.md lists them.")
+    studies.add_argument(
+        "--temporal-factor",
+        metavar="N",
+        type=int,
+        default=3,
+        help="Frame rate factor, 1 to 8, unless a study varies it; default 3.",
+    )
+    studies.add_argument(
+        "-p", "--prompt", metavar="TEXT", help="What all clips show. Default: the .txt file beside each clip, if any."
+    )
+    studies.add_argument("--seed", metavar="N", type=int, default=0, help="Random seed; default 0.")
+    inputs = parser.add_argument_group("clips")
+    inputs.add_argument("--frames", metavar="N", type=int, default=13, help="Most frames per clip; default 13.")
+    inputs.add_argument(
+        "--start", metavar="N", type=float, default=0.0, help="Where to start in each clip, in seconds; default 0."
+    )
+    inputs.add_argument("--crop", metavar="WxH", help="Use the middle of each frame, such as 256x160.")
+    output = parser.add_argument_group("output")
     output.add_argument(
-        "--output", metavar="FOLDER", type=Path, default=Path("studies"), help="Where reports go; default studies."
+        "--metrics", metavar="NAMES", default="", help="Comma-separated; docs/evaluation.md lists them."
     )
-    output.add_argument("--cache", metavar="FOLDER", type=Path, help="Where outputs are kept.")
-    output.add_argument("--fresh", action="store_true", help="Make everything anew, whatever is kept.")
-    output.add_argument("--device", metavar="NAME", default="auto", help="As of enhance; default auto.")
-    output.add_argument("--dtype", metavar="NAME", default="auto", help="As of enhance; default auto.")
+    output.add_argument(
+        "--output", metavar="FOLDER", type=Path, default=Path("studies"), help="Report folder; default studies."
+    )
+    output.add_argument("--cache", metavar="FOLDER", type=Path, help="Folder for outputs.")
+    output.add_argument("--fresh", action="store_true", help="Ignore the cache and recompute everything.")
+    output.add_argument("--device", metavar="NAME", default="auto", help="As for enhance; default auto.")
+    output.add_argument("--dtype", metavar="NAME", default="auto", help="As for enhance; default auto.")
     output.add_argument("--quiet", action="store_true", help="Show errors only.")
 
 
@@ -95,7 +105,7 @@ def run(arguments: argparse.Namespace) -> None:
         files = write_studies(arguments.output, arguments.model, settings, findings)
         for line in (*as_lines(table_of(findings[-1])), verdict(findings[-1]), ""):
             terminal.show_line(line)
-    terminal.show_line(f"wrote {files[0]}, and {len(files) - 1} files beside it")
+    terminal.show_line(f"wrote {files[0]} and {len(files) - 1} files beside it")
 
 
 def _words(text: str) -> list[str]:

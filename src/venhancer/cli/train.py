@@ -13,24 +13,28 @@ from venhancer.training.settings import IndexSettings, parse_index_settings
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the commands."""
-    train = add_command(commands, "train", _train, "RECIPE", "Train a model, or go on where training stopped.")
-    train.set_defaults(when_stopped="the same command goes on from there")
+    train = add_command(commands, "train", _train, "RECIPE", "Train a model, or resume training.")
+    train.set_defaults(when_stopped="run the same command again to resume")
     train.add_argument("recipe", metavar="RECIPE", type=Path, help="YAML file of training settings.")
-    train.add_argument("--dry-run", action="store_true", help="Show what the run will cost and stop.")
-    train.add_argument("--tflops", metavar="N", type=float, help="With --dry-run: also how long it takes at this rate.")
+    train.add_argument("--dry-run", action="store_true", help="Show what the run will cost.")
+    train.add_argument(
+        "--tflops", metavar="N", type=float, help="With --dry-run: also show how long it takes at this rate."
+    )
     train.add_argument("--quiet", action="store_true", help="Show the result only.")
 
     index = add_command(commands, "train index", _train_index, "FOLDER", "Make the manifest that training reads.")
     index.set_defaults(when_stopped="no manifest was written")
-    index.add_argument("folder", metavar="FOLDER", type=Path, help="Videos, arrays, pictures and tar shards.")
-    index.add_argument("--output", metavar="FILE", type=Path, help="The manifest; else FOLDER/manifest.jsonl.")
-    index.add_argument("--overwrite", action="store_true", help="Replace the manifest if it is there.")
+    index.add_argument("folder", metavar="FOLDER", type=Path, help="Folder of videos, arrays, pictures and tar shards.")
+    index.add_argument("--output", metavar="FILE", type=Path, help="The manifest. Default: FOLDER/manifest.jsonl.")
+    index.add_argument("--overwrite", action="store_true", help="Replace the manifest if it exists.")
     index.add_argument("--quiet", action="store_true", help="Show errors only.")
     add_fields(index, IndexSettings)
 
     curves = add_command(commands, "train curves", _train_curves, "RUN...", "Draw the loss curves of training runs.")
-    curves.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="Output folders of runs.")
-    curves.add_argument("--output", metavar="FILE", type=Path, default=Path("curves.png"), help="Default curves.png.")
+    curves.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="Output folders of training runs.")
+    curves.add_argument(
+        "--output", metavar="FILE", type=Path, default=Path("curves.png"), help="Picture to write; default curves.png."
+    )
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -44,7 +48,9 @@ def _train(arguments: argparse.Namespace) -> None:
     except ModuleNotFoundError as error:
         raise SettingsError(f"training needs {error.name}; run pip install 'venhancer[train]'") from error
     if arguments.tflops is not None and not (arguments.dry_run and arguments.tflops > 0):
-        raise SettingsError(f"--tflops {arguments.tflops:g} is for --dry-run and above 0; pass both, such as 300")
+        raise SettingsError(
+            f"--tflops {arguments.tflops:g} needs --dry-run and a value above 0, such as --dry-run --tflops 300"
+        )
     if arguments.dry_run:
         terminal.show_rows(run_cost(settings).describe(arguments.tflops))
         return
@@ -79,7 +85,7 @@ def _train_index(arguments: argparse.Namespace) -> None:
     except ModuleNotFoundError as error:
         raise SettingsError(f"pictures need {error.name}; run pip install 'venhancer[train]'") from error
     terminal.show_rows(report.describe())
-    terminal.show_line(f"wrote {report.manifest}; train on it with data: {report.manifest}")
+    terminal.show_line(f"wrote {report.manifest}; to train on it, set data: {report.manifest}")
 
 
 def _train_curves(arguments: argparse.Namespace) -> None:

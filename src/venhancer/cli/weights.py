@@ -10,15 +10,15 @@ from venhancer.model_files.folders import PUBLISHED, cache_folder
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the commands."""
-    what = "Fetch, convert and show models."
+    what = "Download, convert and show models."
     weights: OneLineParser = commands.add_parser("weights", help=what, usage="venhancer weights COMMAND")
     weights.set_defaults(parser=weights)
     verbs = weights.add_subparsers(title="commands", metavar="COMMAND", prog=weights.prog)
     releases = " or ".join(PUBLISHED)
 
-    download = add_command(verbs, "download", _download, "RELEASE", "Fetch a published release and convert it.")
-    download.set_defaults(when_stopped="the same command goes on")
-    convert = add_command(verbs, "convert", _convert, "RELEASE CHECKPOINT", "Convert published files you have.")
+    download = add_command(verbs, "download", _download, "RELEASE", "Download a published release and convert it.")
+    download.set_defaults(when_stopped="run the same command again to resume")
+    convert = add_command(verbs, "convert", _convert, "RELEASE CHECKPOINT", "Convert published files that you have.")
     for command in (download, convert):
         command.add_argument("release", metavar="RELEASE", choices=PUBLISHED, help=f"{releases}.")
         command.add_argument(
@@ -27,11 +27,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     convert.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="venhancer_paper.pt or venhancer_v2.pt.")
     convert.add_argument("--vae", metavar="PATH", type=Path, required=True, help="The autoencoder: a file or folder.")
     convert.add_argument("--text", metavar="PATH", type=Path, required=True, help="OpenCLIP ViT-H/14: file or folder.")
-    convert.add_argument("--tokenizer", metavar="PATH", type=Path, help="CLIP's merges; looked for beside --text.")
-    convert.add_argument("--target", metavar="FOLDER", type=Path, help="New folder; else where --model RELEASE looks.")
+    convert.add_argument("--tokenizer", metavar="PATH", type=Path, help="CLIP's merges. Default: a file beside --text.")
+    convert.add_argument(
+        "--target", metavar="FOLDER", type=Path, help="New folder. Default: where --model RELEASE looks."
+    )
 
-    show = add_command(verbs, "show", _show, "[MODEL]", "Show what a model holds.")
-    show.add_argument("model", metavar="MODEL", nargs="?", default="nano", help=f"nano, {releases} or a model folder.")
+    show = add_command(verbs, "show", _show, "[MODEL]", "Show what a model contains.")
+    show.add_argument(
+        "model", metavar="MODEL", nargs="?", default="nano", help=f"nano, {', '.join(PUBLISHED)} or a model folder."
+    )
 
 
 def _download(arguments: argparse.Namespace) -> None:

@@ -109,9 +109,9 @@ class Schedule:
             ValueError: `steps` or `start_timestep` out of range, or a fast timetable starting near t = 500 or below.
         """
         if steps < 1:
-            raise ValueError(f"steps is {steps}; at least 1 is needed")
+            raise ValueError(f"steps is {steps}; it must be at least 1")
         if not 0 <= start_timestep < self.num_timesteps:
-            raise ValueError(f"start_timestep is {start_timestep}; allowed are 0 to {self.num_timesteps - 1}")
+            raise ValueError(f"start_timestep is {start_timestep}; pass 0 to {self.num_timesteps - 1}")
         count = steps + drop_penultimate
         if timetable == "trailing":
             times = _evenly(start_timestep, -1, count)
@@ -124,7 +124,7 @@ class Schedule:
                 )
             times = _evenly(start_timestep, FAST_KNEE - 1, above) + _evenly(FAST_KNEE, -1, count - above)
         else:
-            raise ValueError(f"timetable is {timetable!r}; allowed are 'trailing' and 'fast'")
+            raise ValueError(f"timetable is {timetable!r}; pass 'trailing' or 'fast'")
         return times[:steps]
 
     def sigmas(self, timesteps: Sequence[float]) -> tuple[float, ...]:

@@ -103,7 +103,7 @@ def scores_key(output: str, reference: Frames | None) -> str:
 
 def _write(path: Path, content: Frames | Mapping[str, object]) -> None:
     """Write a file whole or not at all."""
-    with failures_as(JobFailed, f"{path} could not be kept; make room or name another --cache"):
+    with failures_as(JobFailed, f"{path} could not be stored; free some space or choose another --cache"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as partial:
             if isinstance(content, np.ndarray):

@@ -1,4 +1,4 @@
-"""The clips to judge on, out of files: as many frames as asked for, cropped so that every input size comes out even."""
+"""The clips to judge on, out of files: as many frames as requested, cropped so that every input size comes out even."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -53,7 +53,7 @@ class TestClip:
         top, left = (frames.shape[1] - height) // 2, (frames.shape[2] - width) // 2
         if top < 0 or left < 0:
             size = f"{self.name} of {frames.shape[2]}x{frames.shape[1]}"
-            raise InputError(f"{size} is smaller than --crop {width}x{height}; pass a smaller one")
+            raise InputError(f"{size} is smaller than --crop {width}x{height}; pass a smaller crop")
         return frames[:, top : top + height, left : left + width]
 
 
@@ -89,7 +89,7 @@ def find_clips(
 
 def _files(path: Path) -> Iterable[Path]:
     if not path.exists():
-        raise InputError(f"{path} is not there; name video files or folders of them")
+        raise InputError(f"{path} does not exist; pass video files or folders of them")
     return sorted(file for file in path.iterdir() if file.suffix.lower() in VIDEOS) if path.is_dir() else [path]
 
 
@@ -100,9 +100,9 @@ def _test_clip(name: str, file: Path, *, frames: int, start: float, multiple: in
     count = (count - 1) // factor * factor + 1
     if clip.frames - first < factor + 1:
         left = f"{max(clip.frames - first, 0)} frames" + (f" after {start:g} s" if start else "")
-        raise InputError(f"{file} has {left}; at temporal factor {factor} it takes {factor + 1} or more")
+        raise InputError(f"{file} has {left}; temporal factor {factor} needs {factor + 1} or more")
     if clip.width < multiple or clip.height < multiple:
-        raise InputError(f"{file} of {clip.width}x{clip.height} is too small to be divided by {multiple // 2}")
+        raise InputError(f"{file} of {clip.width}x{clip.height} is too small for scale {multiple // 2}")
     return TestClip(name=name, rate=clip.rate, load=partial(_read, clip, first, first + count, multiple))
 
 

@@ -83,7 +83,7 @@ def parse_pairs(pairs: Sequence[str], text: str) -> dict[str, str]:
     """
     for pair in pairs:
         if "=" not in pair:
-            raise SettingsError(f"contender {text}: {pair!r} is not name=value; such as nano@noise_augmentation=0")
+            raise SettingsError(f"contender {text}: {pair!r} is not name=value, such as nano@noise_augmentation=0")
     return {name.replace("-", "_"): value for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
@@ -102,7 +102,7 @@ def model_contender(model: str | Path, settings: Mapping[str, object], *, name: 
     shared = {"scale", "size", "fps", "slow", "model"} & settings.keys()
     if shared:
         raise SettingsError(
-            f"contender {name or model}: {min(shared)} is the same for all; use --scale, --temporal-factor"
+            f"contender {name or model}: {min(shared)} must be the same for all; use --scale or --temporal-factor"
         )
     parse_settings(**settings)
     extras: dict[str, Any] = dict(settings)

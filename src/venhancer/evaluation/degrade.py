@@ -43,7 +43,7 @@ class Degradation:
     def __post_init__(self) -> None:
         if not 1 <= self.scale <= 8 or not 1 <= self.factor <= 8:
             factors = f"scale {self.scale} and temporal factor {self.factor}"
-            raise SettingsError(f"{factors} must both be whole numbers of 1 to 8")
+            raise SettingsError(f"{factors} must both be whole numbers from 1 to 8")
         if self.kernel not in get_args(Kernel):
             raise SettingsError(f"kernel {self.kernel} is unknown; choose {', '.join(get_args(Kernel))}")
         if not 0 <= self.noise <= 100:
@@ -91,7 +91,7 @@ def degrade(
     if height % scale or width % scale:
         raise ValueError(f"clip of {width}x{height} cannot be divided by {scale}; crop it first")
     if (frames - 1) % keep_every:
-        raise ValueError(f"clip of {frames} frames must have a multiple of {keep_every} and one more; cut it first")
+        raise ValueError(f"clip of {frames} frames must have a multiple of {keep_every} plus one; cut it first")
     sample = clip[::keep_every]
     if scale == 1:
         return sample

@@ -146,7 +146,7 @@ def evaluate(
     """
     names = [contender.name for contender in contenders]
     if not names or len(set(names)) < len(names) or {REFERENCE, INPUT} & set(names):
-        raise SettingsError(f"contenders {', '.join(names) or 'none'}: give one or more, each with a name of its own")
+        raise SettingsError(f"contenders {', '.join(names) or 'none'}: pass one or more, each with its own name")
     metrics, left_out = choose_metrics(settings)
     progress.start(len(contenders) * len(clips), "enhance")
     inputs: dict[str, Frames] = {}

@@ -58,7 +58,7 @@ class Verdict:
                 extent = f"(95 %: {low:.3f} to {high:.3f}), at {seam.places} places"
                 yield f"{kind}, {measure}", f"{seam.ratio:.3f} times elsewhere {extent}"
         if not self.seams:
-            yield "seams", "none: one window and one tile"
+            yield "seams", "none: there is one window and one tile"
         yield from ((label, f"{value:.2f} (Lab)") for label, value in self.colour.items())
 
     def to_json(self) -> dict[str, object]:
@@ -91,7 +91,7 @@ def judge_joins(result: Path, source: Path, report: Path) -> Verdict:
     if (clip.width, clip.height, clip.frames) != (plan.width, plan.height, plan.frames):
         sizes = f"{result} has {clip.frames} frames of {clip.width}x{clip.height}"
         expected = f"{plan.frames} of {plan.width}x{plan.height}"
-        raise InputError(f"{sizes}, but {report} makes {expected}; name its own report")
+        raise InputError(f"{sizes}, but {report} describes {expected}; pass its own report")
     with FrameReader(plan.clip, keep=2) as inputs, FrameReader(clip, keep=2) as outputs:
         profiles = measure_profiles(outputs.read(range(clip.frames)), enlarged_input(plan, inputs.read))
     since_key = accumulate(plan.is_key, lambda count, is_key: 0 if is_key else count + 1, initial=-1)
@@ -131,10 +131,12 @@ def _read_plan(report: Path) -> dict[str, Any]:
         content = json.loads(report.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         kind = type(error).__name__
-        raise InputError(f"{report} cannot be read as a report ({kind}); name one of enhance") from error
+        raise InputError(
+            f"{report} cannot be read as a report ({kind}); pass one from `venhancer enhance --json`"
+        ) from error
     plan = content.get("plan", content) if isinstance(content, dict) else {}
     if "settings" not in plan:
-        raise InputError(f"{report} is no report of an enhancement; make one with `venhancer enhance --json FILE`")
+        raise InputError(f"{report} is not a report of an enhancement; make one with `venhancer enhance --json FILE`")
     return plan
 
 
@@ -183,7 +185,7 @@ def find_joins(plan: Mapping[str, Any]) -> Joins:
         )
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise InputError(
-            f"this is no plan: {error} is missing or wrong; make one with `venhancer plan --json`"
+            f"this is not a plan: {error} is missing or wrong; make one with `venhancer plan --json`"
         ) from error
 
 

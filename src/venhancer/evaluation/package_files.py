@@ -55,7 +55,7 @@ def find_file(folder: Path, name: str) -> Path:
     """
     files = sorted(folder.rglob(name))
     if not files:
-        raise JobFailed(f"{folder} holds no {name}; delete the folder and fetch the package again")
+        raise JobFailed(f"{folder} contains no {name}; delete the folder and run the command again")
     return files[0]
 
 

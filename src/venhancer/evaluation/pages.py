@@ -38,7 +38,7 @@ def check_report_folder(folder: Path) -> None:
         SettingsError: there is nothing to draw its plots with.
     """
     new_figure(1, 1)
-    with failures_as(InputError, f"--output {folder} cannot be written to; name another folder"):
+    with failures_as(InputError, f"--output {folder} is not writable; choose another folder"):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".check").write_text("")
         (folder / ".check").unlink()
@@ -50,7 +50,7 @@ def write_files(folder: Path, contents: Mapping[str, bytes | str]) -> list[Path]
     Raises:
         JobFailed: the disk is full or may not be written to.
     """
-    with failures_as(JobFailed, f"the report could not be written to {folder}; make room"):
+    with failures_as(JobFailed, f"the report could not be written to {folder}; free some space"):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
             write_whole(folder / name, content)

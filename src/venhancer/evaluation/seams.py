@@ -132,7 +132,7 @@ def measure_profiles(result: Iterable[Frame], control: Iterable[Frame]) -> Profi
         changes.append(row)
         before = pictures
     if len(changes) < 2:
-        raise ValueError("seams are measured on two frames or more")
+        raise ValueError("measuring seams needs at least two frames")
     table = np.array(changes)
     return Profiles(
         change=Profile(table[:, 0], table[:, 2]),
@@ -174,7 +174,7 @@ def measure_seam(
     above = excess - _expected(excess, elsewhere, kinds, len(excess) if reach is None else reach)
     raised, usual = (above[places & np.isfinite(above)] for places in (is_seam, elsewhere))
     if not len(raised):
-        raise ValueError("there is no place to measure a seam at, or none to compare it with")
+        raise ValueError("there is no seam to measure, or nothing to compare it with")
     spread = float(np.std(usual)) if len(usual) > 1 else np.nan
     return Seam(
         ratio=float(np.exp(raised.mean())),

@@ -70,7 +70,9 @@ class Job:
     def resumption(self) -> str:
         """What can be gone on with, in words."""
         frames, whole = self.manifest.finished_frames, self.manifest.frames
-        return f"{frames} of {whole} frames are finished and kept in {self.folder}: the same command goes on from there"
+        return (
+            f"{frames} of {whole} frames are finished and kept in {self.folder}; run the same command again to resume"
+        )
 
     def carry(self) -> "dict[str, Tensor]":
         """Return what the next segment needs of the newest finished one; empty if it needs nothing.
@@ -88,7 +90,7 @@ class Job:
             return load_file(path)
         except (SafetensorError, OSError) as error:
             reason = " ".join(str(error).split())
-            raise JobFailed(f"{path} is damaged ({reason}); pass --restart to begin anew") from error
+            raise JobFailed(f"{path} is damaged ({reason}); pass --restart to start over") from error
 
     def unfinished(self, suffix: str) -> Path:
         """Return where the next segment is written until it is kept; `suffix` is its container's."""
@@ -132,7 +134,7 @@ class Job:
             JobFailed: it cannot be moved, or the target has come to be meanwhile; the work is kept.
         """
         if not overwrite and _is_in_the_way(self.target):
-            raise JobFailed(f"{self.target} has come to be while it was made here; move it away")
+            raise JobFailed(f"{self.target} appeared while it was being made here; move it away")
         with self._failing():
             for path in (*sorted(self.result.rglob("*")), self.result):
                 flush_to_disk(path)
@@ -159,7 +161,7 @@ class Job:
         for part in () if self.is_published else self.manifest.parts:
             path = self.folder / part.file
             if not path.is_file() or path.stat().st_size != part.bytes:
-                raise InputError(f"{path} is missing or not as it was written; pass --restart to begin anew")
+                raise InputError(f"{path} is missing or has changed; pass --restart to start over")
         names = {MANIFEST, LOCK, self.manifest.carry or "", *(part.file for part in self.manifest.parts)}
         remove_all_but(self.folder, names)
 
@@ -182,7 +184,7 @@ class Job:
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
-        with failures_as(JobFailed, f"{self.folder} cannot be written; check free space and permissions there"):
+        with failures_as(JobFailed, f"{self.folder} cannot be written; check its free space and permissions"):
             yield
 
 
@@ -251,7 +253,7 @@ def _locked(target: Path) -> Iterator[None]:
     """Hold the lock of a target's work, and remove the folder if it is empty in the end."""
     folder = work_folder(target)
     with ExitStack() as stack:
-        with failures_as(InputError, f"{folder} cannot be made; choose a folder that may be written to"):
+        with failures_as(InputError, f"{folder} cannot be created; choose a writable folder"):
             try:
                 folder.mkdir(exist_ok=True)
                 stack.callback(_remove_if_empty, folder)

@@ -36,12 +36,14 @@ def encoding_of(plan: EnhancePlan, target: Path) -> Encoding:
         encoder=settings.encoder,
     )
     if encoding.codec in ("gif", "webp") and clip.transfer != "sdr":
-        raise SettingsError(f"{target.suffix} cannot hold {clip.transfer.upper()}; name a file .mp4, .mov or .mkv")
+        raise SettingsError(f"{target.suffix} cannot hold {clip.transfer.upper()}; use .mp4, .mov or .mkv")
     if encoding.codec == "gif" and plan.rate > FASTEST_GIF:
-        raise SettingsError(f"a GIF shows no more than {FASTEST_GIF} frames a second; pass --fps, or name a file .webp")
+        raise SettingsError(f"a GIF shows at most {FASTEST_GIF} frames a second; pass a lower --fps, or use .webp")
     if is_one_picture(target) and plan.frames > 1:
         several = f"frames/%05d{target.suffix}"
-        raise SettingsError(f"{target} is one picture, and the output has {plan.frames}; name it like {several}")
+        raise SettingsError(
+            f"{target} is one picture, but the output has {plan.frames} frames; use a pattern such as {several}"
+        )
     return encoding
 
 
@@ -86,12 +88,10 @@ def losses(plan: EnhancePlan, target: Path) -> list[str]:
     """Return, in words, what of the source the output will not carry as it was."""
     lost, encoding = list(plan.clip.not_kept), encoding_of(plan, target)
     if encoding.depth < plan.clip.depth:
-        lost.append(f"{plan.clip.depth}-bit depth, of which {encoding.codec} keeps {encoding.depth} bits here")
+        lost.append(f"{plan.clip.depth}-bit depth ({encoding.codec} keeps {encoding.depth} bits here)")
     shape = plan.sample_aspect_ratio
     if shape != 1 and target.suffix.lower() not in MOVIES and encoding.codec not in TELL_SHAPE:
-        lost.append(
-            f"the shape of pixels ({shape.numerator}:{shape.denominator}), which {target.suffix} is not told here"
-        )
+        lost.append(f"the shape of pixels ({shape.numerator}:{shape.denominator}), which {target.suffix} cannot store")
     return [*lost, *describe_losses(_tracks(plan, target.suffix))]
 
 

@@ -62,7 +62,7 @@ def check_report(report: Path, source: Path, target: Path, *, overwrite: bool) -
         InputError: its folder is not there or not writable, it is the source or target, or it exists.
     """
     if not os.access(report.parent, os.W_OK) or report.is_dir() or not report.parent.is_dir():
-        raise InputError(f"--json {report} cannot be written; name a file in a folder that is there")
+        raise InputError(f"--json {report} cannot be written; choose a file in an existing folder")
     if report.resolve() in (target.resolve(), source.resolve()):
         raise InputError(f"--json {report} is the source or the target; choose another name")
     if report.exists() and not overwrite:

@@ -110,7 +110,7 @@ def find_work(target: Path) -> Manifest | None:
             return None
         names = set() if folder.is_symlink() or not folder.is_dir() else {path.name for path in folder.iterdir()}
         if folder.is_symlink() or not folder.is_dir() or (MANIFEST not in names and not all(map(_is_made_here, names))):
-            raise InputError(f"{folder} is there and is no work of venhancer; move it away or choose another target")
+            raise InputError(f"{folder} exists but was not made by venhancer; move it away or choose another target")
         if MANIFEST not in names:
             return None  # a run was killed before it began
         content = (folder / MANIFEST).read_bytes()
@@ -118,7 +118,7 @@ def find_work(target: Path) -> Manifest | None:
         return Manifest.model_validate_json(content)
     except ValidationError as error:
         raise InputError(
-            f"{folder / MANIFEST} is damaged or of another program; move {folder} away or choose another target"
+            f"{folder / MANIFEST} is damaged or from another program; move {folder} away or choose another target"
         ) from error
 
 
@@ -131,7 +131,7 @@ def describe_work(target: Path) -> str | None:
     work = find_work(target)
     if work is None or not work.parts:
         return None
-    return f"going on: {work.finished_frames} of {work.frames} frames are finished in {work_folder(target)}"
+    return f"resuming: {work.finished_frames} of {work.frames} frames are finished in {work_folder(target)}"
 
 
 def is_finished(target: Path) -> bool:
@@ -158,8 +158,8 @@ def goes_on(target: Path, work: Manifest, origin: Origin) -> bool:
     differing = differences(work.origin, origin)
     if differing and work.parts:
         raise InputError(
-            f"{work_folder(target)} holds work that was begun differently ({'; '.join(differing)}); repeat that "
-            "command to go on with it, or pass --restart to discard it"
+            f"{work_folder(target)} holds work that was started differently ({'; '.join(differing)}); repeat that "
+            "command to resume it, or pass --restart to discard it"
         )
     return not differing
 

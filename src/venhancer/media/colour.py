@@ -222,7 +222,7 @@ def _highest() -> float:
 
 
 def _white_of(format_: VideoFormat, depth: int, *, full_range: bool) -> int:
-    """Return which of 65,536 levels libswscale gives for white: it moves bits where exact scaling is asked for."""
+    """Return which of 65,536 levels libswscale gives for white: it moves bits where exact scaling is requested."""
     if format_.is_rgb:
         return LEVELS - 1
     return ((1 << depth) - 1) << (16 - depth) if full_range else SCALER_WHITE

@@ -40,10 +40,12 @@ class Limits:
     def check_size(self, width: int, height: int, what: object) -> None:
         """Raise InputError if pictures of this size are not to be decoded; `what` is what holds them."""
         if width < 1 or height < 1:
-            raise InputError(f"{what} tells no size of its pictures; it is damaged: copy or download it again")
+            raise InputError(f"{what} states no picture size; it is damaged: copy or download it again")
         if max(width, height) > self.side or width * height > self.pixels:
             most = f"{self.side} a side and {self.pixels:,} pixels"
-            raise InputError(f"{what} is {width}x{height}; the most is {most}: scale it down first, or set {VARIABLE}")
+            raise InputError(
+                f"{what} is {width}x{height}; at most {most} is allowed: scale it down first, or set {VARIABLE}"
+            )
 
     def check_length(self, frames: int, seconds: float, what: object) -> None:
         """Raise InputError if there are more frames than are worked on, or they are shown over a longer time."""
@@ -52,13 +54,13 @@ class Limits:
             raise InputError(f"{what} has more than {most} frames; cut it into parts first, or set {VARIABLE}")
         if seconds > self.seconds:
             most = f"{self.seconds / 3600:g} hours"
-            raise InputError(f"{what} says it lasts more than {most}; cut it into parts first, or set {VARIABLE}")
+            raise InputError(f"{what} claims to last more than {most}; cut it into parts first, or set {VARIABLE}")
 
     def check_streams(self, streams: int, what: object) -> None:
         """Raise InputError if a file holds too many streams."""
         if streams > self.streams:
-            most = f"the most is {self.streams}"
-            raise InputError(f"{what} holds {streams} streams; {most}: take out those you do not need")
+            most = f"at most {self.streams} are allowed"
+            raise InputError(f"{what} holds {streams} streams; {most}: remove those you do not need")
 
 
 def read_limits() -> Limits:
@@ -78,6 +80,6 @@ def _parse(text: str) -> Limits:
         name, _, value = part.strip().partition("=")
         if name not in names or not (value.isascii() and value.isdigit() and int(value)):
             allowed = f"{', '.join(names)} with whole numbers above 0"
-            raise SettingsError(f"{VARIABLE} holds {part.strip()!r}; give {allowed}, such as frames=20000000")
+            raise SettingsError(f"{VARIABLE} contains {part.strip()!r}; set {allowed}, such as frames=20000000")
         given[name] = int(value)
     return replace(Limits(), **given)

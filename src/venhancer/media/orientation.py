@@ -89,8 +89,8 @@ def orientation_of(frame: VideoFrame, name: object) -> Orientation:
             return Orientation(is_transposed=False, rows_reversed=d < 0, columns_reversed=a < 0)
         case [0, 1 | -1, 1 | -1, 0]:
             return Orientation(is_transposed=True, rows_reversed=b < 0, columns_reversed=c < 0)
-    turned = f"{name} is to be shown turned by {frame.rotation} degrees"
-    raise InputError(f"{turned}; only quarter turns can be made: turn it upright first")
+    turned = f"{name} must be shown rotated by {frame.rotation} degrees"
+    raise InputError(f"{turned}; only quarter turns are possible: rotate it upright first")
 
 
 def cut_off(picture: Shaped[np.ndarray, "h w channels"], border: Border) -> Shaped[np.ndarray, "h2 w2 channels"]:

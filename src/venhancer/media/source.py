@@ -51,7 +51,7 @@ CODECS = (  # what cameras, editors and generators write; libav decodes hundreds
 UNALIGNED = 1  # libav's flag of a decoder that cuts off every pixel it should, also where memory is aligned worse
 CONCEALING = ("h26", "mpeg", "msmpeg", "wmv", "flv", "vc1")  # decoders that threads keep from telling what they conceal
 TEXT_AS_BYTES: Any = {"metadata_errors": "surrogateescape"} if int(av.__version__[:2]) < 19 else {}  # 19 always does
-WAYS_ON = "copy the file again, pass an --end before there, or --keep-damaged"
+WAYS_ON = "copy the file again, pass an --end before it, or pass --keep-damaged"
 LAST = (1 << 63) - 1  # a time after all others
 BUFFER = 1 << 18  # bytes asked of the file at a time
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
@@ -116,8 +116,8 @@ def open_source(path: Path, *, known: Identity | None = None) -> Iterator[InputC
     with open_file(path) as file:
         identity = identity_of_open(file)
         if known not in (None, identity):
-            raise InputError(f"{path} has changed since it was looked at; start again when nothing writes to it")
-        changed = f"{path} changed while it was being read; start again when nothing writes to it"
+            raise InputError(f"{path} has changed since it was inspected; try again when nothing writes to it")
+        changed = f"{path} changed while it was being read; try again when nothing writes to it"
         try:
             with _open(file, path) as container:
                 yield container
@@ -166,7 +166,7 @@ def open_picture(path: Path, content: BinaryIO | FileIO | None = None) -> Iterat
         except PICTURE_ERRORS as error:
             kinds = ", ".join(PICTURES)
             raise InputError(
-                f"{path} is damaged, cut short, too large, or none of {kinds}; convert it first"
+                f"{path} is damaged, cut short, too large, or not one of {kinds}; convert it first"
             ) from error
 
 
@@ -180,16 +180,16 @@ def open_file(path: Path) -> Iterator[FileIO]:
     with failures_as(InputError, f"{path} cannot be read; check the path"):
         path.stat()
     if path.is_dir():
-        raise InputError(f"{path} is not a file but a folder; give a file, or numbered pictures as {path / '%05d.png'}")
+        raise InputError(f"{path} is a folder; pass a file, or numbered pictures as {path / '%05d.png'}")
     if not path.is_file():
-        raise InputError(f"{path} is not a file; give the path of a video file")
+        raise InputError(f"{path} is not a file; pass the path of a video file")
     if not os.access(path, os.R_OK):
-        raise InputError(f"{path} may not be read; change its permissions")
+        raise InputError(f"{path} is not readable; change its permissions")
     with failures_as(InputError, f"{path} cannot be read; check the path"):
         file = FileIO(path, opener=_open_without_waiting)
     with file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it was one a moment ago
-            raise InputError(f"{path} is not a file; give the path of a video file")
+            raise InputError(f"{path} is not a file; pass the path of a video file")
         yield file
 
 
@@ -214,7 +214,7 @@ def _open_without_waiting(name: str | Path, flags: int) -> int:
 
 
 def _open(content: BinaryIO | BufferedIOBase | FileIO, path: Path) -> InputContainer:
-    what = f"{path} is damaged, cut short, or no {KINDS} file: convert it to mp4 first"
+    what = f"{path} is damaged, cut short, or not an {KINDS} file: convert it to mp4 first"
     with failures_as(InputError, what):
         container = av.open(content, mode="r", options=CLOSED, buffer_size=BUFFER, **TEXT_AS_BYTES)
     try:
@@ -233,7 +233,7 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     """
     stream = film_of(container)
     if stream is None:
-        raise InputError(f"{path} holds no video stream; give a file with moving pictures")
+        raise InputError(f"{path} contains no video stream; use a file with video")
     context = stream.codec_context
     if context is None or context.codec.canonical_name not in CODECS.split():
         raise InputError(f"{path} uses a video codec that cannot be decoded here; convert it to H.264 first")

@@ -54,7 +54,7 @@ def find_timing(
     """
     found = find_rate(times, time_base, last_duration, declared)
     if found is None:
-        raise InputError(f"{path} tells no frame rate; convert it to mp4 with a rate first")
+        raise InputError(f"{path} states no frame rate; convert it to mp4 with a rate first")
     frames, is_even = len(times), found.is_constant
     last = last_duration * time_base or 1 / found.rate
     return Timing(

@@ -35,7 +35,7 @@ KINDS = {
     "chapters": "chapters",
     "tags": "tags",
 }
-UNREAD = ("nothing here decodes it", "nothing here decodes it, or mixes its channels")
+UNREAD = ("no decoder for it", "no decoder for it, or no way to mix its channels")
 TRIED = ("audio", "subtitle")
 TRIED_PACKETS = 256  # of these tracks together, among which each is tried once
 FILE_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})  # true of the source file only
@@ -232,9 +232,9 @@ def _plan(track: Track, suffix: str, container: Container, *, is_slowed: bool, h
     if kind == "chapters" or (kind == "attachment" and container.attachments):
         return TrackPlan(track=track, action="copied")
     why = {
-        "audio": "slow motion leaves sound out",
-        "attachment": f"{suffix} holds no attached files",
-        "video": "one film is enhanced, the first that players show",
+        "audio": "slow motion drops sound",
+        "attachment": f"{suffix} cannot hold attached files",
+        "video": "only the first video is enhanced",
     }
     return TrackPlan(track=track, action="not kept", why=why.get(kind, "only its own program understands it"))
 
@@ -245,7 +245,7 @@ def _held(track: Track, suffix: str, codecs: frozenset[str], otherwise: str) -> 
         return TrackPlan(track=track, action="copied", codec=track.codec)
     if not track.can_be_read:
         return TrackPlan(track=track, action="not kept", why=UNREAD[track.kind == "audio" and bool(track.codec)])
-    held = "holds no such subtitles" if track.kind == "subtitle" else "holds no such codec"
+    held = "cannot hold these subtitles" if track.kind == "subtitle" else "cannot hold this codec"
     if not otherwise:
         return TrackPlan(track=track, action="not kept", why=f"{suffix} {held}")
     action = "encoded" if track.kind == "audio" else "converted"
@@ -256,16 +256,16 @@ def _with_losses(plan: TrackPlan, suffix: str, flags: frozenset[str], container:
     """Add the flags and the language that the target cannot tell."""
     lost = [f"flag {flag}" for flag in plan.track.flags if flag not in flags]
     if plan.action == "encoded" and not (plan.track.channels in CHANNELS and plan.track.have_places):
-        plan = replace(plan, why=f"{plan.why}; its {plan.track.channels} channels are mixed to two")
+        plan = replace(plan, why=f"{plan.why}; its {plan.track.channels} channels are mixed to stereo")
     if plan.track.language and not told_language(plan.track.language, container):
         lost.append(f"language {plan.track.language}")
     if not lost or not plan.is_kept:
         return plan
-    why = "; ".join(part for part in (plan.why, f"{suffix} cannot tell its {' and '.join(lost)}") if part)
+    why = "; ".join(part for part in (plan.why, f"{suffix} cannot store its {' and '.join(lost)}") if part)
     return replace(plan, why=why)
 
 
 def _plan_tags(track: Track, suffix: str, names: frozenset[str] | None) -> TrackPlan:
     lost = [name for name in track.title.split(", ") if names is not None and name.lower() not in names]
-    why = f"beside a cover picture, {suffix} cannot tell {', '.join(lost)}" if lost else ""
+    why = f"with a cover picture, {suffix} cannot store {', '.join(lost)}" if lost else ""
     return TrackPlan(track=track, action="copied", why=why)

@@ -28,14 +28,16 @@ def find_model(model: AnyPath) -> Path:
     """
     name = str(model)
     if name == EMBEDDED:
-        folder, remedy = Path(str(files("venhancer") / "nano")), "install the package again"
+        folder, remedy = Path(str(files("venhancer") / "nano")), "reinstall the package"
     elif name in PUBLISHED:
         folder = cache_folder() / name
-        remedy = f"run `venhancer weights download {name}`, or convert files you have with `venhancer weights convert`"
+        remedy = (
+            f"run `venhancer weights download {name}`, or convert files that you have with `venhancer weights convert`"
+        )
     else:
-        folder, remedy = Path(model), f"give a model folder or one of {', '.join((EMBEDDED, *PUBLISHED))}"
+        folder, remedy = Path(model), f"pass a model folder or one of {', '.join((EMBEDDED, *PUBLISHED))}"
     if not (folder / INDEX_FILE).is_file():
-        raise WeightsError(f"model {name}: {folder} holds no {INDEX_FILE}; {remedy}")
+        raise WeightsError(f"model {name}: {folder} has no {INDEX_FILE}; {remedy}")
     return folder
 
 

@@ -93,11 +93,11 @@ class NetworkShape:
         levels, attended = len(self.channel_mults), len(self.attention_levels)
         if levels != attended:
             raise ValueError(
-                f"channel_mults has {levels} levels and attention_levels {attended}; give one entry a level in both"
+                f"channel_mults has {levels} levels and attention_levels {attended}; set one entry per level in both"
             )
         for width in (self.base_channels, *self.widths):
             if width % max(1, self.norm_groups) or width % self.head_dim:
-                divisors = f"norm_groups {self.norm_groups} and of head_dim {self.head_dim}"
+                divisors = f"norm_groups {self.norm_groups} and head_dim {self.head_dim}"
                 raise ValueError(f"width {width} must be a multiple of {divisors}")
 
     @property

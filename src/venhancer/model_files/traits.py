@@ -211,7 +211,7 @@ def load_traits(model: str) -> ModelTraits:
             decode_overlap=decode_overlap,
         ).configured(index)
     except (KeyError, IndexError) as error:
-        raise WeightsError(f"model folder {folder} does not say {error}; copy or convert the model again") from error
+        raise WeightsError(f"model folder {folder} does not state {error}; copy or convert the model again") from error
     except ValueError as error:
         raise WeightsError(f"{folder / 'unet' / 'config.json'}: {error}; copy or convert the model again") from error
 
@@ -234,7 +234,7 @@ def parse_defaults(model: str, config: Mapping[str, Any]) -> SamplingDefaults:
     except SettingsError as error:
         raise WeightsError(f"model {model} has wrong defaults: {error}") from error
     if unknown := defaults.keys() - {field.name for field in fields(SamplingDefaults)}:
-        raise WeightsError(f"model {model} has defaults for {', '.join(sorted(unknown))}, which no model sets")
+        raise WeightsError(f"model {model} has defaults for {', '.join(sorted(unknown))}, which models cannot set")
     return SamplingDefaults(**{name: getattr(checked, name) for name in defaults})
 
 

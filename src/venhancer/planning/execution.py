@@ -47,8 +47,8 @@ def executions(settings: EnhanceSettings, *, is_guided: bool, has_own_memory: bo
     """
     if settings.offload in OFFLOADS[1:] and not has_own_memory:
         raise SettingsError(
-            f"offload {settings.offload} is for a GPU with memory of its own; here weights are in main memory anyway, "
-            "pass --offload auto or none"
+            f"offload {settings.offload} is for a GPU with memory of its own; here, weights are in main memory anyway: "
+            f"pass --offload auto or none"
         )
     offloads = (settings.offload,) if settings.offload != "auto" else OFFLOADS if has_own_memory else OFFLOADS[:1]
     for offload, batched, sliced in product(offloads, (True, False) if is_guided else (True,), (None, SLICE_TOKENS)):

@@ -87,7 +87,7 @@ def output_size(clip: ClipInfo, settings: EnhanceSettings, program: Program | No
     """
     if min(clip.width, clip.height) < SMALLEST_SIDE:
         size = f"{clip.width}x{clip.height}"
-        raise InputError(f"{clip.path} is {size}; sides must be {SMALLEST_SIDE} pixels or more: give a larger clip")
+        raise InputError(f"{clip.path} is {size}; sides must be at least {SMALLEST_SIDE} pixels: use a larger clip")
     if program is not None:
         height, width, _ = program.size(clip.height, clip.width, settings.scale)
         return width, height
@@ -96,7 +96,7 @@ def output_size(clip: ClipInfo, settings: EnhanceSettings, program: Program | No
         width, height = (2 * math.floor(side * scale / 2 + Fraction(1, 2)) for side in (clip.width, clip.height))
         if max(width, height) > LARGEST_SIDE:
             largest = LARGEST_SIDE / max(clip.width, clip.height)
-            advice = f"pass --scale 1 to {math.floor(largest * 100) / 100:g}" if largest >= 1 else "give a smaller clip"
+            advice = f"pass --scale 1 to {math.floor(largest * 100) / 100:g}" if largest >= 1 else "use a smaller clip"
             raise SettingsError(f"scale {float(scale):g} makes {width}x{height}, a side above {LARGEST_SIDE}; {advice}")
         return width, height
     width, height = settings.size
@@ -139,8 +139,8 @@ def pad_to_grid(width: int, height: int, traits: ModelTraits, program: Program |
     if across > width or down > height:
         smallest = f"{math.ceil(step / 2)}x{math.ceil((step + extra) / 2)}"
         raise SettingsError(
-            f"output size {width}x{height} is too small for model {traits.name}, whose grid is {step} pixels; "
-            f"pass a --scale or --size that makes {smallest} or more"
+            f"output size {width}x{height} is too small for model {traits.name}, whose grid is {step} pixels; pass a "
+            f"--scale or --size that makes at least {smallest}"
         )
     return Padding(left=across // 2, right=across - across // 2, top=down // 2, bottom=down - down // 2)
 

@@ -31,7 +31,7 @@ def find_machine(device: str = "auto", dtype: str = "auto") -> Machine:
     """
     if device == "cpu" or (device == "auto" and not may_have_accelerator()):
         if dtype not in FORMATS:
-            raise SettingsError(f"dtype {dtype} is none of {', '.join(FORMATS)}")
+            raise SettingsError(f"dtype {dtype} is unknown; pass {', '.join(FORMATS)}")
         automatic = "bf16" if has_bfloat16() else "fp32"
         return Machine(memory=free_memory(), number_format=automatic if dtype == "auto" else dtype)
     from venhancer.runtime.devices import choose_device, choose_dtype

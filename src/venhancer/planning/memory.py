@@ -233,7 +233,7 @@ def _shorter_windows(task: Task) -> Iterator[Division]:
 
 
 def _smaller_tiles(task: Task) -> Iterator[Tiles]:
-    """Yield divisions into more and more tiles, the longer side first; none where the published ones are asked for."""
+    """Yield divisions into more and more tiles, the longer side first; none where the published ones are requested."""
     if task.settings.published:
         return
     unit = task.traits.pixels_per_latent
@@ -296,8 +296,8 @@ def _nothing_fits(task: Task, machine: Machine, smallest: Layout) -> str:
     memory = format_memory(machine.memory or 0)
     flags = [f"--{name}" for name in ("window-frames", "tile") if getattr(task.settings, name.replace("-", "_"))]
     where = f"the {memory} of --memory are" if task.settings.memory else f"the {memory} of free memory are"
-    advice = f"pass --memory {needed}" if task.settings.memory else f"make {needed} free"
-    smaller = f"leave out {' and '.join(flags)}" if flags else "pass a smaller --scale or --size"
+    advice = f"pass --memory {needed}" if task.settings.memory else f"free {needed}"
+    smaller = f"omit {' and '.join(flags)}" if flags else "pass a smaller --scale or --size"
     if machine.value_bytes == 4 and smallest.footprint.weights > smallest.footprint.total / 2:
         smaller = f"--dtype bf16, or {smaller}"
-    return f"{where} too little, even in the smallest tiles and windows; {advice} or more, or {smaller}"
+    return f"{where} too little, even with the smallest tiles and windows; {advice} or more, or {smaller}"

@@ -42,10 +42,12 @@ def resolve_sampling(settings: EnhanceSettings, traits: ModelTraits, true_factor
     program = program_of(settings, traits)
     defaults = replace(traits.defaults if program is None else program.sampled(traits.defaults), **settled)
     if defaults.posterior == "sample" and not traits.autoencoder_width:
-        raise SettingsError(f"posterior sample: model {traits.name} has no distribution to draw from; pass mode")
+        raise SettingsError(
+            f"posterior sample: model {traits.name} has no distribution to sample; pass --posterior mode"
+        )
     if defaults.solver != "dpmpp_2m_sde":
         if settings.penultimate == "drop":
-            raise SettingsError(f"penultimate drop is for dpmpp_2m_sde, not {defaults.solver}; leave out --penultimate")
+            raise SettingsError(f"penultimate drop is for dpmpp_2m_sde, not {defaults.solver}; omit --penultimate")
         defaults = replace(defaults, penultimate="keep")
     if settings.window_overlap is None:
         defaults = replace(defaults, window_overlap=min(defaults.window_overlap, defaults.window_frames // 2))
@@ -56,8 +58,8 @@ def resolve_sampling(settings: EnhanceSettings, traits: ModelTraits, true_factor
         )
     if defaults.timetable == "fast" and defaults.start_timestep < FAST_EARLIEST_START:
         raise SettingsError(
-            f"start_timestep {defaults.start_timestep} is too late for the fast timetable; "
-            f"pass --start-timestep {FAST_EARLIEST_START} to 999, or --timetable trailing"
+            f"start_timestep {defaults.start_timestep} is too low for the fast timetable; pass --start-timestep "
+            f"{FAST_EARLIEST_START} to 999, or --timetable trailing"
         )
     return Sampling(
         **{name: getattr(defaults, name) for name in names},

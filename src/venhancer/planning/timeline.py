@@ -178,7 +178,9 @@ def _part(clip: ClipInfo, settings: EnhanceSettings) -> range:
         raise SettingsError(f"{given} is after the last frame of {clip.path}; pass --start 0 to {format_moment(last)}")
     given = f"from {format_moment(settings.start or Fraction(0))} to {format_moment(settings.end or Fraction(0))}"
     following = format_moment(clip.frame_time(first))
-    raise SettingsError(f"{clip.path} has no frame {given}; pass an --end above {following}, where the next one is")
+    raise SettingsError(
+        f"{clip.path} has no frame {given}; pass an --end above {following}, the time of the next frame"
+    )
 
 
 def _first_from(clip: ClipInfo, moment: Fraction) -> int:
@@ -200,7 +202,7 @@ def _temporal_factor(clip: ClipInfo, settings: EnhanceSettings, inputs: range) -
     gap = rate * settings.slow / usual
     if gap <= LARGEST_FACTOR:
         return rate * settings.slow / clip.rate
-    makes = f"makes {format_number(gap)} output frames of each input frame; up to {LARGEST_FACTOR} can be made"
+    makes = f"makes {format_number(gap)} output frames per input frame; at most {LARGEST_FACTOR} are possible"
     if settings.fps is None:
         raise SettingsError(f"slow {format_number(settings.slow)} {makes}: pass --slow 1 to {LARGEST_FACTOR}")
     slowed = f" with slow {format_number(settings.slow)}" if settings.slow != 1 else ""

@@ -39,7 +39,7 @@ VIDEOS = {
 """Names of videos: one that cannot be used has failed. A file of another name is a clip if it can be opened as one."""
 PICTURES = {*PICTURE_NAMES, *UNREAD_NAMES} - {".webp"}
 """Names of pictures: they are passed over, for many of them are a clip together or no clip at all."""
-A_PICTURE = "a picture; enhance it by its own name, or numbered ones together as FOLDER/%05d.png"
+A_PICTURE = "a picture; pass it by itself, or numbered pictures as FOLDER/%05d.png"
 ALIKE = {".m4v": ".mp4", ".qt": ".mov"}
 HOLDS_ALL = ".mkv"
 
@@ -83,17 +83,17 @@ def list_items(folder: Path, out: Path, settings: EnhanceSettings) -> list[Item]
         InputError: there are none, `out` is the folder itself, or two files would have one output.
     """
     if out.resolve() == folder.resolve():
-        raise InputError(f"{out} is the folder of the inputs; choose another for the outputs")
+        raise InputError(f"{out} is the input folder; choose another folder for the outputs")
     if out.suffix.lower() in PREFERRED or (out.exists() and not out.is_dir()):
-        raise InputError(f"{folder} is a folder, so {out} must be one; give a folder for the outputs")
+        raise InputError(f"{folder} is a folder, so {out} must be one too; pass an output folder")
     with failures_as(InputError, f"{folder} cannot be read; check its permissions"):
         items = [_make_item(path, folder, out, settings) for path in _files(folder, out)]
     if not items:
-        raise InputError(f"{folder} holds no files; give a folder of videos")
+        raise InputError(f"{folder} contains no files; pass a folder of videos")
     if all(item.source.suffix.lower() in PICTURES for item in items):
         pattern = next(filter(None, (pattern_of(item.source) for item in items)), folder / "%05d.png")
         raise InputError(
-            f"{folder} holds pictures only; give numbered ones as one clip, {pattern}, or each by its own name"
+            f"{folder} contains pictures only; pass numbered pictures as one clip, {pattern}, or pictures one by one"
         )
     targets: dict[str, Item] = {}
     for item in items:
@@ -133,10 +133,10 @@ def enhance_folder(
         Stopped: `stop` or Ctrl-C said so; the same call goes on.
     """
     items = list_items(folder, out, settings)
-    with failures_as(InputError, f"{out} cannot be made; make the folder it lies in first"):
+    with failures_as(InputError, f"{out} cannot be created; create its parent folder first"):
         out.mkdir(exist_ok=True)
     with ExitStack() as stack:
-        with failures_as(InputError, f"{out} cannot be written to; choose another folder"):
+        with failures_as(InputError, f"{out} is not writable; choose another folder"):
             try:
                 stack.enter_context(locked(out / LOCK))
             except Timeout as error:
@@ -149,7 +149,7 @@ def enhance_folder(
 
 @dataclass(slots=True)
 class _Queue:
-    """The queue under way: what is asked for, the model once it is loaded, and the record."""
+    """The queue under way: what is requested, the model once it is loaded, and the record."""
 
     out: Path
     settings: EnhanceSettings
@@ -175,7 +175,7 @@ class _Queue:
 
     def _stop_if_asked(self) -> None:
         if self.stop():
-            raise Stopped(f"files finished: {self.record.count('finished')}; the same command goes on from there")
+            raise Stopped(f"files finished: {self.record.count('finished')}; run the same command again to resume")
 
     def _earlier_entry(self, item: Item) -> Entry | None:
         """Return what became of a file if there is nothing to do for it."""
@@ -207,7 +207,7 @@ class _Queue:
         )
         self._note(item, entry)
         try:
-            with failures_as(InputError, f"{target.parent} cannot be made; see what lies there"):
+            with failures_as(InputError, f"{target.parent} cannot be created; check what is there"):
                 target.parent.mkdir(parents=True, exist_ok=True)
             report = enhance_video(
                 source,

@@ -76,7 +76,9 @@ class Record(BaseModel):
         Raises:
             JobFailed: it cannot be written; the earlier one stays.
         """
-        with failures_as(JobFailed, f"{out / RECORD} cannot be written; make room, and the same command goes on"):
+        with failures_as(
+            JobFailed, f"{out / RECORD} cannot be written; free some space, then run the same command again to resume"
+        ):
             content = {
                 "program": self.program,
                 "format": self.format,
@@ -99,4 +101,4 @@ def read_record(out: Path) -> Record:
     try:
         return Record.model_validate_json(content)
     except ValidationError as error:
-        raise InputError(f"{path} is damaged or of another program or version; move it away") from error
+        raise InputError(f"{path} is damaged or from another program or version; move it away") from error

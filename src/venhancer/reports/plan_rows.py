@@ -13,8 +13,8 @@ from venhancer.settings import MOST_NOISE, EnhanceSettings, format_memory
 
 MOMENTS = 5  # of those at which something happens, told in a row
 COLOR_FIXES = {
-    "wavelet": "the input's low frequencies are given back (wavelet)",
-    "adain": "the input's mean and spread are given back (adain)",
+    "wavelet": "restores the input's low frequencies (wavelet)",
+    "adain": "restores the input's mean and spread (adain)",
     "none": "as the model makes them",
 }
 
@@ -26,14 +26,14 @@ def describe_plan(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     yield "input", f"{clip.path}: {_extent(clip)}, {clip.codec}"
     yield "output", f"{_extent(plan)}, {_compression(settings)}"
     if clip.background is not None:
-        yield "background", "transparent pixels are laid over #{:02x}{:02x}{:02x}".format(*clip.background)
+        yield "background", "transparent pixels lie over #{:02x}{:02x}{:02x}".format(*clip.background)
     if clip.opacity_is_unused:
-        yield "opacity", "0 in every pixel of every frame: taken for a byte that is not used, not for transparency"
+        yield "opacity", "0 in every pixel of every frame: treated as an unused byte, not as transparency"
     scale = f"{format_number(across)} across, {format_number(down)} down"
-    yield "scale", f"{scale}; the network is told {format_number(sampling.downscale_factor)}"
+    yield "scale", f"{scale}; the network assumes {format_number(sampling.downscale_factor)}"
     pad = plan.padding
     sides = f"{pad.left} left, {pad.right} right, {pad.top} above, {pad.bottom} below"
-    yield "padding", f"{sides}, to {plan.padded_width}x{plan.padded_height}; cropped off again"
+    yield "padding", f"{sides}, to {plan.padded_width}x{plan.padded_height}; cropped off at the end"
     yield from _describe_time(plan)
     yield "model", f"{plan.traits.name}, {plan.traits.parameters / 1e6:,.1f} M parameters"
     if plan.program is not None:
@@ -52,10 +52,10 @@ def describe_plan(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     yield "guidance", guidance if sampling.guidance_scale != 1 else "none"
     yield "colours", COLOR_FIXES[sampling.color_fix]
     steadied = sampling.noise_augmentation and plan.traits.steadying
-    along = ", and key frames averaged along their motion" if steadied else ""
+    along = "; key frames are averaged along their motion" if steadied else ""
     yield "noise augmentation", f"{sampling.noise_augmentation} of {MOST_NOISE}{along}"
     if len(plan.shots) > 1:
-        yield "shots", f"{len(plan.shots)}; nothing is made or blended across a cut"
+        yield "shots", f"{len(plan.shots)}; nothing is generated or blended across a cut"
     windows = [window for segment in plan.segments for window in segment.windows]
     longest = max(len(window) for window in windows)
     shared = f", sharing about {sampling.window_overlap}" if len(windows) > 1 else ""
@@ -85,7 +85,9 @@ def _describe_shape(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     clip, shape = plan.clip, plan.sample_aspect_ratio
     across, down = Fraction(plan.width, clip.width), Fraction(plan.height, clip.height)
     if clip.sample_aspect_ratio != 1:
-        origin = "as in the input" if shape == clip.sample_aspect_ratio else f"made of {clip.sample_aspect_ratio}"
+        origin = (
+            "as in the input" if shape == clip.sample_aspect_ratio else f"made square from {clip.sample_aspect_ratio}"
+        )
         display = f"; shown as {round(plan.width * shape)}x{plan.height}" if shape != 1 else ""
         yield "pixel shape", f"{shape}, {origin}{display}"
     if abs(across * shape / (down * clip.sample_aspect_ratio) - 1) > SAME_SHAPE:
@@ -104,32 +106,32 @@ def _describe_time(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
         moments = sorted(max(Fraction(0), time - clip.start) for time in sections.values())
         more = f" and {len(moments) - MOMENTS} more" if len(moments) > MOMENTS else ""
         times = ", ".join(map(format_moment, moments[:MOMENTS]))
-        yield "clock", f"starts again or jumps at {times} s{more}; pictures and sound go on there without a break"
+        yield "clock", f"restarts or jumps at {times} s{more}; pictures and sound continue there without a break"
     if clip.kind == "numbered":
         remedy = "" if plan.settings.input_fps else "; pass --input-fps for another rate"
-        yield "numbered pictures", f"taken for {format_number(clip.rate)} a second{remedy}"
+        yield "numbered pictures", f"assumed to be {format_number(clip.rate)} a second{remedy}"
     if len(timeline.inputs) < clip.frames:
         first, stop = timeline.inputs.start, timeline.inputs.stop
         times = f"{format_moment(clip.frame_time(first))} s to {format_moment(clip.frame_time(stop))} s"
         yield "part", f"{times}: frames {first} to {stop - 1} of {clip.frames}"
     if timeline.timestamps is not None:
-        yield "timing", "every frame keeps its own time; pass --fps for an even rate"
+        yield "timing", "every frame keeps its own time; pass --fps for a constant rate"
     elif clip.timestamps is not None:
-        yield "timing", f"made even: {format_number(timeline.rate)} fps"
+        yield "timing", f"made constant: {format_number(timeline.rate)} fps"
     elif clip.jitter:
         off = format_number(float(1000 * clip.jitter))
-        yield "timing", f"made even: frames are up to {off} ms off {format_number(clip.rate)} fps"
+        yield "timing", f"made constant: frames are up to {off} ms off {format_number(clip.rate)} fps"
     if clip.is_interlaced:
-        yield "interlacing", "every frame is made whole of its two fields and those around them"
+        yield "interlacing", "every frame is rebuilt from its two fields and their neighbours"
     if any(clip.border):
         sides = ", ".join(f"{size} {side}" for side, size in zip(clip.border._fields, clip.border, strict=True) if size)
-        yield "cropped", f"pixels that players do not show are left out: {sides}"
+        yield "cropped", f"pixels that players hide are cut off: {sides}"
     if turned := clip.orientation.describe():
         yield "turned", f"upright, as players show it: {turned}"
     repeats = f", repeated {timeline.repeats} times" if timeline.repeats else ""
     between = plan.frames - timeline.keys - timeline.repeats
-    unused = f"; {timeline.unused_inputs} input frames left out" if timeline.unused_inputs else ""
-    yield "frames", f"{timeline.keys} key frames{repeats} and {between} made between and after them{unused}"
+    unused = f"; {timeline.unused_inputs} input frames dropped" if timeline.unused_inputs else ""
+    yield "frames", f"{timeline.keys} key frames{repeats} and {between} generated between and after them{unused}"
 
 
 def describe_execution(plan: EnhancePlan) -> str:
@@ -140,8 +142,8 @@ def describe_execution(plan: EnhancePlan) -> str:
     if plan.sampling.is_guided:
         parts.append("both prompts together" if execution.batches_guidance else "one prompt after the other")
     if execution.offload != "none":
-        moved = f"{plan.estimate.moved_bytes / 1e9:,.0f} GB to and fro"
-        parts.append(f"weights wait in main memory and come by {execution.offload}: {moved}")
+        moved = f"{plan.estimate.moved_bytes / 1e9:,.0f} GB of transfers"
+        parts.append(f"weights wait in main memory and load by {execution.offload}: {moved}")
     return ", ".join(parts)
 
 
@@ -155,7 +157,7 @@ def _memory_row(plan: EnhancePlan) -> str:
     """Return the most memory the plan takes, of what there is, and what holds it."""
     parts = ", ".join(f"{name} {size / 1e9:.2f}" for name, size in asdict(plan.footprint).items())
     budget = "" if plan.machine.memory is None else f" of {format_memory(plan.machine.memory)}"
-    budget += " asked for" if plan.settings.memory else " free" if budget else ""
+    budget += " requested" if plan.settings.memory else " free" if budget else ""
     number_format = plan.machine.number_format
     return f"about {plan.footprint.total / 1e9:,.1f} GB{budget}, in {number_format} (an estimate: {parts})"
 

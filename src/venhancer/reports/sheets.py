@@ -80,7 +80,7 @@ def contact_sheet(
     """
     crops = list(crop) if isinstance(crop, Sequence) and not isinstance(crop, Box) else [crop] * len(pictures)
     if len(crops) != len(pictures):
-        raise ValueError(f"{len(crops)} crops do not suit {len(pictures)} rows")
+        raise ValueError(f"{len(crops)} crops do not match {len(pictures)} rows")
     cells = [
         [None if one is None else _cell(one, box, cell_width) for one in row]
         for row, box in zip(pictures, crops, strict=True)
@@ -170,7 +170,7 @@ def save_picture(picture: Picture, path: Path, *, quality: int = 88) -> Path:
         JobFailed: the file cannot be written.
     """
     content = as_file(picture, path.suffix.lower(), quality=quality)
-    with failures_as(JobFailed, f"{path} could not be written; make room or name another folder"):
+    with failures_as(JobFailed, f"{path} could not be written; free some space or choose another folder"):
         write_whole(path, content)
     return path
 
@@ -231,7 +231,7 @@ def _lay_out(
     if 0 in shape or any(len(row) != shape[1] for row in cells):
         raise ValueError("a sheet needs pictures, as many in every row")
     if (rows and len(rows) != shape[0]) or (columns and len(columns) != shape[1]):
-        raise ValueError(f"{len(rows)} and {len(columns)} headings do not suit {shape[0]} rows and {shape[1]} columns")
+        raise ValueError(f"{len(rows)} and {len(columns)} headings do not match {shape[0]} rows and {shape[1]} columns")
     if captions and [len(row) for row in captions] != [shape[1]] * shape[0]:
         raise ValueError("every picture needs a caption")
     widths = [max((cell.width if cell else 0) for cell in column) or 1 for column in zip(*cells, strict=True)]

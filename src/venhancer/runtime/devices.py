@@ -25,7 +25,7 @@ def choose_device(device: str = "auto") -> torch.device:
     kind, _, number = device.partition(":")
     counted = torch.cuda.device_count() if kind == "cuda" else 1
     if kind not in available or (number and not (number.isdigit() and int(number) < counted)):
-        raise SettingsError(f"device {device} is not on this machine, which has {', '.join(available)}; or pass auto")
+        raise SettingsError(f"device {device} is not on this machine; pass {', '.join(available)} or auto")
     return torch.device(device)
 
 
@@ -42,9 +42,11 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
             return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
         return torch.bfloat16 if device.type == "cpu" and has_bfloat16() else torch.float32
     if dtype not in DTYPES:
-        raise SettingsError(f"dtype {dtype} is none of auto, {', '.join(DTYPES)}")
+        raise SettingsError(f"dtype {dtype} is unknown; pass auto, {', '.join(DTYPES)}")
     if dtype == "bf16" and device.type == "cpu" and not has_bfloat16():
-        logger.warning("this processor emulates bf16, which can take ten times as long as fp32; auto takes the faster")
+        logger.warning(
+            "this processor emulates bf16, which can take ten times as long as fp32; pass auto to use the faster format"
+        )
     return DTYPES[dtype]
 
 

@@ -95,10 +95,10 @@ class Checkpoints:
             if difference is None:
                 load(content, storage_reader=reader, process_group=self._group, no_dist=self._is_alone)
         except (Exception, CheckpointException) as error:  # a damaged file can raise anything, and the second is none
-            raise JobFailed(f"{newest} is damaged ({_line(error)}); remove it to go on from the one before") from error
+            raise JobFailed(f"{newest} is damaged ({_line(error)}); remove it to resume from the one before") from error
         if difference is not None:
-            remedy = "restore the settings, or give another output"
-            raise JobFailed(f"{newest} is of another network ({difference}); {remedy}")
+            remedy = "restore the settings, or set another output"
+            raise JobFailed(f"{newest} belongs to another network ({difference}); {remedy}")
         state.adopt(content)
         self._newest = state.step
         return True
@@ -137,7 +137,7 @@ class Checkpoints:
         last = f"{whole[-1]} stays" if whole else "there was none before"
         if isinstance(error, CheckpointException):  # of several processes, what went wrong in the first of them
             error = next(iter(error.failures.values()))[0]
-        remedy = f"{last}: make room and run the command again"
+        remedy = f"{last}: free some space and run the command again"
         return JobFailed(f"a checkpoint could not be written ({_line(error)}); {remedy}")
 
 
@@ -149,12 +149,12 @@ def only_run(folder: Path) -> Iterator[None]:
         InputError: another run is at work there, or it cannot be made.
     """
     with ExitStack() as stack:
-        with failures_as(InputError, f"{folder} cannot be made; choose a folder that may be written to"):
+        with failures_as(InputError, f"{folder} cannot be created; choose a writable folder"):
             folder.mkdir(parents=True, exist_ok=True)
             try:
                 stack.enter_context(locked(folder / LOCK))
             except Timeout as error:
-                raise InputError(f"another run is training in {folder}; wait for it, or give another output") from error
+                raise InputError(f"another run is training in {folder}; wait for it, or set another output") from error
         remove_partials(folder)
         yield
 

@@ -56,12 +56,12 @@ class RunCost:
         height, width = settings.crop
         yield "samples seen", f"{clips:,} clips of up to {settings.frames} frames of {width}x{height}"
         yield "FLOPs a step", f"{self.step_flops / 1e12:,.4g} T"
-        yield "FLOPs in all", f"{self.step_flops * settings.steps / 1e15:,.4g} P"
+        yield "total FLOPs", f"{self.step_flops * settings.steps / 1e15:,.4g} P"
         yield "mixed precision", precision_of(settings)
         yield "memory (estimate)", ", ".join(f"{name} {size / 1e9:.2f} GB" for name, size in self.memory.items())
         yield "in all", f"{sum(self.memory.values()) / 1e9:.2f} GB a process"
         if settings.shard:
-            yield "shared out", "all but the activations, over the processes"
+            yield "shared out", "everything but activations, across processes"
         if tflops is not None:
             seconds = self.step_flops / (tflops * 1e12)
             hours = seconds * settings.steps / 3600

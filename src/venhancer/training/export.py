@@ -34,7 +34,9 @@ def export(settings: TrainSettings, weights: dict[str, Tensor]) -> Path:
         write_pipeline(pipeline, folder)
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise JobFailed(f"{folder} could not be written ({reason}); make room and run the command again") from error
+        raise JobFailed(
+            f"{folder} could not be written ({reason}); free some space and run the command again"
+        ) from error
     return folder
 
 

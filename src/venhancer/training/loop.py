@@ -114,7 +114,7 @@ def _train(settings: TrainSettings, accelerator: Accelerator) -> Path | None:
 
 
 def _say_stopping(name: str) -> None:
-    logger.info("%s: stopping; what is done so far is being kept", name)
+    logger.info("%s: stopping and saving", name)
 
 
 def _stop_is_agreed(stop: StopRequest, accelerator: Accelerator) -> bool:
@@ -146,12 +146,12 @@ def make_accelerator(settings: TrainSettings) -> Accelerator:
     processes = accelerator.num_processes
     if settings.groups % processes:
         raise SettingsError(
-            f"{settings.groups} groups a step (batch_size / micro_batch_size) cannot be shared out evenly "
-            f"over {processes} processes; change one of the three"
+            f"{settings.groups} groups a step (batch_size / micro_batch_size) cannot be split evenly over {processes} "
+            f"processes; change one of the three"
         )
     if settings.shard and not accelerator.is_fsdp2:
         raise SettingsError(
-            "shard needs several processes with a GPU each; start with accelerate launch or torchrun, or leave it out"
+            "shard needs several processes with a GPU each; start with accelerate launch or torchrun, or omit it"
         )
     return accelerator
 

@@ -28,22 +28,26 @@ class NetworkSettings(Frozen):
     """Widths of a model made from nothing; see `venhancer.model_files.network_shape.NetworkShape`."""
 
     latent_channels: int = Field(
-        default=24, ge=1, description="Channels of the linear autoencoder; 3 * patch^2 keeps everything, overlapping."
+        default=24,
+        ge=1,
+        description="Channels of the linear autoencoder; 3 * patch^2 makes it lossless, with overlapping blocks.",
     )
-    patch: int = Field(default=4, ge=1, description="Pixels per latent, a side.")
+    patch: int = Field(default=4, ge=1, description="Side of a latent, in pixels.")
     base_channels: int = Field(default=48, ge=8, description="Width of the first level.")
-    channel_mults: tuple[int, ...] = Field(default=(1, 2, 2), description="Width of each level over base_channels.")
-    blocks_per_level: int = Field(default=1, ge=1, description="ResBlocks on each level of the way down.")
+    channel_mults: tuple[int, ...] = Field(
+        default=(1, 2, 2), description="Width of each level, relative to base_channels."
+    )
+    blocks_per_level: int = Field(default=1, ge=1, description="ResBlocks per level on the way down.")
     attention_levels: tuple[bool, ...] = Field(default=(False, False, True), description="Levels with transformers.")
     head_dim: int = Field(default=16, ge=1, description="Width of an attention head.")
-    text_dim: int = Field(default=64, ge=8, description="Width of the text embeddings.")
+    text_dim: int = Field(default=64, ge=8, description="Width of text embeddings.")
     text_layers: int = Field(default=2, ge=1, description="Layers of the text encoder.")
     entry_heads: int = Field(default=3, ge=0, description="Heads of the first temporal transformer; 0 for none.")
-    norm_groups: int = Field(default=16, ge=0, description="Groups of the group normalisations; 0 for none.")
-    temporal_convs: int = Field(default=4, ge=0, description="Convolutions along time in a ResBlock.")
-    middle_attention: bool = Field(default=True, description="Whether the middle carries transformers.")
+    norm_groups: int = Field(default=16, ge=0, description="Groups of group normalisation; 0 for none.")
+    temporal_convs: int = Field(default=4, ge=0, description="Temporal convolutions per ResBlock.")
+    middle_attention: bool = Field(default=True, description="Whether the middle has transformers.")
     control_channels: int | None = Field(
-        default=None, ge=8, description="Width of the ControlNet; a copy of the base network's encoder if left out."
+        default=None, ge=8, description="Width of the ControlNet. Default: a copy of the base network's encoder."
     )
 
 
@@ -53,14 +57,12 @@ class AugmentSettings(Frozen):
     temporal_factors: tuple[int, ...] = Field(
         default=(1, 2, 3, 4, 5, 6, 7, 8), description="Every m-th frame is a key frame; m is one of these."
     )
-    temporal_weights: tuple[float, ...] = Field(default=(1.0,) * 8, description="How often each m is drawn.")
+    temporal_weights: tuple[float, ...] = Field(default=(1.0,) * 8, description="Weight of each m.")
     downscale_range: tuple[float, float] = Field(default=(1.0, 8.0), description="Range of the downscale factor s.")
     downscale_law: Law = Field(default="uniform", description="Distribution of s.")
-    downscale_focus: tuple[float, ...] = Field(default=(4.0, 8.0), description="Factors s drawn more often.")
-    downscale_focus_weights: tuple[float, ...] = Field(
-        default=(1.0, 2.0), description="How often each of those is drawn."
-    )
-    downscale_focus_share: float = Field(default=0.6, ge=0, le=1, description="Share of clips that use one of those.")
+    downscale_focus: tuple[float, ...] = Field(default=(4.0, 8.0), description="Values of s drawn more often.")
+    downscale_focus_weights: tuple[float, ...] = Field(default=(1.0, 2.0), description="Their weights.")
+    downscale_focus_share: float = Field(default=0.6, ge=0, le=1, description="Share of clips that use one of them.")
     downscale_kernels: tuple[DownscaleKernel, ...] = Field(
         default=("area", "bicubic", "bilinear"), min_length=1, description="Anti-aliased kernels; each clip draws one."
     )
@@ -68,9 +70,7 @@ class AugmentSettings(Frozen):
         default=(1, MOST_NOISE), description="Range of t', the timestep of the noise on key frames."
     )
     noise_augmentation_law: Law = Field(default="uniform", description="Distribution of t'.")
-    clean_key_frames: float = Field(
-        default=0.0, ge=0, le=1, description="Share of clips whose key frames get no noise."
-    )
+    clean_key_frames: float = Field(default=0.0, ge=0, le=1, description="Share of clips without noise on key frames.")
     degraded_share: float = Field(
         default=0.0,
         ge=0,
@@ -82,38 +82,38 @@ class AugmentSettings(Frozen):
     )
     damage_follows_noise: bool = Field(
         default=False,
-        description="Damage only clips with noise on their key frames, in proportion to t'. A user's noise setting "
-        "then says how little to trust the input.",
+        description="Damage only clips with noise on key frames, in proportion to t'. Noise augmentation then says "
+        "how little to trust the input.",
     )
     refined_share: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="Share of groups at full size and rate, which teach a model to refine. Those with noise on their "
-        "key frames get unstable inputs.",
+        description="Share of groups at full size and rate, which teach a model to refine. Those with noise on key "
+        "frames get unstable inputs.",
     )
     refined_sources: tuple[str, ...] = Field(
         default=(),
-        description="Prefixes of `source` in clips steady enough as targets of those; all by default.",
+        description="Prefixes of `source` of clips steady enough as targets of those groups. Default: all.",
     )
     steady_targets: bool = Field(
         default=False,
-        description="Average targets with their neighbours along the motion, in proportion to the noise on their key "
-        "frames, and fully in refined groups. A user's noise setting then removes flicker.",
+        description="Average targets along the motion, in proportion to the noise on key frames, and fully in refined "
+        "groups. Noise augmentation then removes flicker.",
     )
-    least_steadied: float = Field(
-        default=0.0, ge=0, le=1, description="How strongly steady targets are averaged without noise."
+    least_steadied: float = Field(default=0.0, ge=0, le=1, description="How strongly to average them without noise.")
+    low_quality_share: float = Field(
+        default=0.0, ge=0, le=1, description="Share of targets that are degraded and captioned so."
     )
-    low_quality_share: float = Field(default=0.0, ge=0, le=1, description="Share of targets degraded and captioned so.")
     low_quality_caption: str = Field(
         default="blurry, low quality, jpeg artifacts", description="Caption of those targets."
     )
-    high_quality_suffix: str = Field(default="", description="Appended to the captions of the others.")
+    high_quality_suffix: str = Field(default="", description="Appended to all other captions.")
     words_vary: bool = Field(
         default=False,
-        description="Half of the time use only some of those quality words, in random order, so that each counts.",
+        description="Half of the time, use only some of those quality words, in random order, so that each counts.",
     )
-    prompt_dropout: float = Field(default=0.1, ge=0, le=1, description="Share of prompts replaced by an empty one.")
+    prompt_dropout: float = Field(default=0.1, ge=0, le=1, description="Share of prompts left empty.")
 
     def refining(self) -> Self:
         """Return the settings of a group at full size and rate."""
@@ -129,7 +129,7 @@ class AugmentSettings(Frozen):
         for name, (weights, values) in pairs.items():
             if len(weights) != len(values) or min(weights, default=0) < 0 or not sum(weights):
                 raise ValueError(
-                    f"{name} has {len(weights)} weights for {len(values)} values; give one each, not all 0"
+                    f"{name} has {len(weights)} weights for {len(values)} values; set one for each, not all 0"
                 )
         bounds = {
             "downscale_range": (self.downscale_range, (1, 8)),
@@ -139,7 +139,7 @@ class AugmentSettings(Frozen):
         }
         for name, ((low, high), (least, most)) in bounds.items():
             if not least <= low <= high <= most:
-                raise ValueError(f"{name} goes from {low} to {high}; allowed is {least} to {most}, the smaller first")
+                raise ValueError(f"{name} goes from {low} to {high}; set {least} to {most}, the smaller first")
         return self
 
 
@@ -149,7 +149,7 @@ class ObjectiveSettings(Frozen):
     min_snr_gamma: float | None = Field(
         default=None,
         gt=0,
-        description="Weight timesteps by min-SNR with this gamma (Hang et al. 2023). By default all weigh the same.",
+        description="Gamma of min-SNR weighting (Hang et al. 2023). Default: equal weights.",
     )
     timestep_range: tuple[Annotated[int, Field(ge=0, le=999)], Annotated[int, Field(ge=0, le=999)]] = Field(
         default=(0, 999), description="First and last timestep at which v is learned; drawn uniformly."
@@ -162,27 +162,27 @@ class ObjectiveSettings(Frozen):
     )
     finishing_start_timestep: int = Field(default=899, ge=1, le=999, description="Timestep where those steps start.")
     finishing_start_noise: float = Field(default=1.0, ge=0, le=1, description="Share of that timestep's noise to add.")
-    pixel_weight: float = Field(default=1.0, ge=0, description="Weight of the absolute pixel difference.")
-    perceptual_weight: float = Field(default=0.0, ge=0, description="Weight of the VGG feature distance.")
-    perceptual_frames: int = Field(default=1, ge=1, description="Frames per group that the feature distance compares.")
+    pixel_weight: float = Field(default=1.0, ge=0, description="Weight of absolute pixel errors.")
+    perceptual_weight: float = Field(default=0.0, ge=0, description="Weight of VGG feature distances.")
+    perceptual_frames: int = Field(default=1, ge=1, description="Frames per group whose features are compared.")
     perceptual_from_step: int = Field(
-        default=0, ge=0, description="First step that uses the feature distance, so that fidelity comes first."
+        default=0, ge=0, description="First step that compares features, so that fidelity comes first."
     )
     frame_difference_weight: float = Field(
         default=0.0, ge=0, description="Weight of errors in the change from frame to frame."
     )
     neighbour_weight: float = Field(
-        default=0.0, ge=0, description="Weight of errors in the differences between neighbouring pixels."
+        default=0.0, ge=0, description="Weight of errors in the differences of neighbouring pixels."
     )
     frequency_weight: float = Field(
-        default=0.0, ge=0, description="Weight of errors in the frequencies of every picture, by amount and phase."
+        default=0.0, ge=0, description="Weight of errors in a picture's frequencies, by amplitude and phase."
     )
 
     @model_validator(mode="after")
     def _first_timestep_first(self) -> Self:
         first, last = self.timestep_range
         if first > last:
-            raise ValueError(f"timestep_range goes from {first} to {last}; give the smaller first")
+            raise ValueError(f"timestep_range goes from {first} to {last}; set the smaller first")
         return self
 
 
@@ -204,27 +204,27 @@ class LoraSettings(Frozen):
 class DataSettings(Frozen):
     """Which clips are trained on, and which of their pixels; `data: PATH` in a recipe is short for its manifest."""
 
-    manifest: Path = Field(description="Manifest made by `venhancer train index`, or the folder that holds it.")
-    split: str = Field(default="train", min_length=1, description="Split whose clips are used.")
+    manifest: Path = Field(description="Manifest from `venhancer train index`, or its folder.")
+    split: str = Field(default="train", min_length=1, description="Split to train on.")
     captions: Path | None = Field(
         default=None, description="Text file that replaces the captions, one line per clip of the split."
     )
     fps: Rate | None = Field(
-        default=None, description="Frames per second, reached by skipping frames. The default is each clip's own rate."
+        default=None, description="Frame rate, reached by skipping frames. Default: each clip's own."
     )
     skipping: Literal["nearest", "even"] = Field(
         default="nearest",
-        description="Which frames are used: those nearest to exact times, or every n-th, which never judders.",
+        description="Use the frames nearest to exact times, or every n-th, which never judders.",
     )
     resize: Literal["none", "cover"] = Field(
         default="none", description="Crop clips as they are, or first reduce them until they just cover the crop."
     )
     crop_from: Literal["random", "centre"] = Field(default="random", description="Position of the crop.")
-    mirrored_share: float = Field(default=0.5, ge=0, le=1, description="Share of clips flipped left to right.")
+    mirrored_share: float = Field(default=0.5, ge=0, le=1, description="Share of clips flipped horizontally.")
     reversed_share: float = Field(default=0.5, ge=0, le=1, description="Share of clips played backwards.")
     latent_cache: Path | None = Field(
         default=None,
-        description="Folder for encoded clips in 16 bits; needs centre crops and no mirroring.",
+        description="Folder for clips encoded in 16 bits; needs centre crops and no mirroring.",
     )
 
     @model_validator(mode="after")
@@ -232,8 +232,8 @@ class DataSettings(Frozen):
         if self.latent_cache is not None and (self.crop_from != "centre" or self.mirrored_share):
             crops = f"crop_from {self.crop_from} and mirrored_share {self.mirrored_share:g}"
             raise ValueError(
-                f"latent_cache cannot keep clips that look different each time ({crops}); "
-                "set crop_from: centre and mirrored_share: 0, or leave it out"
+                f"latent_cache needs clips that look the same every time, not {crops}; set crop_from: centre and "
+                f"mirrored_share: 0, or omit latent_cache"
             )
         return self
 
@@ -246,18 +246,18 @@ def data_settings(value: object) -> object:
 class LogSettings(Frozen):
     """What a run reports, and when it stops itself; nothing here changes what is learned."""
 
-    bucket_window: int = Field(default=200, ge=1, description="Clips in the mean loss of a bucket.")
+    bucket_window: int = Field(default=200, ge=1, description="Clips in a bucket's mean loss.")
     validation_every: int = Field(
         default=500, ge=0, description="Steps between validations on fixed clips; 0 for none."
     )
     validation_clips: int = Field(default=4, ge=1, description="Clips per validation.")
-    validation_seed: int = Field(default=1, ge=0, description="Seed of those clips and of their noise.")
+    validation_seed: int = Field(default=1, ge=0, description="Seed of those clips and their noise.")
     pictures_every: int = Field(
         default=500, ge=0, description="Steps between sample grids and motion strips; 0 for none."
     )
     picture_clips: int = Field(default=2, ge=1, description="Validation clips shown in pictures.")
     spike_factor: float = Field(
-        default=10.0, gt=1, description="Training stops when the loss exceeds its running median this many times."
+        default=10.0, gt=1, description="Stop when the loss exceeds its running median this many times."
     )
     spike_steps: int = Field(default=10, ge=1, le=50, description="Steps in a row above that before training stops.")
     spike_window: int = Field(default=200, ge=100, description="Steps in the running median.")
@@ -269,16 +269,16 @@ class TrainSettings(Frozen):
     output: Path = Field(description="Folder for checkpoints, logs and the trained pipeline.")
     data: Annotated[DataSettings, BeforeValidator(data_settings)]
     start_from: Path | None = Field(
-        default=None, description="Model to start from: nano, v1, v2 or a model folder. The default is from scratch."
+        default=None, description="Model to start from: nano, v1, v2 or a model folder. Default: from scratch."
     )
     fresh_controlnet: bool = Field(
         default=False, description="Start with a new ControlNet, copied from the base network as in the paper."
     )
     train: Literal["controlnet", "unet", "all", "lora"] = Field(
-        default="controlnet", description="Networks that learn; the others stay frozen. lora trains adapters only."
+        default="controlnet", description="Networks that learn; the rest stay frozen. lora trains adapters only."
     )
     train_text: bool | None = Field(
-        default=None, description="Whether the text encoder learns. By default it does only from scratch."
+        default=None, description="Whether the text encoder learns. Default: only from scratch."
     )
     lora: LoraSettings = LoraSettings()
     network: NetworkSettings = NetworkSettings()
@@ -287,32 +287,38 @@ class TrainSettings(Frozen):
     log: LogSettings = LogSettings()
     relative_to_start: bool = Field(default=False, description="Predict what to add to the resized input.")
     between: Literal["repeat", "blend", "flow", "interpolate"] | None = Field(
-        default=None, description="How frames between key frames start; the model's own way, or repeat from nothing."
+        default=None,
+        description="How frames between key frames start. Default: the model's own way; from scratch, repeat.",
     )
     steadying: float | None = Field(
-        default=None, ge=0, description="How strongly the most noise averages key frames along their motion; likewise."
+        default=None,
+        ge=0,
+        description="How strongly the most noise averages key frames along their motion. Default: the model's own; "
+        "from scratch, 0.",
     )
     enlarging: Literal["bilinear", "bicubic", "sharp"] | None = Field(
-        default=None, description="How key frames are brought to full size; the model's own way, or bilinear."
+        default=None, description="How key frames are enlarged. Default: the model's own way; from scratch, bilinear."
     )
     consistency: float | None = Field(
-        default=None, ge=0, le=1, description="How closely a result made small again is a clean input; likewise, or 0."
+        default=None,
+        ge=0,
+        le=1,
+        description="How closely a result, reduced again, matches a clean input. Default: the model's own; from "
+        "scratch, 0.",
     )
-    defaults: dict[str, float | int | str] = Field(
-        default={}, description="Sampling defaults written into the model folder."
-    )
-    crop: tuple[int, int] = Field(description="Height and width of a training crop, in pixels.")
-    frames: int = Field(default=17, ge=1, description="Most frames in a training clip.")
+    defaults: dict[str, float | int | str] = Field(default={}, description="Sampling defaults of the trained model.")
+    crop: tuple[int, int] = Field(description="Height and width of crops, in pixels.")
+    frames: int = Field(default=17, ge=1, description="Most frames per clip.")
     batch_size: int = Field(default=1, ge=1, description="Clips per step, over all processes.")
     micro_batch_size: int | None = Field(
         default=None,
         ge=1,
-        description="Clips computed at once; their gradients add up to a step. The default is batch_size.",
+        description="Clips computed at once; gradients accumulate. Default: batch_size.",
     )
-    steps: int = Field(ge=1, description="Optimiser steps in total.")
+    steps: int = Field(ge=1, description="Total optimiser steps.")
     learning_rate: float = Field(default=1e-5, gt=0, description="Peak learning rate.")
     optimizer: Literal["adamw", "muon"] = Field(
-        default="adamw", description="Muon makes the updates of hidden convolutions orthogonal; AdamW does the rest."
+        default="adamw", description="muon orthogonalises the updates of hidden convolutions; AdamW does the rest."
     )
     adam_epsilon: float = Field(
         default=1e-8, gt=0, description="AdamW's epsilon; parameters with far smaller gradients hardly learn."
@@ -323,11 +329,13 @@ class TrainSettings(Frozen):
     warmup: int = Field(default=0, ge=0, description="Steps of linear warm-up.")
     cosine_decay: bool = Field(default=False, description="Decay the learning rate to zero along a cosine.")
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay.")
-    clip_norm: float = Field(default=1.0, gt=0, description="Norm to which gradients are clipped.")
-    ema_decay: float = Field(default=0.999, ge=0, lt=1, description="Decay of the averaged weights, the result.")
+    clip_norm: float = Field(default=1.0, gt=0, description="Largest gradient norm; larger gradients are scaled down.")
+    ema_decay: float = Field(
+        default=0.999, ge=0, lt=1, description="Decay of the averaged weights, which are the result."
+    )
     precision: Literal["auto", "no", "bf16"] = Field(
         default="no",
-        description="Mixed precision; auto is bf16 where the hardware has instructions for it.",
+        description="Mixed precision; auto uses bf16 where the hardware has instructions for it.",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         default="auto", description="Where to train; with several processes, each takes its own GPU."
@@ -336,13 +344,11 @@ class TrainSettings(Frozen):
         default=False, description="Recompute blocks in the backward pass: far less memory, a third more time."
     )
     compile_blocks: bool = Field(default=False, description="Compile the repeated blocks of the networks.")
-    shard: bool = Field(
-        default=False, description="Split weights, gradients and moments between the processes (FSDP2)."
-    )
-    seed: int = Field(default=0, ge=0, description="Seed of all randomness.")
-    workers: int = Field(default=1, ge=0, description="Processes that prepare clips; the result does not depend on it.")
+    shard: bool = Field(default=False, description="Shard weights, gradients and moments across processes (FSDP2).")
+    seed: int = Field(default=0, ge=0, description="Random seed.")
+    workers: int = Field(default=1, ge=0, description="Processes that prepare clips; they do not change the result.")
     checkpoint_every: int = Field(default=500, ge=1, description="Steps between checkpoints.")
-    keep_checkpoints: int = Field(default=2, ge=1, description="How many of the newest checkpoints to keep.")
+    keep_checkpoints: int = Field(default=2, ge=1, description="Newest checkpoints to keep.")
     keep_every: int | None = Field(default=None, ge=1, description="Also keep checkpoints at multiples of this step.")
     log_every: int = Field(default=20, ge=1, description="Steps between log lines.")
 
@@ -355,14 +361,14 @@ class TrainSettings(Frozen):
     def _batches_of_whole_groups(self) -> Self:
         if self.batch_size % (self.micro_batch_size or 1):
             raise ValueError(
-                f"batch_size {self.batch_size} is no multiple of micro_batch_size {self.micro_batch_size}; change one"
+                f"batch_size {self.batch_size} is not a multiple of micro_batch_size {self.micro_batch_size}; change it"
             )
         return self
 
     @model_validator(mode="after")
     def _moments_that_can_be_shared_out(self) -> Self:
         if self.shard and self.adam_bits == 8:
-            raise ValueError("adam_bits: 8 cannot be shared out over processes; set shard: false or adam_bits: 32")
+            raise ValueError("adam_bits: 8 cannot be sharded; set shard: false or adam_bits: 32")
         return self
 
     @model_validator(mode="after")
@@ -378,30 +384,30 @@ class TrainSettings(Frozen):
         if self.start_from is None and (self.train in ("controlnet", "lora") or self.fresh_controlnet):
             need = "fresh_controlnet" if self.fresh_controlnet else f"train: {self.train}"
             raise ValueError(
-                f"{need} needs start_from, a model whose base network stays as it is; "
-                "name one, or train unet or all from nothing"
+                f"{need} needs start_from, a model whose base network stays frozen; set it, or train unet or all from "
+                f"scratch"
             )
         return self
 
     @model_validator(mode="after")
     def _adapters_are_of_the_networks(self) -> Self:
         if self.train_text and self.train == "lora":
-            raise ValueError("train_text goes with train: unet, controlnet or all; adapters leave the text encoder")
+            raise ValueError("train_text does not work with train: lora; set train: unet, controlnet or all")
         return self
 
     @model_validator(mode="after")
     def _network_of_the_model_to_start_from(self) -> Self:
         foreign = sorted({"network", "relative_to_start"} & self.model_fields_set)
         if self.start_from is not None and foreign:
-            raise ValueError(f"{' and '.join(foreign)} come from the model in start_from; leave them out")
+            raise ValueError(f"{' and '.join(foreign)} come from the model in start_from; omit them")
         return self
 
     @model_validator(mode="after")
     def _a_cache_needs_targets_that_stay(self) -> Self:
         if self.data.latent_cache is not None and self.augment.low_quality_share:
             raise ValueError(
-                f"latent_cache cannot keep targets that are sometimes degraded (augment.low_quality_share "
-                f"{self.augment.low_quality_share:g}); set that to 0, or leave the cache out"
+                f"latent_cache cannot store targets that are sometimes degraded (augment.low_quality_share "
+                f"{self.augment.low_quality_share:g}); set that to 0, or omit latent_cache"
             )
         return self
 
@@ -448,21 +454,19 @@ class IndexSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     licence: str = Field("", description="Licence of clips whose sidecar names none.")
-    split: str = Field("train", min_length=1, description="What the clips are for: train or held_out.")
+    split: str = Field("train", min_length=1, description="Split of the clips: train or held_out.")
     captions: Path | None = Field(
         None, description="Text file of captions instead of sidecars, one line per file in order of name."
     )
-    shortest: int = Field(17, ge=1, description="Leave out shots of fewer frames.")
+    shortest: int = Field(17, ge=1, description="Skip shots of fewer frames.")
     longest: int = Field(300, ge=2, description="Split shots of more frames into equal clips.")
-    smallest: int = Field(128, ge=1, description="Leave out clips whose shorter side has fewer pixels.")
-    darkest: float = Field(12, ge=0, le=255, description="Leave out shots whose mean luma is lower (0 to 255).")
-    stillest: float = Field(0.4, ge=0, le=255, description="Leave out shots whose luma changes less per frame.")
+    smallest: int = Field(128, ge=1, description="Skip clips whose shorter side has fewer pixels.")
+    darkest: float = Field(12, ge=0, le=255, description="Skip shots with a lower mean luma (0 to 255).")
+    stillest: float = Field(0.4, ge=0, le=255, description="Skip shots whose luma changes less per frame.")
     whole_files: bool = Field(default=False, description="Do not split files at cuts.")
-    moves: int = Field(
-        4, ge=0, le=1000, description="Camera moves made from each still picture; 0 leaves pictures out."
-    )
-    move_size: Size = Field((480, 270), description="Width and height of camera moves.")
-    move_frames: int = Field(25, ge=2, le=1000, description="Frames of camera moves.")
+    moves: int = Field(4, ge=0, le=1000, description="Camera moves per still picture; 0 leaves pictures out.")
+    move_size: Size = Field((480, 270), description="Size of camera moves.")
+    move_frames: int = Field(25, ge=2, le=1000, description="Frames per camera move.")
     parallax_share: float = Field(
         0.3, ge=0, le=1, description="Share of camera moves with a faster layer passing in front."
     )

@@ -70,8 +70,8 @@ def start_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
     ]
     if changed:
         raise JobFailed(
-            f"{settings.output} was begun with other settings ({', '.join(changed)}); "
-            "restore them, or give another output"
+            f"{settings.output} was started with other settings ({', '.join(changed)}); restore them, or set another "
+            f"output"
         )
     if settings.start_from is None:
         pipeline = VEnhancerPipeline.from_pretrained(folder, torch_dtype=torch.float32)
@@ -81,7 +81,7 @@ def start_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
 
 
 def precision_of(settings: TrainSettings) -> Literal["no", "bf16"]:
-    """Return the mixed precision of a run: what is asked for, or what `auto` means on this machine."""
+    """Return the mixed precision of a run: what is requested, or what `auto` means on this machine."""
     if settings.precision != "auto":
         return settings.precision
     return "bf16" if choose_dtype("auto", choose_device(settings.device)) == torch.bfloat16 else "no"
@@ -123,7 +123,7 @@ def _begin(settings: TrainSettings, folder: Path, origin: dict[str, Any]) -> Non
             (partial / SETTLED_FILE).write_text(json.dumps(origin))
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise JobFailed(f"{folder} could not be written ({reason}); make room, or give another output") from error
+        raise JobFailed(f"{folder} could not be written ({reason}); free some space, or set another output") from error
 
 
 def _pipeline_from(model: Path, settings: TrainSettings) -> VEnhancerPipeline:

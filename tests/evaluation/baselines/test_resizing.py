@@ -1,4 +1,4 @@
-"""Baselines without networks give the frames asked for, in place."""
+"""Baselines without networks give the frames requested, in place."""
 
 from fractions import Fraction
 

@@ -140,7 +140,7 @@ def test_dists_of_the_deepest_stage_sees_the_network(tmp_path):
 
 def test_weights_of_another_network_are_refused(tmp_path):
     torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "part.pth")
-    with pytest.raises(WeightsError, match=r"holds no 0\.bias; name the weights of the right network"):
+    with pytest.raises(WeightsError, match=r"contains no 0\.bias; pass the weights of the right network"):
         load_lpips(tmp_path / "part.pth")
     with pytest.raises(WeightsError, match="holds no weights"):
         load_lpips(tmp_path / "nothing")

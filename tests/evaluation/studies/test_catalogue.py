@@ -77,11 +77,11 @@ def test_values_can_be_others():
     [
         (["guidence"], [], "unknown study 'guidence'; there are guidance, words"),
         ([], ["gidance=1"], "unknown study 'gidance'"),
-        (["noise"], ["guidance=1"], "--values guidance=... is of a study that is not done"),
+        (["noise"], ["guidance=1"], "--values guidance=... belongs to a study that does not run"),
         ([], ["guidance=1,two"], "study guidance: 'two' is not a number"),
         ([], ["guidance=1,1"], "must be different numbers"),
         ([], ["guidance="], "must be different numbers"),
-        ([], ["words=good,great"], "must be different ones of none, good, bad"),
+        ([], ["words=good,great"], "must be different values from none, good, bad"),
     ],
 )
 def test_mistakes_are_told(names, values, reason):

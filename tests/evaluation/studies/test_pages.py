@@ -42,7 +42,7 @@ def test_a_table_shows_means_and_changes(findings):
 def test_a_setting_without_effect_is_called_so(findings):
     assert verdict(findings["noise"]).startswith("No effect: outputs differ by 0.000 levels")
     assert verdict(findings["guidance"]) == "Outputs differ by up to 2.00 levels of 255 (guidance 1 and guidance 3)."
-    assert "nothing can be said" in verdict(findings["scales"])
+    assert "there is nothing to compare" in verdict(findings["scales"])
 
 
 def test_what_failed_is_a_row_and_a_line(findings):

@@ -1,4 +1,4 @@
-"""Studies with a real tiny model: inputs as asked for, every difference measured, the same again from the same seed."""
+"""Studies with a real tiny model: inputs as requested, every difference measured, the same again from the same seed."""
 
 from fractions import Fraction
 

@@ -64,7 +64,7 @@ def test_pictures_stand_whatever_their_sound_does_to_its_decoders(tmp_path, monk
     clip = inspect(path)
     assert (clip.frames, clip.has_audio) == (12, True)
     (copied,), (lost,) = plan_tracks(clip.tracks, ".mp4"), plan_tracks(clip.tracks, ".webm")
-    assert (copied.outcome, lost.outcome) == ("copied", "not kept: nothing here decodes it, or mixes its channels")
+    assert (copied.outcome, lost.outcome) == ("copied", "not kept: no decoder for it, or no way to mix its channels")
 
 
 def test_name_that_is_no_text_reaches_the_child(tmp_path):
@@ -100,15 +100,15 @@ def child_that(code: str, tmp_path: Path, *, may_write: bool = False) -> Path:
         ("os.kill(os.getpid(), signal.SIGSEGV)", "crashes the decoder (SIGSEGV)"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "crashes the decoder (SIGKILL)"),
         ("os.abort()", "crashes the decoder (SIGABRT)"),
-        ("os.kill(os.getpid(), signal.SIGXCPU)", "cannot be looked at within"),
+        ("os.kill(os.getpid(), signal.SIGXCPU)", "cannot be inspected within"),
         ("raise RuntimeError('what is this')", "(RuntimeError: what is this)"),
-        ("sys.exit(0)", "cannot be looked at"),
-        ('print(\'{"clip": {"width": "many"}}\')', "cannot be looked at"),
-        ("print('[1]')", "cannot be looked at"),
-        ("print(json.dumps({'error': 'KeyboardInterrupt', 'message': ''}))", "cannot be looked at"),
+        ("sys.exit(0)", "cannot be inspected"),
+        ('print(\'{"clip": {"width": "many"}}\')', "cannot be inspected"),
+        ("print('[1]')", "cannot be inspected"),
+        ("print(json.dumps({'error': 'KeyboardInterrupt', 'message': ''}))", "cannot be inspected"),
         (
             "it.probe_film = lambda path, **_: bytearray(1 << 40)\nit.main()",
-            "GiB to look",
+            "GiB to inspect",
         ),
     ],
 )
@@ -172,7 +172,7 @@ def test_child_that_hangs_is_ended(tmp_path, monkeypatch):
     monkeypatch.setenv("VENHANCER_LIMITS", "probe_seconds=2")
     code = f"Path({str(tmp_path / 'number')!r}).write_text(str(os.getpid()))\ntime.sleep(600)"
     monkeypatch.setattr(sys, "executable", str(child_that(code, tmp_path, may_write=True)))
-    assert "cannot be looked at within 3 s" in refusal(path)
+    assert "cannot be inspected within 3 s" in refusal(path)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "number").read_text()), 0)
 
@@ -182,7 +182,7 @@ def test_time_allowed_grows_with_the_file(tmp_path, monkeypatch):
     monkeypatch.setenv("VENHANCER_LIMITS", "probe_seconds=1")
     os.truncate(path, 96 << 20)
     monkeypatch.setattr(sys, "executable", str(child_that("time.sleep(600)", tmp_path)))
-    assert "cannot be looked at within 4 s" in refusal(path)
+    assert "cannot be inspected within 4 s" in refusal(path)
 
 
 def limited(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -257,7 +257,7 @@ def test_change_since_the_look_is_told(tmp_path):
     clip = inspect(path)
     assert len(list(read_frames(clip))) == 4
     path.touch()
-    with pytest.raises(InputError, match="has changed since it was looked at"):
+    with pytest.raises(InputError, match="has changed since it was inspected"):
         list(read_frames(clip))
     assert len(list(read_frames(replace(clip, identity=None)))) == 4
 

@@ -105,7 +105,7 @@ def test_pictures_of_which_nothing_is_shown_are_refused(tmp_path):
     data[size : size + 4] = struct.pack(">2H", 4 * WIDTH, HEIGHT)
     path.write_bytes(data)
     with_aperture(path, Border(0, 0, 2 * WIDTH, WIDTH), stored=(4 * WIDTH, HEIGHT))
-    with pytest.raises(InputError, match=r"a\.mp4 hides all of its 64x48 pictures; remove its cropping"):
+    with pytest.raises(InputError, match=r"a\.mp4 crops away its whole 64x48 picture; remove the cropping"):
         probe(path)
 
 

@@ -90,7 +90,7 @@ def test_pictures_are_upright(tmp_path):
 
 def test_a_frame_beyond_the_end_is_refused(tmp_path):
     path = make_clip(tmp_path / "a.mp4", frames=12)
-    with pytest.raises(InputError, match="ends before frame 12; it changed or broke: index it again"):
+    with pytest.raises(InputError, match="ends before frame 12; it changed or is damaged: index it again"):
         list(read_numbered(path, access_of(path), [10, 12]))
 
 

@@ -81,7 +81,7 @@ def test_the_picture_beside_an_animated_png_is_no_frame(tmp_path):
     frames = [Image.fromarray(picture(number)) for number in range(4)]
     clip = probe(save(tmp_path / "a.png", frames=frames, default_image=True))
     assert [number_of(frame) for frame in read_frames(clip)] == [1, 2, 3]
-    assert clip.not_kept == ("the picture for programs that know no animation",)
+    assert clip.not_kept == ("the picture for programs without animation",)
 
 
 def test_an_animation_cut_short_is_refused(tmp_path):

@@ -82,7 +82,7 @@ def test_densities_of_film_are_refused(tmp_path):
     data = bytearray(path.read_bytes())
     data[801] = 3
     path.write_bytes(data)
-    with pytest.raises(InputError, match="densities of film, a logarithm of light; convert it"):
+    with pytest.raises(InputError, match="logarithmic film densities; convert it"):
         probe(path)
 
 

@@ -79,7 +79,7 @@ def test_deep_numbered_pictures_become_deep_numbered_pictures(tiny, capsys):
         cv2.imwrite(f"in/{number:03d}.png", levels + number)
     main(["plan", "in/%03d.png", "out/%04d.png", *tiny, "--input-fps", "23.976"])
     shown = capsys.readouterr().out
-    assert "taken for 23.976 a second" in shown
+    assert "assumed to be 23.976 a second" in shown
     assert "4 frames" in shown
     assert "not kept" not in shown
     main(["enhance", "in/%03d.png", "out/%04d.png", *tiny, "--input-fps", "12", "--fps", "24", "--quiet"])
@@ -100,7 +100,7 @@ def test_a_photograph_becomes_a_larger_one_by_nano(capsys):
     assert "upright, as players show it: rotated by 270 degrees anticlockwise" in shown
     assert "not kept text" in shown
     main(["enhance", "photo.jpg", "out.png", "--scale", "2", "--device", "cpu"])
-    assert "the output will not keep: text" in capsys.readouterr().err
+    assert "the output will lose: text" in capsys.readouterr().err
     with Image.open("out.png") as made, Image.open("photo.jpg") as given:
         assert (made.size, made.mode) == ((48, 64), "RGB")
         small = np.asarray(made.resize((24, 32), Image.Resampling.BOX)).astype(int)
@@ -160,24 +160,25 @@ def test_what_cannot_be_is_refused_in_a_line(tiny, capsys):
     glass.putpixel((3, 3), (0, 0, 0, 128))
     glass.save("glass.png")
     cases = {
-        ("film.mp4", "out.mp4", "--input-fps", "12"): "is the rate of numbered pictures, and film.mp4 is none",
-        ("one.png", "out.mp4", "--input-fps", "12"): "is the rate of numbered pictures, and one.png is none",
-        ("one.png", "out.png", "--slow", "2"): "slow 2 has nothing to slow down: one.png is one picture",
+        ("film.mp4", "out.mp4", "--input-fps", "12"): "is for numbered pictures, which film.mp4 is not",
+        ("one.png", "out.mp4", "--input-fps", "12"): "is for numbered pictures, and one.png is none",
+        ("one.png", "out.png", "--slow", "2"): "slow 2 needs a video: one.png is one picture",
         ("one.png", "out.png", "--start", "1"): "start 1 is after the last frame",
         ("one.png", "one.png", "--overwrite"): "one.png is the source itself",
-        ("in/%d.png", "out.png"): "out.png is one picture, and the output has 5; name it like frames/%05d.png",
-        ("in/%d.png", "in/%d.png"): "in is there and not empty",
-        ("in/%d.png", "in/7.png", "--end", "0.01"): "in/7.png is called like the pictures of %d.png",
+        (
+            "in/%d.png",
+            "out.png",
+        ): "out.png is one picture, but the output has 5 frames; use a pattern such as frames/%05d.png",
+        ("in/%d.png", "in/%d.png"): "in exists and is not empty",
+        ("in/%d.png", "in/7.png", "--end", "0.01"): "in/7.png matches the pictures of %d.png",
         ("in/%d.png", "out.mp4", "--input-fps", "0"): "input_fps 0 is not above 0",
-        ("in/%s.png", "out.mp4"): "in/%s.png has no place for a number",
-        ("glass.png", "out.png"): "glass.png is transparent, which is not kept; pass --background",
-        ("in", "out"): "in holds pictures only; give numbered ones as one clip, in/%d.png",
+        ("in/%s.png", "out.mp4"): "in/%s.png has no number pattern",
+        ("glass.png", "out.png"): "glass.png is transparent; transparency cannot be kept: pass --background",
+        ("in", "out"): "in contains pictures only; pass numbered pictures as one clip, in/%d.png",
     }
     for words, wanted in cases.items():
         assert wanted in refusal(capsys, "enhance", *words, *tiny)
-    assert "in is not a file but a folder; give a file, or numbered pictures as in/%05d.png" in refusal(
-        capsys, "plan", "in"
-    )
+    assert "in is a folder; pass a file, or numbered pictures as in/%05d.png" in refusal(capsys, "plan", "in")
     main(["enhance", "glass.png", "out.png", *tiny, "--background", "black", "--quiet"])
     assert Path("out.png").exists()
 
@@ -193,5 +194,5 @@ def test_a_folder_passes_pictures_over_and_takes_animations(tiny, capsys):
     assert {name: entry["state"] for name, entry in record.items()} == {
         "a.png": "skipped", "b.webp": "skipped", "c.webp": "finished",
     }  # fmt: skip
-    assert "enhance it by its own name" in record["b.webp"]["reason"]
+    assert "pass it by itself" in record["b.webp"]["reason"]
     assert probe(Path("out/c.webp")).frames == 3

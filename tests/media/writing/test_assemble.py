@@ -101,7 +101,11 @@ def test_damaged_or_foreign_segments_are_named_and_nothing_is_left(tmp_path):
                 packet.stream = stream
                 output.mux(packet)
     before = sorted(tmp_path.iterdir())
-    for bad, said in [(other, "in another way"), (nothing, "cannot be read"), (tail, "key frame of its own")]:
+    for bad, said in [
+        (other, "encoded differently"),
+        (nothing, "cannot be read"),
+        (tail, "does not start with a key frame"),
+    ]:
         with pytest.raises(JobFailed, match=f"{bad.name} .*{said}"):
             assemble(tmp_path / "out.mp4", [*segments, bad], writing(), None)
         assert sorted(tmp_path.iterdir()) == before

@@ -127,16 +127,16 @@ def test_what_is_no_stream_of_packets_is_stored_without_loss():
 
 
 REFUSED = [
-    ("a.mp4", {"codec": "ffv1"}, "a.mp4 cannot hold ffv1; name a file .mkv"),
-    ("a.png", {"codec": "h264"}, "a.png cannot hold h264; name a file .mp4 or .mov or .mkv"),
-    ("a.mp4", {"crf": 52}, "crf 52 is not for h264, which takes crf 0 to 51"),
-    ("a.mov", {"codec": "prores", "crf": 5}, "crf 5 is not for prores, which takes no crf; leave it out"),
+    ("a.mp4", {"codec": "ffv1"}, "a.mp4 cannot hold ffv1; use a target ending in .mkv"),
+    ("a.png", {"codec": "h264"}, "a.png cannot hold h264; use a target ending in .mp4 or .mov or .mkv"),
+    ("a.mp4", {"crf": 52}, "crf 52 does not suit h264, which takes crf 0 to 51"),
+    ("a.mov", {"codec": "prores", "crf": 5}, "crf 5 does not suit prores, which takes no crf; omit it"),
     (
         "a.mkv",
         {"codec": "av1", "pixel_format": "yuv444p"},
-        "pix_fmt yuv444p is not for av1; pass yuv420p or yuv420p10le",
+        "pix_fmt yuv444p does not suit av1; pass yuv420p or yuv420p10le",
     ),
-    ("a.mp4", {"pixel_format": "mine"}, "pix_fmt mine is not for h264; pass yuv420p or yuv422p"),
+    ("a.mp4", {"pixel_format": "mine"}, "pix_fmt mine does not suit h264; pass yuv420p or yuv422p"),
     ("a.mkv", {"codec": "ffv1", "encoder": "nvenc"}, "encoder nvenc is not for ffv1; pass --encoder software"),
 ]
 
@@ -193,7 +193,7 @@ def test_hardware_is_refused_for_the_machine_alone(codec, maker):
 
 
 def test_hardware_takes_no_quality_of_its_own_choice():
-    with pytest.raises(SettingsError, match="crf 0 is not for hardware; pass --crf 1 or more"):
+    with pytest.raises(SettingsError, match="hardware encoders do not take crf 0; pass --crf 1 or more"):
         choose_encoding(Path("a.mp4"), crf=0, encoder="hardware")
 
 

@@ -90,7 +90,7 @@ def test_a_damaged_segment_leaves_no_target(tmp_path):
 
 @pytest.mark.parametrize("name", ["%d%d.png", "%s.png", "%5%d.png", "%1000000d.png"])
 def test_a_name_must_have_place_for_one_number(tmp_path, name):
-    with pytest.raises(InputError, match="has no place for a number"):
+    with pytest.raises(InputError, match="has no number pattern"):
         check_numbering(tmp_path / "new" / name)
 
 
@@ -114,7 +114,7 @@ def test_several_frames_make_no_single_picture(tmp_path):
 def test_numbered_pictures_go_into_a_folder_of_their_own(tmp_path):
     check_numbering(tmp_path / "new" / "%d.png")
     (tmp_path / "old.txt").touch()
-    with pytest.raises(InputError, match="is there and not empty"):
+    with pytest.raises(InputError, match="exists and is not empty"):
         check_numbering(tmp_path / "%d.png")
-    with pytest.raises(InputError, match="in no folder of its own"):
+    with pytest.raises(InputError, match="needs a folder of its own"):
         check_numbering(Path("%d.png"))

@@ -154,7 +154,7 @@ def test_nothing_but_damaged_clips_is_said_in_one_line(folder, workers):
 
 
 def test_missing_data_is_said_in_one_line(tmp_path):
-    with pytest.raises(InputError, match=r"there is no manifest .*clips; make one with"):
+    with pytest.raises(InputError, match=r"manifest .*clips does not exist; make one with"):
         Batches(tiny_settings(tmp_path))
 
 
@@ -164,7 +164,9 @@ def test_clips_smaller_than_the_crop_are_said_in_one_line(folder):
 
 
 def test_clips_shorter_than_wanted_are_said_in_one_line(folder):
-    with pytest.raises(InputError, match=r"longest usable clip of .* has 12 frames; lower frames from 13"):
+    with pytest.raises(
+        InputError, match=r"longest usable clip in .* has 12 frames; set frames to at most that, not 13"
+    ):
         Batches(tiny_settings(folder, frames=13))
 
 
@@ -172,7 +174,7 @@ def test_captions_of_another_length_are_refused(folder):
     captions = folder / "captions.txt"
     captions.write_text("one\ntwo\nthree\n")
     data = {"manifest": folder / "clips", "captions": captions}
-    with pytest.raises(InputError, match=r"has 3 captions for 2 clips of .*manifest\.jsonl; give one line for each"):
+    with pytest.raises(InputError, match=r"has 3 captions for 2 clips of .*manifest\.jsonl; write one line for each"):
         Batches(tiny_settings(folder, data=data))
     captions.write_text("one\ntwo\n")
     assert [entry.caption for entry in Batches(tiny_settings(folder, data=data)).draws.entries] == ["one", "two"]
@@ -189,5 +191,5 @@ def test_one_readable_clip_among_many_is_enough(folder):
 def test_a_record_that_cannot_be_written_is_said_in_one_line(damaged):
     (damaged / "run").mkdir()
     (damaged / "run" / SKIPPED).symlink_to(damaged / "gone" / "file")
-    with pytest.raises(JobFailed, match=r"skipped_clips\.jsonl cannot be written; make room"):
+    with pytest.raises(JobFailed, match=r"skipped_clips\.jsonl cannot be written; free some space"):
         list(load_batches(tiny_settings(damaged, steps=12), 0))

@@ -170,7 +170,7 @@ def test_captions_in_one_file(tmp_path):
     settings = SMALL.model_copy(update={"captions": captions})
     assert [clip.caption for clip in index_folder(tmp_path, settings).clips] == ["first", "second"]
     captions.write_text("first\n")
-    with pytest.raises(InputError, match="has 1 captions for 2 files; give one line for each, in order"):
+    with pytest.raises(InputError, match="has 1 captions for 2 files; write one line for each, in order"):
         index_folder(tmp_path, settings, overwrite=True)
 
 
@@ -188,7 +188,7 @@ def test_a_damaged_sidecar_leaves_its_clip_out(tmp_path, text, caplog):
 def test_folders_that_give_nothing_are_said_in_one_line(tmp_path):
     with pytest.raises(InputError, match="is not a folder"):
         index_folder(tmp_path / "gone", SMALL)
-    with pytest.raises(InputError, match="holds no video file, picture, array or tar shard"):
+    with pytest.raises(InputError, match="contains no video, picture, array or tar shard"):
         index_folder(tmp_path, SMALL)
     (tmp_path / "a.mp4").write_bytes(b"no video")
     with pytest.raises(InputError, match=r"all 1 files in .* are damaged; the first: .*a\.mp4 is damaged"):
@@ -244,6 +244,6 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(tmp_path):
     """A file stands where the folder for camera moves has to be."""
     Image.fromarray(np.zeros((90, 120, 3), np.uint8)).save(tmp_path / "a.png")
     (tmp_path / "moves").write_text("in the way")
-    with pytest.raises(JobFailed, match=r"camera move .* cannot be written; make room"):
+    with pytest.raises(JobFailed, match=r"camera move .* cannot be written; free some space"):
         index_folder(tmp_path, SMALL)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "moves"]

@@ -89,7 +89,7 @@ def test_without_a_cache_nothing_is_written(folder):
 
 def test_another_autoencoder_is_refused(folder):
     fill_latent_cache(cached(folder), an_autoencoder())
-    with pytest.raises(SettingsError, match="holds latents of another autoencoder; name another latent_cache"):
+    with pytest.raises(SettingsError, match="holds another autoencoder's latents; set another latent_cache"):
         fill_latent_cache(cached(folder), an_autoencoder(1))
 
 
@@ -111,7 +111,7 @@ def test_a_damaged_file_is_said_in_one_line(folder):
     batches = Batches(settings)
     draws = (batches.draws.draw_from(entry, 3, torch.Generator()) for entry in batches.draws.entries)
     draw = next(draw for draw in draws if batches.cache.file(draw) == file)
-    with pytest.raises(InputError, match=r"is damaged .*; remove it, and it is made again") as raised:
+    with pytest.raises(InputError, match=r"is damaged .*; delete it and run the command again") as raised:
         batches.cache.read(draw)
     assert "\n" not in str(raised.value)
 

@@ -52,14 +52,14 @@ def test_entries_come_back_as_written(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "line 2: is no JSON object"),
+        ("{", "line 2: is not a JSON object"),
         (GOOD.replace('"frames": 9', '"frames": 0'), "line 2: frames is 0: input should be greater than or equal to 1"),
         (GOOD.replace('"24"', '"fast"'), "line 2: rate is 'fast': is not a plain number or fraction"),
         (GOOD.replace('"frames": 9, ', ""), "line 2: frames is missing"),
         (GOOD.replace("frames", "framse"), "line 2: frames is missing"),
-        (GOOD.replace("}", ', "file": "b"}'), "line 2: file is no field of a clip; known are path, shard"),
+        (GOOD.replace("}", ', "file": "b"}'), "line 2: file is not a field of a clip; fields are path, shard"),
         (GOOD.replace("}", ', "rotation": 45}'), "line 2: rotation is 45: input should be 0, 90, 180 or 270"),
-        (GOOD.replace("}", ', "color_matrix": "pal"}'), "line 2: color_matrix is 'pal': is none of bt601"),
+        (GOOD.replace("}", ', "color_matrix": "pal"}'), "line 2: color_matrix is 'pal': must be one of bt601"),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path, line, message):
@@ -71,13 +71,13 @@ def test_a_wrong_line_is_named(tmp_path, line, message):
 
 
 def test_missing_and_empty_manifests_are_said_in_one_line(tmp_path):
-    with pytest.raises(InputError, match=r"there is no manifest .*manifest\.jsonl; make one with"):
+    with pytest.raises(InputError, match=r"manifest .*manifest\.jsonl does not exist; make one with"):
         find_manifest(tmp_path)
     (tmp_path / "manifest.jsonl").write_text("\n")
-    with pytest.raises(InputError, match="is empty; make it with"):
+    with pytest.raises(InputError, match="is empty; make one with"):
         read_manifest(find_manifest(tmp_path))
     (tmp_path / "manifest.jsonl").write_text(GOOD)
-    with pytest.raises(InputError, match="no clip of split 'test'; its splits are train"):
+    with pytest.raises(InputError, match="no clip of split 'test'; it has train"):
         read_manifest(find_manifest(tmp_path), "test")
 
 

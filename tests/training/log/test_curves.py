@@ -59,7 +59,7 @@ def test_what_is_no_run_or_no_png_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"has no log.jsonl"):
         draw_curves([tmp_path], tmp_path / "curves.png")
     append_line(tmp_path, {"step": 3, "validation": {"loss": 1.0, "psnr": 20.0}})
-    with pytest.raises(InputError, match=r"no line of training in its log yet"):
+    with pytest.raises(InputError, match=r"no training line in its log yet"):
         draw_curves([tmp_path], tmp_path / "curves.png")
-    with pytest.raises(SettingsError, match=r"curves.jpg is no .png file; pass --output curves.png"):
+    with pytest.raises(SettingsError, match=r"curves.jpg is not a \.png file; pass one, such as --output curves\.png"):
         draw_curves([tmp_path], tmp_path / "curves.jpg")

@@ -41,7 +41,7 @@ def test_cutting_no_log_makes_none(tmp_path):
 @pytest.mark.parametrize("content", ["not JSON\n", "[1]\n", '{"loss": 1}\n'])
 def test_another_file_is_refused_in_one_line(tmp_path, content):
     (tmp_path / "log.jsonl").write_text(content)
-    with pytest.raises(InputError, match=r"log.jsonl is not a training log: .*give the output folder") as error:
+    with pytest.raises(InputError, match=r"log.jsonl is not a training log: .*pass the output folder") as error:
         read_log(tmp_path)
     assert "\n" not in str(error.value)
 
@@ -54,7 +54,7 @@ def test_a_folder_without_a_log_is_refused(tmp_path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_is_told(tmp_path):
     (tmp_path / "log.jsonl").symlink_to("/dev/full")
-    with pytest.raises(JobFailed, match=r"cannot be written; make room, .* \(No space left on device\)"):
+    with pytest.raises(JobFailed, match=r"cannot be written; free some space, .* \(No space left on device\)"):
         append_line(tmp_path, {"step": 1})
 
 

@@ -55,10 +55,10 @@ class CommandBaseline:
         """
         name, _, command = text.partition("=")
         if not name.strip() or not command.strip():
-            raise SettingsError(f'baseline {text!r} is not "name=command"; such as "mine=prog {{input}} {{output}}"')
+            raise SettingsError(f'baseline {text!r} is not name=command, such as "mine=prog {{input}} {{output}}"')
         unknown = set(_PLACE.findall(command)) - set(PLACES)
         if unknown:
-            raise SettingsError(f"baseline {name}: unknown {{{min(unknown)}}}; there are {', '.join(PLACES)}")
+            raise SettingsError(f"baseline {name}: unknown {{{min(unknown)}}}; use {', '.join(PLACES)}")
         if not {"input", "output"} <= {place.removesuffix("_frames") for place in _PLACE.findall(command)}:
             raise SettingsError(f"baseline {name}: the command must name {{input}} and {{output}} (or ..._frames)")
         try:
@@ -66,7 +66,7 @@ class CommandBaseline:
         except ValueError as error:
             raise SettingsError(f"baseline {name}: {error} in {command!r}; close the quotes") from error
         if shutil.which(words[0]) is None:
-            raise SettingsError(f"baseline {name}: there is no program {words[0]}; give its full path")
+            raise SettingsError(f"baseline {name}: program {words[0]} was not found; pass its full path")
         return cls(name=name.strip(), command=command.strip())
 
     def __call__(self, request: Request) -> Frames:
@@ -138,4 +138,4 @@ def _pictures(files: list[Path]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
             with open_picture(file) as picture:
                 yield np.asarray(picture.convert("RGB"))
         except InputError as error:
-            raise JobFailed(f"its output {file.name} is no picture; write PNG files only") from error
+            raise JobFailed(f"its output {file.name} is not a picture; write PNG files only") from error

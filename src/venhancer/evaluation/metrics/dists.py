@@ -39,7 +39,7 @@ def load_dists(path: Path) -> Distance:
     textures, structures = (weights[name].flatten() for name in ("alpha", "beta"))
     if len(textures) != sum(_CHANNELS) or len(structures) != sum(_CHANNELS):
         sizes = f"alpha and beta of {len(textures)} and {len(structures)} channels"
-        raise WeightsError(f"{path} holds {sizes}, not {sum(_CHANNELS)}; name DISTS's own file")
+        raise WeightsError(f"{path} holds {sizes}, not {sum(_CHANNELS)}; pass DISTS's own file")
     total = textures.sum() + structures.sum()
     shares = list(zip((textures / total).split(_CHANNELS), (structures / total).split(_CHANNELS), strict=True))
     activations = partial(vgg16, weights, pool=_blurred_pool)

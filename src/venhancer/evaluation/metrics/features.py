@@ -51,7 +51,9 @@ class Weights:
         suffixes = {".pth", ".pt", ".safetensors"}
         files = [path] if path.is_file() else sorted(f for f in path.glob("*") if f.suffix in suffixes)
         if not files:
-            raise WeightsError(f"{path} holds no weights; name a .pth, .pt or .safetensors file, or a folder of them")
+            raise WeightsError(
+                f"{path} contains no weights; pass a .pth, .pt or .safetensors file, or a folder of them"
+            )
         self.path = path
         self.tensors = {_plain_name(name): value.float() for file in files for name, value in _read(file).items()}
 
@@ -62,7 +64,7 @@ class Weights:
             WeightsError: it is not there.
         """
         if name not in self.tensors:
-            raise WeightsError(f"{self.path} holds no {name}; name the weights of the right network")
+            raise WeightsError(f"{self.path} contains no {name}; pass the weights of the right network")
         return self.tensors[name]
 
     def check(self, stages: Sequence[Sequence[int]]) -> None:

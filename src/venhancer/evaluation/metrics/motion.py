@@ -39,7 +39,7 @@ def find_motion(frame: UInt8[np.ndarray, "h w 3"], other: UInt8[np.ndarray, "h w
     if min(frame.shape[:2]) < SMALLEST_FOR_MOTION:
         size = f"{frame.shape[1]}x{frame.shape[0]}"
         raise SettingsError(
-            f"motion cannot be measured on frames of {size}; use {SMALLEST_FOR_MOTION}x{SMALLEST_FOR_MOTION} or more"
+            f"motion cannot be measured on frames of {size}; use at least {SMALLEST_FOR_MOTION}x{SMALLEST_FOR_MOTION}"
         )
     there, back = dense_flows(frame, other)
     return Motion(there, _is_consistent(there, warp(back, there)) & _is_inside(there) & ~_is_boundary(there))

@@ -78,8 +78,8 @@ class Study:
         values: list[Value] = list(words) if self.choices else [_number(self.name, word) for word in words]
         unknown = [value for value in values if self.choices and value not in self.choices]
         if unknown or not values or len(set(values)) < len(values):
-            allowed = f"different ones of {', '.join(self.choices)}" if self.choices else "different numbers"
-            raise SettingsError(f"study {self.name}: values {text!r} must be {allowed}, commas between")
+            allowed = f"different values from {', '.join(self.choices)}" if self.choices else "different numbers"
+            raise SettingsError(f"study {self.name}: values {text!r} must be {allowed}, comma-separated")
         return replace(self, values=tuple(values))
 
 
@@ -222,7 +222,7 @@ def choose_studies(names: Iterable[str] = (), values: Iterable[str] = ()) -> lis
     if unknown := sorted((selection | texts.keys()) - known.keys()):
         raise SettingsError(f"unknown study {unknown[0]!r}; there are {', '.join(known)}, and all")
     if unused := sorted(texts.keys() - selection):
-        raise SettingsError(f"--values {unused[0]}=... is of a study that is not done; add it to --studies")
+        raise SettingsError(f"--values {unused[0]}=... belongs to a study that does not run; add it to --studies")
     studies = (study for study in STUDIES if study.name in selection)
     return [study.with_values(texts[study.name]) if study.name in texts else study for study in studies]
 
@@ -238,4 +238,6 @@ def _number(study: str, word: str) -> float:
     try:
         return float(word)
     except ValueError:
-        raise SettingsError(f"study {study}: {word!r} is not a number; give them as --values {study}=1,2") from None
+        raise SettingsError(
+            f"study {study}: {word!r} is not a number; pass numbers, as in --values {study}=1,2"
+        ) from None

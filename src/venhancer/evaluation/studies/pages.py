@@ -49,7 +49,7 @@ def write_studies(folder: Path, model: str, settings: StudySettings, findings: S
 def verdict(finding: Finding) -> str:
     """Return in a sentence whether the setting matters."""
     if len(finding.outputs) < 2:
-        return "Fewer than two values gave an output, so nothing can be said."
+        return "Fewer than two values gave an output, so there is nothing to compare."
     if finding.reach < NO_EFFECT:
         return f"No effect: outputs differ by {finding.reach:.3f} levels of 255 at most."
     one, other = max(finding.differences, key=lambda pair: finding.differences[pair])
@@ -66,7 +66,7 @@ def table_of(finding: Finding) -> Table:
         cells = [_cell(finding, label, metric) for metric in finding.metrics]
         change = finding.change(label) if label not in (INPUT, *finding.outputs[:1]) else float("nan")
         rows.append((label, *cells, f"{change:.2f}" if isfinite(change) else ""))
-    header = ("value", *map(heading, finding.metrics), "difference to the first, levels")
+    header = ("value", *map(heading, finding.metrics), "difference from the first, levels")
     return Table(title=finding.study.name, header=header, rows=tuple(rows))
 
 

@@ -78,7 +78,7 @@ class StudySettings:
 
     def __post_init__(self) -> None:
         if not 1 <= self.factor <= 8:
-            raise SettingsError(f"temporal factor {self.factor} must be a whole number of 1 to 8")
+            raise SettingsError(f"temporal factor {self.factor} must be a whole number from 1 to 8")
         for prompt in self.prompts.values() or ("",):
             parse_settings(scale=self.scale, seed=self.seed, prompt=prompt)
 
@@ -252,7 +252,9 @@ def make_input(truth: Frames, setup: Setup) -> UInt8[np.ndarray, "k h2 w2 3"]:
     key_frames = truth[:: setup.factor]
     if min(rows, columns) < SMALLEST_SIDE or (setup.factor > 1 and len(key_frames) < 2):
         size = f"an input of {columns}x{rows} and {len(key_frames)} of {len(truth)} frames"
-        raise SettingsError(f"{size} is too small; pass clips that leave sides of {SMALLEST_SIDE} and two frames")
+        raise SettingsError(
+            f"{size} is too small; pass clips that leave sides of at least {SMALLEST_SIDE} and two frames"
+        )
     return resize(key_frames, rows, columns, "bicubic")
 
 

@@ -75,7 +75,7 @@ class FrameDecoder:
                     raise InputError(_told_transparent(clip, number))
                 return frame
         ended, self._next = self._next, clip.frames
-        raise InputError(f"{clip.path} ends before frame {ended} of {clip.frames}; it changed or broke: probe it again")
+        raise InputError(f"{clip.path} ends before frame {ended} of {clip.frames}; it changed or is damaged: try again")
 
     def _begin(self, entry: Entry, index: FrameIndex) -> None:
         """Open the file anew, at an entry."""
@@ -106,7 +106,9 @@ class FrameDecoder:
             frames = _without_gaps(frames, times[first:].tolist())
         for number, frame in enumerate(frames, start=first):
             if times is not None and not (number < len(times) and frame.pts == times[number]):
-                raise InputError(f"{clip.path}: frame {number} is missing; copy the file again or cut it before there")
+                raise InputError(
+                    f"{clip.path}: frame {number} is missing; copy the file again or cut it before that frame"
+                )
             if (frame.width, frame.height) != stored:
                 size = f"{frame.width}x{frame.height} after {stored[0]}x{stored[1]}"
                 raise InputError(f"{clip.path}: frame {number} changes size to {size}; convert the clip to one size")
@@ -136,5 +138,5 @@ def _at(frame: VideoFrame, time: int) -> VideoFrame:
 
 def _told_transparent(clip: ClipInfo, number: int) -> str:
     when = f"{float(clip.frame_time(number)):.3f}".rstrip("0").rstrip(".")
-    what = f"{clip.path} is transparent at {when} s, which is not kept"
-    return f"{what}; pass --background black, or another colour"
+    what = f"{clip.path} is transparent at {when} s; transparency cannot be kept"
+    return f"{what}; pass --background black or another colour"

@@ -18,11 +18,11 @@ DOLBY = re.compile(r"DOVI configuration record: .*?profile: (\d+),.* compatibili
 BASED = (4, 7, 8, 9)  # profiles of Dolby Vision whose pictures are SDR, HDR10 or HLG, whatever an old record says
 STATIC = (Type.MASTERING_DISPLAY_METADATA, Type.CONTENT_LIGHT_LEVEL, Type.AMBIENT_VIEWING_ENVIRONMENT)
 BESIDE = {  # what lies beside a picture
-    "figures of the mastering display and of the brightest light": STATIC,
-    "HDR10+ notes of each scene": (Type.DYNAMIC_HDR_PLUS,),
-    "HDR Vivid notes of each scene": (Type.DYNAMIC_HDR_VIVID,),
+    "mastering display and light level data": STATIC,
+    "HDR10+ scene data": (Type.DYNAMIC_HDR_PLUS,),
+    "HDR Vivid scene data": (Type.DYNAMIC_HDR_VIVID,),
 }
-VIEWS = {"spherical": "that the view is all around", "stereo ?3d": "that two views are in each picture"}
+VIEWS = {"spherical": "360-degree view data", "stereo ?3d": "stereo 3D data"}
 
 
 def describe_stream(container: InputContainer, index: int) -> str:
@@ -52,11 +52,11 @@ def light_not_kept(described: str, frame: VideoFrame, name: object) -> Iterator[
     """
     dolby = DOLBY.search(described)
     if dolby and dolby[2] == "0" and int(dolby[1]) not in BASED:
-        what = f"{name} is Dolby Vision of profile {dolby[1]}, whose colours only its own decoder knows"
+        what = f"{name} is Dolby Vision profile {dolby[1]}, whose colours only its own decoder knows"
         raise InputError(f"{what}; convert it to HDR10 or SDR first, or export it as profile 8")
     if dolby or Type.DOVI_RPU_BUFFER in frame.side_data or Type.DOVI_METADATA in frame.side_data:
-        profile = f" of profile {dolby[1]}" if dolby else ""
-        yield f"Dolby Vision{profile}, of which the base pictures are kept"
+        profile = f" profile {dolby[1]}" if dolby else ""
+        yield f"Dolby Vision{profile}; the base pictures are kept"
     for words, kinds in BESIDE.items():
         if any(kind in frame.side_data for kind in kinds):
             yield words

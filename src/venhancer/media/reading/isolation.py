@@ -82,7 +82,7 @@ def _ask(path: Path, asked: Mapping[str, object], progress: Progress = SILENT) -
             env={**os.environ, **threads},
         )
     except (OSError, ValueError) as error:  # no process to be had; a name with a zero byte
-        raise InputError(f"{path} cannot be looked at ({error}); check the path and free memory") from error
+        raise InputError(f"{path} cannot be inspected ({error}); check the path and free memory") from error
     lines: SimpleQueue[bytes] = SimpleQueue()
     talk = Thread(target=_talk, args=(child, json.dumps(asked).encode(), lines), daemon=True)
     talk.start()
@@ -139,8 +139,8 @@ def _seconds_for(path: Path, limits: Limits) -> int:
 
 
 def _too_long(path: Path, seconds: int) -> str:
-    what = f"{path} cannot be looked at within {seconds} s"
-    return f"{what}; it is damaged or hostile: copy it again, or set {VARIABLE}=probe_seconds=600 if it is sound"
+    what = f"{path} cannot be inspected within {seconds} s"
+    return f"{what}; it may be damaged or hostile: copy it again, or set {VARIABLE}=probe_seconds=600 if you trust it"
 
 
 def _understand(last: bytes, code: int, path: Path, seconds: int) -> Any:  # noqa: ANN401 - JSON
@@ -149,7 +149,9 @@ def _understand(last: bytes, code: int, path: Path, seconds: int) -> Any:  # noq
         raise InputError(_too_long(path, seconds))
     if code < 0 and not is_answer:
         what = signal.Signals(-code).name
-        raise InputError(f"{path} crashes the decoder ({what}); it is damaged or hostile: copy it again or leave it")
+        raise InputError(
+            f"{path} crashes the decoder ({what}); it may be damaged or hostile: copy it again or leave it out"
+        )
     try:
         answer = json.loads(last)
         if "error" not in answer:
@@ -169,7 +171,7 @@ def _believe(read: Callable[[], Answer], path: Path) -> Answer:
 
 
 def _strange(path: Path, what: str) -> str:
-    return f"{path} cannot be looked at ({what}); it is damaged: copy it again"
+    return f"{path} cannot be inspected ({what}); it is damaged: copy it again"
 
 
 def restrict(limits: Limits, seconds: int) -> None:
@@ -235,7 +237,9 @@ def _answer(path: Path, asked: Mapping[str, Any]) -> Mapping[str, object]:
         return {"error": type(error).__name__, "message": str(error)}
     except MemoryError:
         most = f"{read_limits().probe_memory} GiB"
-        message = f"{path} needs more than {most} to look at; it is damaged or hostile: copy it again or leave it"
+        message = (
+            f"{path} needs more than {most} to inspect; it may be damaged or hostile: copy it again or leave it out"
+        )
         return {"error": InputError.__name__, "message": message}
 
 

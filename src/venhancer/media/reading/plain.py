@@ -45,7 +45,7 @@ def _scalar(hint: Any, told: Any) -> Any:  # noqa: ANN401 - likewise
         return float(told)
     if get_origin(hint) is Literal and told in get_args(hint):
         return told
-    raise TypeError(f"{told!r} is no {hint}")
+    raise TypeError(f"{told!r} is not {hint}")
 
 
 def to_plain(value: object) -> object:

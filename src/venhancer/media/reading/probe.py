@@ -95,7 +95,7 @@ def probe_film(path: Path, *, is_part: bool = False, keep_damaged: bool = False)
         with open_source(path, known=identity) as again:
             frame, has_captions = _look_at(decode(again, video_stream(again, path), path, damage=[]))
         if frame is None:
-            raise InputError(f"{path} holds no frame that can be decoded; give a clip of one frame or more")
+            raise InputError(f"{path} contains no frame that can be decoded; use a clip with at least one")
         packets = read_packets(container, stream, path)
         shown = _shown_frames(packets, stream, path, looks_for_damage=keep_damaged)
         if shown.damage and not (is_part or keep_damaged):
@@ -111,7 +111,7 @@ def probe_film(path: Path, *, is_part: bool = False, keep_damaged: bool = False)
         orientation = orientation_of(frame, path)
         width, height = frame.width - border.left - border.right, frame.height - border.above - border.below
         if min(width, height) < 1:
-            raise InputError(f"{path} hides all of its {frame.width}x{frame.height} pictures; remove its cropping")
+            raise InputError(f"{path} crops away its whole {frame.width}x{frame.height} picture; remove the cropping")
         aspect = Fraction(stream.sample_aspect_ratio or 1)
         if border != NO_BORDER and aspect == Fraction(frame.height * width, frame.width * height):
             aspect = Fraction(1)  # libav divided the size a movie is shown at by that of its whole pictures
@@ -128,7 +128,7 @@ def probe_film(path: Path, *, is_part: bool = False, keep_damaged: bool = False)
             sample_aspect_ratio=aspect,
             has_audio=audio is not None,
             not_kept=(
-                *([f"frames that do not decode ({lost})"] if lost > 0 else []),
+                *([f"undecodable frames ({lost})"] if lost > 0 else []),
                 *_told_end(shown),
                 *light_not_kept(described, frame, path),
                 *(["closed captions within the pictures"] if has_captions else []),
@@ -216,11 +216,11 @@ def _shown_frames(packets: Packets, stream: VideoStream, path: Path, *, looks_fo
 def _told_end(shown: _Shown) -> Iterator[str]:
     """Yield what the file leaves out."""
     if shown.cut_off:
-        yield f"the end, within a frame of which the file ends ({shown.cut_off} left out)"
+        yield f"the last frame, which is incomplete ({shown.cut_off} left out)"
     if shown.untimed:
-        yield f"times of frames that the file leaves out ({shown.untimed}), taken for even"
+        yield f"missing frame times ({shown.untimed}), taken as even"
     if shown.shapes > 1:
-        yield "changes of the shape of pixels; all are shown as the first"
+        yield "changes of the pixel shape; all frames are shown as the first"
 
 
 def _whole_before_end(times: list[int], damage: list[int], reordered: int) -> int:
@@ -307,7 +307,9 @@ def _color_matrix(stream: VideoStream, frame: VideoFrame, path: Path) -> str:
     if tag in (UNSPECIFIED, RGB) or frame.format.is_rgb:
         return matrix_of_size(frame.height)
     if tag not in MATRICES:
-        raise InputError(f"{path} uses colour matrix {tag} of H.273; only bt601, bt709 and bt2020 are read: convert it")
+        raise InputError(
+            f"{path} uses colour matrix {tag} of H.273; only bt601, bt709 and bt2020 are supported: convert it"
+        )
     return MATRICES[tag]
 
 

@@ -66,7 +66,7 @@ class FrameReader:
             InputError: the file changed, or a frame is damaged or missing; the message names it.
         """
         if any(after < before for before, after in pairwise(indices)):
-            raise ValueError(f"frame numbers must be ascending, not {indices}")
+            raise ValueError(f"frame numbers must ascend, not {indices}")
         if len(indices) and not 0 <= indices[0] <= indices[-1] < self.clip.frames:
             raise ValueError(f"frames {indices[0]}..{indices[-1]} are not within 0..{self.clip.frames - 1}")
         return map(self._frame, indices)

@@ -80,12 +80,12 @@ def read_numbered(
             if number is None:
                 return
             if found > number:
-                raise InputError(f"{path}: frame {number} is missing; copy the file again or cut it before there")
+                raise InputError(f"{path}: frame {number} is missing; copy the file again or cut it before that frame")
             if found == number:
                 yield _picture(frame, access, size, reformatter)
                 number = next(wanted, None)
         if number is not None:
-            raise InputError(f"{path} ends before frame {number}; it changed or broke: index it again")
+            raise InputError(f"{path} ends before frame {number}; it changed or is damaged: index it again")
 
 
 def _from_key_frame(
@@ -98,7 +98,7 @@ def _from_key_frame(
             container.seek(int(time / (stream.time_base or 1)), stream=stream)
     for frame in decode(container, stream, path, first=first):
         if frame.pts is None or not frame.time_base:
-            raise InputError(f"{path} has frames without a time; convert it to mp4 first")
+            raise InputError(f"{path} has frames without timestamps; convert it to mp4 first")
         yield round((frame.pts * frame.time_base - access.begin) * access.rate), frame
 
 

@@ -45,9 +45,9 @@ def decode_film(file: FileIO, path: Path) -> VideoFrame:
     content = file.read(MOST + 1) or b""
     file.seek(0)
     if len(content) > MOST:
-        raise InputError(f"{path} is larger than {MOST >> 30} GiB; save it without the layers you do not need")
+        raise InputError(f"{path} is larger than {MOST >> 30} GiB; save it without unneeded layers")
     if codec == "dpx" and content[TRANSFER : TRANSFER + 1] and content[TRANSFER] in DENSITIES:
-        raise InputError(f"{path} holds densities of film, a logarithm of light; convert it to video levels first")
+        raise InputError(f"{path} holds logarithmic film densities; convert it to video levels first")
     context = CodecContext.create(codec, "r")
     assert isinstance(context, VideoCodecContext)
     context.options, context.thread_count = {"max_pixels": str(limits.pixels)}, 1
@@ -55,7 +55,7 @@ def decode_film(file: FileIO, path: Path) -> VideoFrame:
         frames = [*context.decode(av.Packet(content)), *context.decode(None)]
         is_short = codec == "exr" and _lacks_lines(content)
     except FFmpegError as failure:
-        raise InputError(f"{path} cannot be decoded ({failure.strerror}); copy it again or save it anew") from failure
+        raise InputError(f"{path} cannot be decoded ({failure.strerror}); copy or save it again") from failure
     except (ValueError, LookupError, struct.error) as error:
         raise InputError(f"{path} is damaged ({error}); copy it again") from error
     if not frames or frames[0].is_corrupt or is_short:

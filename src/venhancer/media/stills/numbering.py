@@ -75,7 +75,7 @@ def refuse_unread(path: Path) -> None:
     if path.suffix.lower() in UNREAD_NAMES:
         (identities_of(find_numbered(path)) if is_pattern(path) else identity_of(path))
         raise InputError(
-            f"{path}: {path.suffix} is not read; convert it to PNG or TIFF, of 16 bits if it has more than 8"
+            f"{path}: {path.suffix} is not supported; convert it to PNG or TIFF, with 16 bits if it has more than 8"
         )
 
 
@@ -123,9 +123,7 @@ def find_numbered(pattern: Path) -> Numbered:
     """
     name, folder = pattern.name, pattern.parent
     if not has_one_place(name):
-        raise InputError(
-            f"{pattern} has no place for a number; name numbered pictures like frames/%05d{pattern.suffix}"
-        )
+        raise InputError(f"{pattern} has no number pattern; name numbered pictures like frames/%05d{pattern.suffix}")
     numbered = _matcher(name)
     with failures_as(InputError, f"{folder} cannot be read; check the path of {name}"):
         digits = [match[1] for entry in os.scandir(folder) if (match := numbered.fullmatch(entry.name))]
@@ -136,16 +134,16 @@ def find_numbered(pattern: Path) -> Numbered:
         called = NUMBER.sub(written, name)
         if number < 0 or label(name, number) != called:
             other = pattern_of(folder / called) if number >= 0 else None
-            what = f"give a pattern for all, such as {other}" if other else "give it a shorter number"
-            raise InputError(f"{folder / called} is not numbered as {name} says; {what}")
+            what = f"use a pattern that fits all, such as {other}" if other else "shorten its number"
+            raise InputError(f"{folder / called} does not match {name}; {what}")
         numbers.append(number)
     if not numbers:
-        raise InputError(f"{pattern} is the name of no picture; give a pattern such as frames/%05d{pattern.suffix}")
+        raise InputError(f"{pattern} is not a picture name; use a pattern such as frames/%05d{pattern.suffix}")
     numbers.sort()
     for number, following in pairwise(numbers):
         if following != number + 1:
             missing = folder / label(name, number + 1)
-            raise InputError(f"{missing} is missing between {number} and {following}; add it, or move the rest away")
+            raise InputError(f"{missing} is missing between {number} and {following}; add it or move the rest away")
     return Numbered(pattern, numbers[0], len(numbers))
 
 
@@ -174,7 +172,7 @@ def bytes_of(path: Path) -> int:
 
     Raises:
         InputError: they cannot be found.
-        OSError: a file cannot be looked at.
+        OSError: a file cannot be inspected.
     """
     if is_pattern(path):
         return sum(part.stat().st_size for part in find_numbered(path).paths())

@@ -83,14 +83,14 @@ def play(picture: Image.Image, number: int) -> Image.Image:
 def check_alike(later: Look, first: Look, path: Path, first_path: Path) -> None:
     """Raise InputError unless two pictures can be frames of one clip."""
     if later.frames > 1:
-        raise InputError(f"{path} is an animation, which numbered pictures cannot be; give it by itself")
+        raise InputError(f"{path} is an animation; pass it by itself, not as a numbered picture")
     if (later.width, later.height) != (first.width, first.height):
         sizes = f"{later.width}x{later.height}, and {first_path.name} is {first.width}x{first.height}"
-        raise InputError(f"{path} is {sizes}; convert all of them to one size")
+        raise InputError(f"{path} is {sizes}; convert all pictures to one size")
     if later.orientation != first.orientation:
-        raise InputError(f"{path} is to be turned otherwise than {first_path.name}; turn all of them upright first")
+        raise InputError(f"{path} has another rotation than {first_path.name}; rotate all pictures upright first")
     if (later.color_primaries, later.color_transfer) != (first.color_primaries, first.color_transfer):
-        raise InputError(f"{path} has another kind of colours than {first_path.name}; convert all of them to one")
+        raise InputError(f"{path} has another colour format than {first_path.name}; convert all pictures to one")
 
 
 def _look_at_all(pictures: Numbered, identities: list[Identity]) -> _Seen:

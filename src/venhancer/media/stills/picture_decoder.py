@@ -60,7 +60,7 @@ class PictureDecoder:
         pictures = find_numbered(self.clip.path)
         identities = identities_of(pictures)
         if self.clip.identity not in (None, identities.together):
-            raise InputError(f"{self.clip.path}: pictures have changed since they were looked at; start again")
+            raise InputError(f"{self.clip.path}: pictures have changed since they were inspected; try again")
         return pictures, identities
 
     def _animated(self, number: int) -> Pixels:
@@ -79,5 +79,5 @@ class PictureDecoder:
         clip = self.clip
         stored = (clip.width, clip.height) if clip.orientation.is_transposed else (clip.height, clip.width)
         if pixels.shape[:2] != stored:
-            raise InputError(f"{clip.path}: frame {number} has another size than was told; it changed: probe it again")
+            raise InputError(f"{clip.path}: frame {number} has changed its size; try again")
         return pixels

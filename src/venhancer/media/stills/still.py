@@ -91,7 +91,7 @@ def opened(path: Path, known: Identity | None = None) -> Iterator[tuple[Image.Im
     Raises:
         InputError: no picture, damaged, too large, or another file than `known`.
     """
-    changed = f"{path} has changed since it was looked at; start again when nothing writes to it"
+    changed = f"{path} has changed since it was inspected; try again when nothing writes to it"
     with open_file(path) as file:
         if known not in (None, identity_of_open(file)):
             raise InputError(changed)
@@ -128,7 +128,7 @@ def _look_at_film(file: FileIO, path: Path) -> Look:
     codec, frame = film_codec(file), decode_film(file, path)
     pixels, is_cut = film_pixels(frame)
     has_primaries = codec == "exr" and CHROMATICITIES in (file.read(HEADER) or b"")
-    lost = {"light brighter than white": is_cut, "chromaticities, taken for those of sRGB": has_primaries}
+    lost = {"light brighter than white": is_cut, "chromaticities (sRGB is assumed)": has_primaries}
     return Look(
         width=frame.width,
         height=frame.height,
@@ -141,17 +141,19 @@ def _look_at_film(file: FileIO, path: Path) -> Look:
 
 def _look(picture: Image.Image, file: FileIO, path: Path) -> Look:
     if picture.mode not in MODES:
-        raise InputError(f"{path} is stored as {picture.mode}; only grey and RGB of 8 or 16 bits are read: convert it")
+        raise InputError(
+            f"{path} is stored as {picture.mode}; only grey and RGB with 8 or 16 bits are supported: convert it"
+        )
     tags = picture.tag_v2 if picture.format == "TIFF" else {}  # pyright: ignore[reportAttributeAccessIssue]
     frames = getattr(picture, "n_frames", 1) - bool(picture.info.get("default_image"))
     if picture.format == "TIFF" and frames > 1:
-        raise InputError(f"{path} holds {frames} pages; save the one you want, or each as a picture of its own")
+        raise InputError(f"{path} has {frames} pages; save the page you want, or each as a picture")
     chunks = _chunks(file) if picture.format == "PNG" else {}
     deepest = chunks.get(b"IHDR", bytes(9))[8] if chunks else max(tags.get(BITS_OF_SAMPLES, (8,)))
     depth = 16 if deepest > 8 else 8
     if depth == 16 and (tags.get(PHOTOMETRIC) == WHITE_IS_ZERO or PREMULTIPLIED in tags.get(EXTRA_SAMPLES, ())):
-        kind = "with white as 0" if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else "with colours multiplied by opacity"
-        raise InputError(f"{path} is stored {kind}, which is not read in 16 bits; save it the usual way")
+        kind = "with white as 0" if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else "with premultiplied colours"
+        raise InputError(f"{path} is stored {kind}, which is not supported in 16 bits; save it without that")
     primaries, transfer = (*chunks.get(b"cICP", b"")[:2], UNSPECIFIED, UNSPECIFIED)[:2]
     is_film = picture.format in ("PNG", "WEBP") and frames > 1
     stored = (tags[256], tags[257]) if tags else picture.size  # Pillow tells those of a TIFF as they are shown
@@ -184,7 +186,7 @@ def read_pixels(picture: Image.Image | None, file: FileIO, known: Look, path: Pa
     if known.depth > 8:
         if profile and has_foreign_colours(profile, picture.mode):
             raise InputError(
-                f"{path} has colours of {name_of(profile)}, converted in 8 bits only; convert it to sRGB first"
+                f"{path} has the colour profile {name_of(profile)}, converted in 8 bits only; convert it to sRGB first"
             )
         return _read_deep(file, known, path)
     with quiet():
@@ -231,9 +233,9 @@ def _not_kept(picture: Image.Image, frames: int, *, is_cut: bool) -> Iterator[st
     if picture.format == "MPO" and frames > 1:
         yield f"{FURTHER} ({frames - 1})"
     if picture.info.get("default_image"):
-        yield "the picture for programs that know no animation"
+        yield "the picture for programs without animation"
     if is_cut:
-        yield "16-bit depth of an animated PNG, of which 8 bits are read"
+        yield "16-bit depth (animated PNG is read in 8 bits)"
 
 
 def _tags(picture: Image.Image) -> set[int]:
@@ -265,14 +267,14 @@ def _read_deep(file: FileIO, known: Look, path: Path) -> UInt16[np.ndarray, "h w
     file.seek(0)
     content = file.read(most + 1) or b""
     if len(content) > most:
-        raise InputError(f"{path} is larger than its pixels can be; it is damaged: save it again")
+        raise InputError(f"{path} is larger than its pixels allow; it is damaged: save it again")
     context = CodecContext.create(known.codec, "r")
     assert isinstance(context, VideoCodecContext)
     context.options, context.thread_count = {"max_pixels": str(limits.pixels)}, 1
     try:
         frames = [*context.decode(av.Packet(content)), *context.decode(None)]
     except FFmpegError as failure:
-        raise InputError(f"{path} cannot be decoded ({failure.strerror}); copy it again or save it anew") from failure
+        raise InputError(f"{path} cannot be decoded ({failure.strerror}); copy or save it again") from failure
     if not frames or frames[0].is_corrupt or (frames[0].width, frames[0].height) != (known.width, known.height):
         raise InputError(f"{path} is damaged or cut short; copy it again")
     return _to_array(frames[0], path)
@@ -283,7 +285,7 @@ def _to_array(frame: VideoFrame, path: Path) -> UInt16[np.ndarray, "h w c"]:
     name = frame.format.name
     channels = DEEP_FORMATS.get(name[:-2])
     if channels is None:
-        raise InputError(f"{path} is stored as {name}; only grey and RGB of 8 or 16 bits are read: convert it")
+        raise InputError(f"{path} is stored as {name}; only grey and RGB with 8 or 16 bits are supported: convert it")
     order = ">u2" if name.endswith("be") else "<u2"
     rows = np.frombuffer(memoryview(frame.planes[0]), order).reshape(frame.height, -1)
     pixels = rows[:, : frame.width * channels].reshape(frame.height, frame.width, channels).astype(np.uint16)

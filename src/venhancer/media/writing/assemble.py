@@ -82,7 +82,7 @@ def assemble(
         JobFailed: a segment is damaged or made in another way than the first, or the target cannot be written.
     """
     if not segments:
-        raise ValueError(f"there are no segments to make {target} of")
+        raise ValueError(f"there are no segments to make {target} from")
     suffix = target.suffix.lower()
     frames, delay = 0, 0
     for order in map(_order, segments):
@@ -168,7 +168,9 @@ def _pictures(stream: VideoStream, segments: Sequence[Path], clock: _Clock, dela
             context = container.streams.video[0].codec_context
             made = (context.codec.name, context.width, context.height, context.extradata)
             if parameters not in (None, made):
-                raise JobFailed(f"{path} was encoded in another way than {segments[0]}; remove both and run again")
+                raise JobFailed(
+                    f"{path} was encoded differently from {segments[0]}; remove both and run the command again"
+                )
             parameters = made
             for place, packet in enumerate(_packets(container, path)):
                 frame = first + order.shows[place]
@@ -202,18 +204,18 @@ def _order(path: Path) -> _Order:
             is_key |= packet.is_keyframe and not times
             times.append(packet.pts)
     if not is_key or None in times or len(set(times)) < len(times):
-        raise JobFailed(f"{path} does not begin with a key frame of its own; remove it and run again")
+        raise JobFailed(f"{path} does not start with a key frame; remove it and run the command again")
     place = {time: number for number, time in enumerate(sorted(times))}
     return _Order(len(times), [place[time] for time in times])
 
 
 def _open_segment(path: Path) -> InputContainer:
-    with failures_as(JobFailed, f"{path} cannot be read; remove it and run again"):
+    with failures_as(JobFailed, f"{path} cannot be read; remove it and run the command again"):
         return av.open(f"file:{path.absolute()}", format="matroska")
 
 
 def _packets(container: InputContainer, path: Path) -> Iterator[Packet]:
-    with failures_as(JobFailed, f"{path} is damaged; remove it and run again"):
+    with failures_as(JobFailed, f"{path} is damaged; remove it and run the command again"):
         for packet in container.demux(video=0):
             if packet.size:
                 yield packet

@@ -80,9 +80,9 @@ class Copied:
         yield packet
 
     def finish(self) -> Iterator[Packet]:
-        """Yield nothing; tell of packets whose times ran backwards."""
+        """Yield nothing; warn of packets that ran backwards in time."""
         if self.moved_up:
-            logger.warning("stream %d: %d packets whose times ran backwards", self.source.index, self.moved_up)
+            logger.warning("stream %d: %d packets ran backwards in time", self.source.index, self.moved_up)
         yield from ()
 
 
@@ -143,7 +143,7 @@ def carry_tracks(
             output.metadata.update(_tags(source.metadata, suffix))
         elif plan.is_kept:
             if plan.track.index >= len(source.streams):
-                raise InputError(f"{path} has lost a track since it was looked at; run the same command again")
+                raise InputError(f"{path} has lost a track since it was inspected; run the same command again")
             carrier = _add_track(
                 output,
                 source.streams[plan.track.index],
@@ -163,7 +163,7 @@ def _carry(source: InputContainer, path: Path, carriers: Mapping[int, Carrier], 
     for stream in source.streams:
         if stream.index not in carriers:
             stream.discard = Discard.all
-    with failures_as(InputError, f"{path} cannot be read to its end; copy the file again or cut it before there"):
+    with failures_as(InputError, f"{path} cannot be read to its end; copy it again or cut it before that point"):
         for packet in clock.moved(source.demux(*wanted)):
             if packet.size:
                 yield from carriers[packet.stream_index].feed(packet)

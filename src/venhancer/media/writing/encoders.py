@@ -157,7 +157,7 @@ PREFERRED: Mapping[str, tuple[Codec, ...]] = {
     ".gif": ("gif",),
     ".webp": ("webp",),
 }
-"""What files of a name hold; the first that keeps depth and transparency is taken when no codec is asked for."""
+"""What files of a name hold; the first that keeps depth and transparency is taken when no codec is requested."""
 
 HARDWARE_OPTIONS: Mapping[Maker, tuple[tuple[str, ...], Mapping[str, str]]] = {
     "nvenc": (("cq",), {"rc": "vbr", "b": "0", "preset": "p6"}),
@@ -279,12 +279,12 @@ def choose_encoding(
         codec = _keeping(kept or usual, depth, has_alpha=has_alpha)
     traits = CODECS[codec]
     if target.suffix.lower() not in traits.suffixes:
-        raise SettingsError(f"{target.name} cannot hold {codec}; name a file {' or '.join(traits.suffixes)}")
+        raise SettingsError(f"{target.name} cannot hold {codec}; use a target ending in {' or '.join(traits.suffixes)}")
     if crf is not None and (traits.crf is None or crf not in traits.crf):
-        allowed = f"takes crf {traits.crf[0]} to {traits.crf[-1]}" if traits.crf else "takes no crf; leave it out"
-        raise SettingsError(f"crf {crf} is not for {codec}, which {allowed}")
+        allowed = f"takes crf {traits.crf[0]} to {traits.crf[-1]}" if traits.crf else "takes no crf; omit it"
+        raise SettingsError(f"crf {crf} does not suit {codec}, which {allowed}")
     if pixel_format is not None and pixel_format not in pixel_formats(codec):
-        raise SettingsError(f"pix_fmt {pixel_format} is not for {codec}; pass {' or '.join(pixel_formats(codec))}")
+        raise SettingsError(f"pix_fmt {pixel_format} does not suit {codec}; pass {' or '.join(pixel_formats(codec))}")
     chosen = Encoding(
         codec=codec,
         pixel_format=pixel_format or _fitting(codec, depth, has_alpha=has_alpha),
@@ -377,14 +377,14 @@ def _keeping(codecs: Sequence[Codec], depth: int, *, has_alpha: bool) -> Codec:
 
 
 def _in_hardware(chosen: Encoding, asked: str) -> Encoding:
-    """Return the encoding by the first make of hardware that is asked for and works."""
+    """Return the encoding by the first make of hardware that is requested and works."""
     makers = chosen.traits.hardware
     if asked != "hardware" and asked not in makers:
         known = " or ".join(("software", *(("hardware", *makers) if makers else ())))
         wrong = "unknown" if asked not in get_args(Maker) else f"not for {chosen.codec}"
         raise SettingsError(f"encoder {asked} is {wrong}; pass --encoder {known}")
     if chosen.crf == 0:
-        raise SettingsError("crf 0 is not for hardware; pass --crf 1 or more, or --encoder software")
+        raise SettingsError("hardware encoders do not take crf 0; pass --crf 1 or more, or --encoder software")
     reasons = []
     for maker in makers:
         if asked not in ("hardware", maker):
@@ -402,7 +402,7 @@ def why_not(encoding: Encoding) -> str | None:
     """Return why an encoder does not work on this machine, or None after two frames were really encoded."""
     pixel_format = encoding.frame_format
     if pixel_format is None:
-        return f"takes no {encoding.pixel_format}" if _formats(encoding.encoder) else "is not built in"
+        return f"takes no {encoding.pixel_format}" if _formats(encoding.encoder) else "not built in"
     try:
         context = CodecContext.create(encoding.encoder, "w")
         assert isinstance(context, VideoCodecContext)

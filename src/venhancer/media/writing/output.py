@@ -47,7 +47,7 @@ def open_output(part: Path, called: Path, **options: str) -> Iterator[OutputCont
 @contextmanager
 def failing(target: Path) -> Iterator[None]:
     """Turn what the libraries and the system raise inside the block into one line about `target`."""
-    with failures_as(JobFailed, f"{target} could not be written; check free space and permissions there"):
+    with failures_as(JobFailed, f"{target} could not be written; check its free space and permissions"):
         yield
 
 
@@ -55,5 +55,5 @@ def add_video_stream(output: OutputContainer, encoder: str, rate: Fraction, opti
     """Return a new video stream of an output, made by the encoder of that name."""
     stream = output.add_stream(encoder, rate=rate, options=options)
     if not isinstance(stream, VideoStream):
-        raise ValueError(f"{encoder} encodes no video")
+        raise ValueError(f"{encoder} does not encode video")
     return stream

@@ -51,12 +51,12 @@ def check_numbering(target: Path) -> None:
         InputError: its name has no place for a number, or its folder holds something.
     """
     if not has_one_place(target.name):
-        raise InputError(f"{target} has no place for a number; name it like frames/%05d{target.suffix}")
+        raise InputError(f"{target} has no number pattern; use a name like frames/%05d{target.suffix}")
     folder = target.parent
     if target.parent in (Path(), Path(target.anchor)):
-        raise InputError(f"{target} is in no folder of its own; name it like frames/{target.name}")
+        raise InputError(f"{target} needs a folder of its own; use a name like frames/{target.name}")
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
-        raise InputError(f"{folder} is there and not empty; numbered pictures need a new folder: name another one")
+        raise InputError(f"{folder} exists and is not empty; numbered pictures need a new folder: choose another one")
 
 
 def finish(result: Path, target: Path, segments: Sequence[Path], writing: Writing) -> Path:
@@ -176,7 +176,7 @@ def _palettes(like: VideoFrame) -> Graph:
 
 def _frames(segments: Sequence[Path]) -> Iterator[VideoFrame]:
     for path in segments:
-        damaged = failures_as(JobFailed, f"{path} is damaged; remove it and run again")
+        damaged = failures_as(JobFailed, f"{path} is damaged; remove it and run the command again")
         with damaged, av.open(f"file:{path.absolute()}", format="matroska") as container:
             yield from container.decode(video=0)
 

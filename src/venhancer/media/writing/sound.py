@@ -93,7 +93,7 @@ class EncodedSound:
             yield from self._write_silence(self.end - self.place)
             first, last = (float(time - self.span.start) for time in (self.damaged[0], self.damaged[-1]))
             logger.warning(
-                "%s: %d packets of sound track %d do not decode, from %.1f s to %.1f s; silence stands in their place",
+                "%s: %d packets of sound track %d do not decode, from %.1f s to %.1f s; silence replaces them",
                 self.name, len(self.damaged), self.source.index, first, last,
             )  # fmt: skip
         yield from self.target.encode(None)

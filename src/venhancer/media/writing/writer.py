@@ -56,13 +56,13 @@ def check_target(target: Path, source: Path, *, overwrite: bool, codec: Codec | 
         target, overwrite = unit_of(target), True  # an empty folder is in nobody's way
     with failures_as(InputError, f"{target} cannot be written; choose another path"):
         if not target.parent.is_dir():
-            raise InputError(f"{target.parent} is no folder; make it first")
+            raise InputError(f"{target.parent} is not a folder; create it first")
         if not os.access(target.parent, os.W_OK | os.X_OK):
-            raise InputError(f"{target.parent} may not be written to; choose another folder")
+            raise InputError(f"{target.parent} is not writable; choose another folder")
         if target.exists() and source.exists() and target.samefile(source):
             raise InputError(f"{target} is the source itself; choose another name")
         if is_called_by(source, target):
-            raise InputError(f"{target} is called like the pictures of {source.name} beside it; choose another name")
+            raise InputError(f"{target} matches the pictures of {source.name} in the same folder; choose another name")
         if target.exists() and not target.is_file() and not overwrites_folder:
             raise InputError(f"{target} is not a file; choose another name")
         if not overwrite and (target.exists() or target.is_symlink()):

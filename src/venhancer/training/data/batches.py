@@ -95,8 +95,8 @@ class Batches(Dataset[Prepared]):
             sources = sorted({repr(entry.source) for entry in self.draws.entries})
             raise SettingsError(
                 f"augment.refined_sources {', '.join(beginnings)} match no clip of {self.settings.frames} frames or "
-                f"more in {self.settings.data.manifest}, whose sources are {', '.join(sources)[:200]}; "
-                "correct them, or leave them out"
+                f"more in {self.settings.data.manifest}, whose sources are {', '.join(sources)[:200]}; correct or "
+                f"omit them"
             )
 
     def __len__(self) -> int:
@@ -202,7 +202,7 @@ class BatchStream(Iterator[Example]):
     def _note(self, name: str, reason: str) -> None:
         self.skipped[name] = reason
         logger.warning("clip %s is skipped: %s", name, reason)
-        with failures_as(JobFailed, f"{self.record} cannot be written; make room"):
+        with failures_as(JobFailed, f"{self.record} cannot be written; free some space"):
             self.record.parent.mkdir(parents=True, exist_ok=True)
             with self.record.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"clip": name, "reason": reason}) + "\n")

@@ -70,7 +70,10 @@ def open_array(entry: ClipEntry, folder: Path) -> Frames:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: {entry.path} cannot be read ({error}); prepare it again") from error
     if is_fortran or dtype != np.uint8 or len(shape) != 4 or shape[3] != 3:
-        raise InputError(f"{path}: {entry.path} is {dtype} of shape {shape}; an array must be uint8 of frames, h, w, 3")
+        raise InputError(
+            f"{path}: {entry.path} is {dtype} of shape {shape}; arrays must be uint8 with the shape (frames, height, "
+            f"width, 3)"
+        )
     return array
 
 

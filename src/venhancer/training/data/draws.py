@@ -22,7 +22,7 @@ from venhancer.training.data.manifest import ClipEntry
 from venhancer.training.settings import DataSettings
 
 SLOWEST = Fraction(9, 10)
-"""A clip may be this much slower than the rate asked for (23.976 for 24); slower ones would need invented frames."""
+"""A clip may be this much slower than the rate requested (23.976 for 24); slower ones would need invented frames."""
 _ORDERS = 0x6F72646572
 """Sets the randomness of orders apart from that of groups."""
 
@@ -93,7 +93,8 @@ class ClipDraws:
         longest = max(frames_at_rate(entry, settings) for entry in quick)
         if longest < frames:
             raise InputError(
-                f"the longest usable clip of {settings.manifest} has {longest} frames; lower frames from {frames}"
+                f"the longest usable clip in {settings.manifest} has {longest} frames; set frames to at most that, not "
+                f"{frames}"
             )
         return cls([entry for entry in quick if frames_at_rate(entry, settings) >= min(2, frames)], settings, crop)
 
@@ -159,7 +160,7 @@ class ClipDraws:
         return np.maximum(1, np.round(self.weights / self.weights.min())).astype(int)
 
     def _order(self, seed: int, epoch: int) -> Int[np.ndarray, "visits"]:
-        """Return the clips of an epoch; the last order asked for is kept, as examples are asked for one by one."""
+        """Return the clips of an epoch; the last order requested is kept, as examples are requested one by one."""
         if self._last_order.get("epoch") != (seed, epoch):
             every = np.repeat(np.arange(len(self.entries)), self.visits)
             order = np.random.default_rng(np.random.SeedSequence((seed, epoch, _ORDERS))).permutation(every)

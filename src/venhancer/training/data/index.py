@@ -147,9 +147,9 @@ def find_files(folder: Path, output: Path, settings: IndexSettings) -> list[Path
 
 def _check(folder: Path, manifest: Path, *, overwrite: bool) -> None:
     if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; give one with video files, pictures, arrays or tar shards")
+        raise InputError(f"{folder} is not a folder; pass one with videos, pictures, arrays or tar shards")
     if manifest.is_dir():
-        raise InputError(f"--output {manifest} is a folder; name a file such as {manifest / MANIFEST}")
+        raise InputError(f"--output {manifest} is a folder; pass a file such as {manifest / MANIFEST}")
     if manifest.exists() and not overwrite:
         raise InputError(f"{manifest} exists; pass --overwrite or choose another --output")
 
@@ -184,7 +184,7 @@ def _in_shard(shard: Path, settings: IndexSettings) -> Finding:
         for member in members:
             alone = Path(folder) / f"member{PurePosixPath(member.name).suffix.lower()}"
             file.seek(member.offset)
-            with failures_as(JobFailed, f"{member.name} of {shard} cannot be unpacked; make room in {folder}"):
+            with failures_as(JobFailed, f"{member.name} of {shard} cannot be unpacked; free some space in {folder}"):
                 alone.write_bytes(file.read(member.size))
             try:
                 texts = _read_sidecars(member.sidecars, f"{shard}/{member.name}")
@@ -209,7 +209,7 @@ def _from_picture(file: Path, place: Place, settings: IndexSettings) -> Stretche
     clips: list[ClipEntry] = []
     for number, frames in enumerate(render_moves(file, settings, key, others)):
         target = place.moves / f"{file.stem}_{key:08x}_{number:03d}{ARRAY}"
-        with failures_as(JobFailed, f"camera move {target} cannot be written; make room"):
+        with failures_as(JobFailed, f"camera move {target} cannot be written; free some space"):
             target.parent.mkdir(parents=True, exist_ok=True)
             with written_whole(target) as partial, partial.open("wb") as content:
                 np.save(content, frames)
@@ -238,10 +238,10 @@ def _read_sidecars(sidecars: dict[str, bytes], clip: str) -> dict[str, str]:
     except ValueError as error:
         raise InputError(f"the caption file of {clip} cannot be read ({error}); write UTF-8 text or JSON") from error
     if not isinstance(texts, dict):
-        raise InputError(f'the .json of {clip} is no object; write {{"caption": "..."}}')
+        raise InputError(f'the .json of {clip} is not an object; write {{"caption": "..."}}')
     ours = {name: texts[name] for name in ("caption", "licence", "source") if name in texts}
     if wrong := [name for name, value in ours.items() if not isinstance(value, str)]:
-        raise InputError(f"{wrong[0]} in the .json of {clip} is no text; put it in quotes")
+        raise InputError(f"{wrong[0]} in the .json of {clip} is not text; put it in quotes")
     return ({"caption": text} if text else {}) | ours
 
 
@@ -268,13 +268,13 @@ def _mapper(workers: int) -> Iterator[Callable[[Look, Sequence[Path]], Iterator[
 def _nothing(folder: Path, files: Sequence[Path], left_out: dict[str, int], damaged: dict[str, str]) -> str:
     """Say why a folder gives no clip."""
     if not files:
-        return f"{folder} holds no video file, picture, array or tar shard; give another folder"
+        return f"{folder} contains no video, picture, array or tar shard; pass another folder"
     if damaged and not left_out:
         first = next(iter(damaged.values()))
         return f"all {len(files)} files in {folder} are damaged; the first: {first}"
     counts = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
     counts += f", {len(damaged)} damaged" if damaged else ""
-    return f"no clip in {folder} is left ({counts}); see the limits in `venhancer train index --help`"
+    return f"no clip in {folder} passes the limits ({counts}); see `venhancer train index --help`"
 
 
 def _counted(names: Iterable[str]) -> str:

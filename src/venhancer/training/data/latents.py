@@ -62,7 +62,7 @@ class LatentCache:
             with safe_open(file, "pt") as tensors:
                 stretch = tensors.get_slice("latents")[first : last + 1]
         except (SafetensorError, OSError) as error:
-            raise InputError(f"{file} is damaged ({error}); remove it, and it is made again") from error
+            raise InputError(f"{file} is damaged ({error}); delete it and run the command again") from error
         latents = stretch[[number - first for number in draw.numbers]].float()
         return (latents.flip(0) if draw.reversed else latents).transpose(0, 1)
 
@@ -101,7 +101,7 @@ class LatentCache:
                 note.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(note, made_by)
             if note.read_text(encoding="utf-8") != made_by:
-                raise SettingsError(f"{self.folder} holds latents of another autoencoder; name another latent_cache")
+                raise SettingsError(f"{self.folder} holds another autoencoder's latents; set another latent_cache")
 
 
 @torch.no_grad()
@@ -125,7 +125,7 @@ def fill_cache(
     cache.belongs_to(vae)
     mine = draws.entries[rank::ranks]
     encoded = 0
-    for entry in track(mine, len(mine), "encode clips once", progress):
+    for entry in track(mine, len(mine), "encode clips", progress):
         whole = whole_clip(entry, draws)
         try:
             file = cache.file(whole)
@@ -135,7 +135,7 @@ def fill_cache(
         except InputError as error:
             logger.warning("clip %s is not encoded: %s", entry.name, error)
             continue
-        with failures_as(JobFailed, f"latents {file} cannot be written; make room or name another latent_cache"):
+        with failures_as(JobFailed, f"latents {file} cannot be written; free some space or set another latent_cache"):
             file.parent.mkdir(exist_ok=True)
             write_whole(file, save({"latents": latents}))
         encoded += 1

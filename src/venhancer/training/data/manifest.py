@@ -26,7 +26,7 @@ Ratio = Annotated[Fraction, BeforeValidator(parse_ratio), PlainSerializer(str)]
 
 def _known_matrix(name: str) -> str:
     if name not in COLORSPACES:
-        raise ValueError(f"is none of {', '.join(COLORSPACES)}")
+        raise ValueError(f"must be one of {', '.join(COLORSPACES)}")
     return name
 
 
@@ -95,7 +95,7 @@ def find_manifest(path: Path) -> Path:
     """
     manifest = path / MANIFEST if path.is_dir() else path
     if not manifest.is_file():
-        raise InputError(f"there is no manifest {manifest}; make one with `venhancer train index FOLDER`")
+        raise InputError(f"manifest {manifest} does not exist; make one with `venhancer train index FOLDER`")
     return manifest
 
 
@@ -118,7 +118,7 @@ def read_manifest(manifest: Path, split: str | None = None) -> list[ClipEntry]:
             except ValidationError as error:
                 raise InputError(f"{manifest}, line {number}: {_mistake(error)}") from error
     if not entries:
-        raise InputError(f"manifest {manifest} is empty; make it with `venhancer train index` from a folder of clips")
+        raise InputError(f"manifest {manifest} is empty; make one with `venhancer train index` from a folder of clips")
     clips = [entry for entry in entries if split in (None, entry.split)]
     if not clips:
         present = ", ".join(sorted({entry.split for entry in entries}))
@@ -146,9 +146,13 @@ def read_captions(file: Path, count: int, of_what: str) -> list[str]:
     try:
         captions = [line.strip() for line in file.read_text(encoding="utf-8").removesuffix("\n").split("\n")]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"captions {file} cannot be read ({error}); give UTF-8 text, one caption a line") from error
+        raise InputError(
+            f"captions {file} cannot be read ({error}); use UTF-8 text with one caption per line"
+        ) from error
     if len(captions) != count:
-        raise InputError(f"{file} has {len(captions)} captions for {count} {of_what}; give one line for each, in order")
+        raise InputError(
+            f"{file} has {len(captions)} captions for {count} {of_what}; write one line for each, in order"
+        )
     return captions
 
 
@@ -157,9 +161,9 @@ def _mistake(error: ValidationError) -> str:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "json_invalid":
-        return "is no JSON object; remove it or write it again"
+        return "is not a JSON object; remove or rewrite it"
     if first["type"] == "extra_forbidden":
-        return f"{name} is no field of a clip; known are {', '.join(ClipEntry.model_fields)}"
+        return f"{name} is not a field of a clip; fields are {', '.join(ClipEntry.model_fields)}"
     if first["type"] == "missing":
         return f"{name} is missing; index the folder again with `venhancer train index`"
     reason = first.get("ctx", {}).get("error") if first["type"] == "value_error" else first["msg"].lower()

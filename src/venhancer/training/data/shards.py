@@ -45,7 +45,7 @@ def read_members(shard: Path, suffixes: Collection[str]) -> list[Member]:
                 if suffix in SIDECARS and (content := tar.extractfile(info)) is not None:
                     sidecars[_key(info.name)][suffix] = content.read()
     except (tarfile.TarError, OSError) as error:
-        raise InputError(f"{shard} is damaged or no uncompressed tar file ({error}); pack it again") from error
+        raise InputError(f"{shard} is damaged or not an uncompressed tar file ({error}); pack it again") from error
     return [
         Member(info.name, info.offset_data, info.size, sidecars.get(_key(info.name), {}))
         for info, suffix in infos.items()
@@ -69,7 +69,7 @@ def pack(entries: Sequence[ClipEntry], folder: Path, place: str, megabytes: int)
     number, count = 0, 0
     while count < len(files):
         shard = folder / place / f"shard_{number:06d}.tar"
-        with failures_as(InputError, f"shard {shard} cannot be written; make room"):
+        with failures_as(InputError, f"shard {shard} cannot be written; free some space"):
             shard.parent.mkdir(parents=True, exist_ok=True)
             with written_whole(shard) as partial, tarfile.open(partial, "w") as tar:
                 first = count

@@ -29,11 +29,11 @@ def draw_curves(runs: Sequence[Path], target: Path) -> None:
         JobFailed: the picture cannot be written.
     """
     if target.suffix != ".png":
-        raise SettingsError(f"{target} is no .png file; pass --output curves.png")
+        raise SettingsError(f"{target} is not a .png file; pass one, such as --output curves.png")
     logs = {str(run): read_log(run) for run in runs}
     for run, lines in logs.items():
         if not any("loss" in line for line in lines):
-            raise InputError(f"{run} has no line of training in its log yet; wait for the first log_every steps")
+            raise InputError(f"{run} has no training line in its log yet; wait for the first log_every steps")
     figure = new_figure(1200, 800, "curves")
     (loss, buckets), (validation, psnr) = figure.subplots(2, 2)
     for number, (run, lines) in enumerate(logs.items()):

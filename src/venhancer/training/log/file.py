@@ -25,7 +25,7 @@ def read_log(run: Path) -> list[Line]:
     Raises:
         InputError: there is no log, or it is not one of ours.
     """
-    file, remedy = run / LOG_FILE, "give the output folder of a training"
+    file, remedy = run / LOG_FILE, "pass the output folder of a training run"
     try:
         lines = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n")[:-1]]
         if not all(isinstance(line, dict) and "step" in line for line in lines):
@@ -85,4 +85,6 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, flo
 
 
 def _writing(file: Path) -> AbstractContextManager[None]:
-    return failures_as(JobFailed, f"{file} cannot be written; make room, and the same command goes on")
+    return failures_as(
+        JobFailed, f"{file} cannot be written; free some space, then run the same command again to resume"
+    )
