@@ -3,15 +3,16 @@
 A test makes the page anew and compares, so that it cannot fall behind the code.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, fields
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
 from venhancer.cli.flags import SHORTER
-from venhancer.model_files.traits import SamplingDefaults, load_traits
+from venhancer.model_files.traits import load_traits
 from venhancer.settings import EnhanceSettings, allowed_values
 from venhancer.training.settings import (
     AugmentSettings,
@@ -25,7 +26,7 @@ from venhancer.training.settings import (
 )
 
 PAGE = Path(__file__).with_name("settings.md")
-RELEASES = ("v1", "v2")
+MODELS = ("nano", "v1", "v2")
 GROUPS: Mapping[str, type[BaseModel]] = {
     "": TrainSettings,
     "data": DataSettings,
@@ -35,7 +36,7 @@ GROUPS: Mapping[str, type[BaseModel]] = {
     "objective": ObjectiveSettings,
     "log": LogSettings,
 }
-LONGEST_CELL = 80
+LONGEST_DEFAULT = 80
 AUTHORS_WORDS = "the authors' words"
 HEAD = """# Settings
 
@@ -43,12 +44,9 @@ HEAD = """# Settings
 """
 ENHANCE = """## Enhancement
 
-Each is a field of `venhancer.EnhanceSettings` and a flag: `noise_augmentation` is `--noise-augmentation`. Settings in
-the next table default to the model's value.
-"""
-DEFAULTS = """## Defaults of the models
-
-Your own model's defaults are in its `model_index.json`; the authors' words are in `src/venhancer/model_files/traits.py`.
+Each is a field of `venhancer.EnhanceSettings` and a flag: `noise_augmentation` is `--noise-augmentation`. Defaults that
+differ by model name it; your own model keeps its defaults in `model_index.json`.
+`src/venhancer/model_files/traits.py` lists the authors' words.
 """
 INDEX = """## `venhancer train index`
 
@@ -67,42 +65,37 @@ def main() -> None:
 
 def render() -> str:
     """Return the page as Markdown."""
-    releases = " and ".join(f"`{model}`" for model in RELEASES)
-    parts = [
-        HEAD,
-        ENHANCE,
-        enhance_entries(),
-        DEFAULTS,
-        table(("setting", "`nano`", releases), default_rows()),
-        INDEX,
-        entries(IndexSettings, "--"),
-        RECIPES,
-    ]
+    parts = [HEAD, ENHANCE, enhance_entries(), INDEX, entries(IndexSettings, "--"), RECIPES]
     for name, group in GROUPS.items():
         parts.append(f"### {f'`{name}:`' if name else 'Top level'}\n\n{entries(group)}")
     return "\n".join(parts)
 
 
 def enhance_entries() -> str:
-    """Return a list of the settings of an enhancement: values, default unless it is the model's, and description."""
-    from_model = {field.name for field in fields(SamplingDefaults)}
+    """Return a list of the settings of an enhancement: values, defaults and description."""
+    from_model = model_defaults()
     lines = []
     for name, field in EnhanceSettings.model_fields.items():
         second = f"--no-{name}" if field.default is True else SHORTER.get(name)
-        default = "" if name in from_model or field.default in (None, "") else f"; default {shown(field.default)}"
-        names = f"`{name}`{f', `{second}`' if second else ''}"
-        lines.append(f"- {names} ({allowed_values(name)}{default}): {field.description}\n")
+        allowed = re.sub(r"^yes or no|^text of up to \d+ characters(, )?", "", allowed_values(name))
+        own = "" if field.default in (None, "") else f"default {shown(field.default)}"
+        facts = "; ".join(filter(None, (allowed, from_model.get(name, own))))
+        names = f"`{name}`{f', `{second}`' if second else ''}{f' ({facts})' if facts else ''}"
+        lines.append(f"- {names}: {field.description}\n")
     return "".join(lines)
 
 
-def default_rows() -> Iterator[tuple[str, ...]]:
-    """Yield one row a setting that models have a default for; the releases share a cell where they agree."""
-    nano, *releases = (asdict(load_traits(model).defaults) for model in ("nano", *RELEASES))
-    for name in nano:
-        values = [shown(release[name]) for release in releases]
-        values = [AUTHORS_WORDS if len(value) > LONGEST_CELL else value for value in values]
-        differ = ", ".join(f"{model}: {value}" for model, value in zip(RELEASES, values, strict=True))
-        yield f"`{name}`", shown(nano[name]), values[0] if len(set(values)) == 1 else differ
+def model_defaults() -> dict[str, str]:
+    """Return the defaults of the settings that models have one for: models that share a value are named together."""
+    defaults = {model: asdict(load_traits(model).defaults) for model in MODELS}
+    texts = {}
+    for name in defaults[MODELS[0]]:
+        models: dict[str, list[str]] = {}
+        for model in MODELS:
+            value = shown(defaults[model][name])
+            models.setdefault(AUTHORS_WORDS if len(value) > LONGEST_DEFAULT else value, []).append(model)
+        texts[name] = "; ".join(f"{', '.join(names)}: {value}" for value, names in models.items())
+    return texts
 
 
 def entries(group: type[BaseModel], dashes: str = "") -> str:
@@ -138,12 +131,6 @@ def shown(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(shown(part) for part in value)}]"
     return f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())
-
-
-def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """Return a Markdown table."""
-    first, *others = (f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in (head, *rows))
-    return "".join([first, f"|{'---|' * len(head)}\n", *others])
 
 
 if __name__ == "__main__":

@@ -57,9 +57,9 @@ MISTAKES = [
     ({"slow": 0.5}, "slow 0.5 is below 1; pass --slow 1 to 64"),
     ({"slow": None}, "slow None is not a plain number or fraction; pass --slow 1 to 64"),
     ({"size": "641x480"}, "size 641x480 has an odd side, which video cannot store; pass --size WIDTHxHEIGHT"),
-    ({"size": (8, 8)}, "size 8x8 is out of bounds; pass --size WIDTHxHEIGHT with even sides of 16 to 16384"),
+    ({"size": (8, 8)}, "size 8x8 is out of bounds; pass --size WIDTHxHEIGHT, even sides of 16 to 16384"),
     ({"size": "20000x1000"}, "size 20000x1000 is out of bounds"),
-    ({"size": "large"}, "size large is not a size; pass --size WIDTHxHEIGHT with even sides of 16 to 16384"),
+    ({"size": "large"}, "size large is not a size; pass --size WIDTHxHEIGHT, even sides of 16 to 16384"),
     ({"size": 720}, "size 720 is not a size"),
     (
         {"scale": 2, "size": "640x480"},

@@ -305,9 +305,7 @@ class EnhanceSettings(BaseModel):
         description="Compute exactly what the published program of v1 and v2 computes: sizes, rates, windows, "
         "padding, decoding and rounding.",
     )
-    model: str = Field(
-        "nano", min_length=1, max_length=4000, description="nano, v1, v2 or a model folder.", examples=["nano", "v2"]
-    )
+    model: str = Field("nano", min_length=1, max_length=4000, description="nano, v1, v2 or a model folder.")
 
     @property
     def looks_for_cuts(self) -> bool:
@@ -378,9 +376,9 @@ def allowed_values(name: str) -> str:
     elif "minimum" in facts:
         words = f"{_plain(facts['minimum'])} to {_plain(facts['maximum'])}"
     elif name == "memory":
-        words = f"an amount of memory from {format_memory(SMALLEST_MEMORY)} up"
+        words = f"{format_memory(SMALLEST_MEMORY)} or more"
     else:
-        words = f"WIDTHxHEIGHT with even sides of {SMALLEST_SIDE} to {LARGEST_SIDE}"
+        words = f"WIDTHxHEIGHT, even sides of {SMALLEST_SIDE} to {LARGEST_SIDE}"
     return f"{words}, such as {_listed(facts['examples'])}" if "examples" in facts else words
 
 

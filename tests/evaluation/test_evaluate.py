@@ -144,7 +144,7 @@ def test_metrics_that_cannot_be_had_are_told_of_or_refused(tmp_path):
         choose_metrics(settings(metrics=("sharp",)))
     with pytest.raises(SettingsError, match="psnr cannot be measured: it needs the true frames"):
         choose_metrics(settings(has_reference=False))
-    with pytest.raises(WeightsError, match="holds no weights"):
+    with pytest.raises(WeightsError, match="contains no weights"):
         choose_metrics(settings(metrics=None, weights={"lpips": tmp_path / "none"}))
 
 
@@ -170,11 +170,11 @@ def test_report_holds_everything_and_needs_no_network(tmp_path):
 
 def test_a_report_folder_that_cannot_be_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be written to"):
+    with pytest.raises(InputError, match="is not writable"):
         check_report_folder(tmp_path / "file")
 
 
 def test_a_full_disk_is_told_of(tmp_path):
     (tmp_path / "outputs").write_text("a file where a folder should be")
-    with pytest.raises(JobFailed, match="could not be kept"):
+    with pytest.raises(JobFailed, match="could not be stored"):
         evaluate([clip("a")], [BICUBIC], settings(), Cache(tmp_path))

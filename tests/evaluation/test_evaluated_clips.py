@@ -42,7 +42,7 @@ def test_files_of_one_name_are_told_apart(tmp_path):
 
 
 def test_what_cannot_be_judged_is_refused(tmp_path):
-    with pytest.raises(InputError, match="is not there"):
+    with pytest.raises(InputError, match="does not exist"):
         find_clips([tmp_path / "none.mp4"], **ASKED)
     with pytest.raises(InputError, match="holds no clips"):
         find_clips([tmp_path], **ASKED)

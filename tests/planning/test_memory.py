@@ -37,7 +37,7 @@ def test_amounts_of_memory_are_understood(given, count):
 
 @pytest.mark.parametrize("given", ["8 pounds", "-1GB", "99MB", "", "8GBit", "1e9GB"])
 def test_other_amounts_are_refused_in_one_line(given):
-    with pytest.raises(SettingsError, match=r"memory .*; pass --memory an amount of memory from 100MB up, such as 8GB"):
+    with pytest.raises(SettingsError, match=r"memory .*; pass --memory 100MB or more, such as 8GB"):
         parse_settings(memory=given)
 
 

@@ -21,7 +21,7 @@ def test_a_quarter_of_the_memory(tmp_path):
 
 
 def test_not_shared_out(tmp_path):
-    with pytest.raises(ValueError, match="adam_bits: 8 cannot be sharded;  set shard: false"):
+    with pytest.raises(ValueError, match="adam_bits: 8 cannot be sharded; set shard: false"):
         tiny_settings(tmp_path, adam_bits=8, shard=True)
 
 

@@ -65,7 +65,7 @@ class RunCost:
         if tflops is not None:
             seconds = self.step_flops / (tflops * 1e12)
             hours = seconds * settings.steps / 3600
-            yield f"at {tflops:g} TFLOP/s", f"{seconds:,.3g} s a step, {hours:,.4g} hours in all"
+            yield f"at {tflops:g} TFLOP/s", f"{seconds:,.3g} s a step, {hours:,.4g} hours in total"
 
 
 def run_cost(settings: TrainSettings) -> RunCost:

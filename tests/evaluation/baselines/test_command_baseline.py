@@ -94,7 +94,7 @@ def test_what_a_program_does_wrong_is_one_line(program, code, message):
         ("cp {input} {output}", "is not"),
         ("mine=", "is not"),
         ("mine=cp {input}", r"must name \{input\} and \{output\}"),
-        ("mine=cp {input} {output} {size}", r"unknown \{size\}; there are input, output"),
+        ("mine=cp {input} {output} {size}", r"unknown \{size\}; use input, output"),
         ("mine=no-such-program {input} {output}", "program no-such-program was not found"),
         ("mine=cp '{input} {output}", "close the quotes"),
     ],

@@ -142,7 +142,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
     torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "part.pth")
     with pytest.raises(WeightsError, match=r"contains no 0\.bias; pass the weights of the right network"):
         load_lpips(tmp_path / "part.pth")
-    with pytest.raises(WeightsError, match="holds no weights"):
+    with pytest.raises(WeightsError, match="contains no weights"):
         load_lpips(tmp_path / "nothing")
     (tmp_path / "broken.pth").write_bytes(b"not a checkpoint")
     with pytest.raises(WeightsError, match=r"broken\.pth cannot be read"):

@@ -194,7 +194,7 @@ def test_folders_that_give_nothing_are_said_in_one_line(tmp_path):
     with pytest.raises(InputError, match=r"all 1 files in .* are damaged; the first: .*a\.mp4 is damaged"):
         index_folder(tmp_path, SMALL)
     make_clip(tmp_path / "b.mp4", frames=3)
-    with pytest.raises(InputError, match=r"no clip in .* is left \(1 short, 1 damaged\)"):
+    with pytest.raises(InputError, match=r"no clip in .* passes the limits \(1 short, 1 damaged\)"):
         index_folder(tmp_path, SMALL)
     assert not (tmp_path / "manifest.jsonl").exists()
 

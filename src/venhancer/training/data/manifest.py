@@ -122,7 +122,7 @@ def read_manifest(manifest: Path, split: str | None = None) -> list[ClipEntry]:
     clips = [entry for entry in entries if split in (None, entry.split)]
     if not clips:
         present = ", ".join(sorted({entry.split for entry in entries}))
-        raise InputError(f"{manifest} lists no clip of split {split!r}; its splits are {present}")
+        raise InputError(f"{manifest} has no clip of split {split!r}; it has {present}")
     return clips
 
 
