@@ -52,18 +52,18 @@ def plan_video(
 
     Args:
         source: any video file.
-        settings: what is asked for.
-        target: the file to write; unfinished work on it is gone on with as it was planned.
+        settings: the request.
+        target: the file to write; unfinished work on it resumes as it was planned.
         restart: such work will be discarded.
         machine: what to plan for, such as `venhancer.planning.machine.find_machine()`; left out, its memory is no
             limit.
         traits: of the model; read from its files if left out.
-        progress: told of every frame looked at.
+        progress: advanced by every inspected frame.
 
     Raises:
         InputError: the clip cannot be used, or the work on the target is of something else.
         SettingsError: the settings cannot be met for this clip, model and target.
-        WeightsError: the model is not there.
+        WeightsError: the model does not exist.
     """
     source, target = Path(source), None if target is None else Path(target)
     work = None if target is None or restart else find_work(target)
@@ -75,7 +75,7 @@ def plan_video(
         choices = work.choices
         machine = replace(machine, memory=choices.get("memory"))
     clip = inspect(source, is_part=settings.end is not None, keep_damaged=settings.keep_damaged)
-    plan = make_plan(clip, settings, traits, machine=machine)  # refuses before the frames are looked at
+    plan = make_plan(clip, settings, traits, machine=machine)  # refuses before the frames are inspected
     if target is not None:
         encoding_of(plan, target)  # likewise
     if settings.looks_for_cuts:
@@ -101,17 +101,17 @@ def enhance_video(
 ) -> EnhanceReport:
     """Enhance one video file in space and time and write the result to `target`.
 
-    Work that an earlier call with the same arguments left unfinished beside the target is gone on with.
+    Work that an earlier call with the same arguments left unfinished beside the target resumes.
 
     Args:
         source: any video file.
         target: a file of any kind in `docs/formats.md`: a video, a GIF, a WebP, or the pattern of numbered pictures.
-        pipeline: the model, loaded; `settings.model` is not looked at.
-        settings: what is asked for.
+        pipeline: the model, loaded; `settings.model` is ignored.
+        settings: the request.
         overwrite: replace `target` if it is there.
-        restart: discard unfinished work and begin anew.
+        restart: discard unfinished work and start over.
         stop: asked after each segment whether to stop there.
-        progress: told of every evaluation of the networks.
+        progress: advanced by every evaluation of the networks.
 
     Raises:
         InputError: the source cannot be used, the target cannot be written, or there is other work on it.
@@ -149,7 +149,7 @@ def enhance_as_planned(
 ) -> EnhanceReport:
     """Carry out a plan and write the result to `target`; see `enhance_video`.
 
-    Where memory runs out, a plan that needs less of it is gone on with, and `tell` told so in a line.
+    If memory runs out, the work continues with a plan that needs less, and `tell` gets a line about it.
     """
     target = Path(target)
     started, writing = time.monotonic(), writing_of(plan, target)

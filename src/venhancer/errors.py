@@ -22,4 +22,4 @@ class JobFailed(VEnhancerError):  # noqa: N818 - it names what happened, not wha
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C, or the wish to stop, once all that is finished is safe; the message says what is kept and what to do."""
+    """Ctrl-C or a stop request, after finished work is safe; the message says what is kept and what to do."""

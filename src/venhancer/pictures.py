@@ -76,7 +76,7 @@ def decoded(
     seams: dict[str, Any] = program.decoding(*latents.shape[2:]) if program else {"tiles": plan.coded_tiles}
     pictures = vae.decode_each(latents, boundary, **seams)
     for index in segment.frames:
-        with torch.inference_mode():  # entered anew for each frame: the caller's code runs between two of them
+        with torch.inference_mode():  # entered for each frame: the caller's code runs in between
             picture = colours.fix(index, _cropped(next(pictures), plan))
         yield to_levels(picture, plan.depth, program.whole if program else torch.round)
     if overlap:

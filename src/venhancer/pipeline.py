@@ -177,7 +177,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         Args:
             frames: RGB.
             source_fps: their rate, in frames a second.
-            progress: told of every evaluation of a window's tile.
+            progress: advanced by every evaluation of a window's tile.
             settings: fields of `EnhanceSettings`, such as scale=4, fps=24, prompt="...".
 
         Raises:
@@ -341,7 +341,7 @@ class VEnhancerPipeline(DiffusionPipeline):
             plan: that the segment is of.
             segment: which one.
             carried: x0 of the shared frames by the segment before, an entry an evaluation; None for a shot's first.
-            progress: told of every evaluation of a window's tile.
+            progress: advanced by every evaluation of a window's tile.
         """
         sampling, schedule, program, how = plan.sampling, self.schedule, plan.program, plan.execution
         predict = partial(

@@ -43,7 +43,7 @@ class EnhancePlan:
 
     Args:
         clip: the input.
-        settings: what was asked for.
+        settings: the request.
         traits: what is known of the model.
         width: of the output, in pixels, even.
         height: of the output, in pixels, even.
@@ -198,7 +198,7 @@ def make_plan(
 
     Args:
         clip: the input.
-        settings: what is asked for.
+        settings: the request.
         traits: of the model.
         cuts: input frames that begin a shot, without the first; nothing is blended or made across them.
         machine: what it is planned for; `settings.memory` replaces its memory.
@@ -258,7 +258,7 @@ def next_smaller(plan: EnhancePlan) -> EnhancePlan | None:
 
 
 def _made_opaque(clip: ClipInfo, settings: EnhanceSettings) -> ClipInfo:
-    """Return the clip as it is read: before the background requested, or refusing what is transparent."""
+    """Return the clip as it is read: over the requested background, or refusing transparency."""
     clip = replace(clip, keep_damaged=settings.keep_damaged)
     if clip.opacity_is_unused:
         return clip
@@ -272,7 +272,7 @@ def _made_opaque(clip: ClipInfo, settings: EnhanceSettings) -> ClipInfo:
 
 
 def _at_rate(clip: ClipInfo, settings: EnhanceSettings) -> ClipInfo:
-    """Return the clip at the rate requested, if it is of pictures that tell none: numbered ones, or one alone."""
+    """Return the clip at the requested rate, if it is of pictures without one: numbered ones, or one alone."""
     if settings.input_fps is not None and clip.kind != "numbered":
         given = f"input_fps {format_number(settings.input_fps)} is for numbered pictures"
         raise SettingsError(f"{given}, which {clip.path} is not; omit --input-fps, or pass --fps for the output")

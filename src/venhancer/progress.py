@@ -11,7 +11,7 @@ class Progress(Protocol):
     """What long functions call; the command line, the page and the fleet each bring their own."""
 
     def start(self, total: int, what: str) -> None:
-        """Begin a stage of `total` steps, named by what is being done."""
+        """Begin a stage of `total` steps with a name."""
         ...
 
     def advance(self) -> None:

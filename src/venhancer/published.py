@@ -137,7 +137,7 @@ class Program:
         return *enlarged, factor
 
     def told_factor(self, height: int, width: int, scale: float | None) -> float:
-        """Return the downscaling that the network is told of."""
+        """Return the downscaling that the network assumes."""
         return float(int(self.size(height, width, scale)[2])) if self.release == "v1" else TOLD_FACTOR
 
     def join_prompt(self, prompt: str, suffix: str) -> str:
@@ -235,7 +235,7 @@ PROGRAMS = {
 
 
 def program_of(settings: EnhanceSettings, traits: ModelTraits) -> Program | None:
-    """Return the program to follow; None where `published` is not asked for.
+    """Return the program to follow; None without `published`.
 
     Raises:
         SettingsError: the model is none of the published kinds, or a setting contradicts the program.

@@ -26,9 +26,6 @@ def expected_table() -> str:
         "attached files, such as fonts": ["yes" if one.attachments else "no" for one in CONTAINERS.values()],
         "chapters": ["yes"] * len(CONTAINERS),
         "tags of the file": ["the usual" if one.tags_beside_covers else "all" for one in CONTAINERS.values()],
-        "flags of sound": [named(one.sound_flags) for one in CONTAINERS.values()],
-        "flags of subtitles": [named(one.subtitle_flags) for one in CONTAINERS.values()],
-        "languages": ["all" if one.languages is None else f"{len(one.languages)}" for one in CONTAINERS.values()],
     }
     head = ["", *(f"`{suffix}`" for suffix in CONTAINERS)]
     lines = [head, ["---"] * len(head), *([name, *cells] for name, cells in rows.items())]

@@ -1,7 +1,7 @@
 """The published weights from the internet to a pipeline folder in the cache.
 
 Files are fetched from pinned revisions of four public repositories into `<cache>/sources`, each into a partial file
-that the next run goes on with, checked against the repository's SHA-256, and converted to `<cache>/v1` or `<cache>/v2`.
+that the next run resumes, checked against the repository's SHA-256, and converted to `<cache>/v1` or `<cache>/v2`.
 Files that already lie there, put by hand for instance, are taken as they are.
 """
 

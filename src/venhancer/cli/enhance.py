@@ -34,9 +34,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Enhance a file, and show the plan, what gets lost, how far it is and what was written.
 
     Raises:
-        SettingsError: something asked for cannot be had.
+        SettingsError: a request is impossible.
         InputError: the source, the target or the report cannot be used.
-        WeightsError: the model is not there.
+        WeightsError: the model does not exist.
         JobFailed: something could not be written; finished segments are kept.
         Stopped: Ctrl-C or SIGTERM; likewise.
     """

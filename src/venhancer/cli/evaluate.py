@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Evaluate, show the means and write the report.
 
     Raises:
-        SettingsError: something asked for cannot be had.
+        SettingsError: a request is impossible.
         InputError: a clip or the output folder cannot be used.
         WeightsError: a model or weights named are not there.
         JobFailed: every contender failed, or something could not be written.

@@ -31,9 +31,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Show the plan.
 
     Raises:
-        SettingsError: something asked for cannot be had.
+        SettingsError: a request is impossible.
         InputError: the source cannot be used, or the work on the target is of something else.
-        WeightsError: the model is not there.
+        WeightsError: the model does not exist.
     """
     from venhancer.enhance import plan_video
     from venhancer.jobs.outcome import target_rows

@@ -36,11 +36,11 @@ def run_queue(arguments: argparse.Namespace) -> None:
     """Enhance a folder of files, and show what becomes of each.
 
     Raises:
-        SettingsError: something asked for cannot be had.
+        SettingsError: a request is impossible.
         InputError: one of the folders cannot be used.
-        WeightsError: the model is not there.
+        WeightsError: the model does not exist.
         JobFailed: a file failed, or something could not be written.
-        Stopped: Ctrl-C or SIGTERM; the same command goes on.
+        Stopped: Ctrl-C or SIGTERM; the same command resumes.
     """
     from venhancer.model_files.folders import find_model
     from venhancer.model_files.traits import load_traits

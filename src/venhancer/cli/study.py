@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Do the studies, show what each found and write the report.
 
     Raises:
-        SettingsError: something asked for cannot be had.
+        SettingsError: a request is impossible.
         InputError: a clip or the output folder cannot be used.
         WeightsError: there is no such model.
         JobFailed: something could not be written.

@@ -59,7 +59,7 @@ def _train(arguments: argparse.Namespace) -> None:
     if not arguments.quiet:
         terminal.show_log()
     folder = train(settings)
-    if int(os.environ.get("RANK", "0")) > 0:  # of several processes one speaks
+    if int(os.environ.get("RANK", "0")) > 0:  # one of several processes speaks
         return
     if folder is None:
         terminal.show_line(f"stopped and saved in {settings.output}; {arguments.when_stopped}")

@@ -76,8 +76,8 @@ class Guided(Generic[Prompt]):
 class Denoiser:
     """Turn a prediction of v into a `Denoise`: scale, cast, predict, convert.
 
-    The network knows whole timesteps only: it is told the nearest one, and v is read with that one's coefficients,
-    while the solver goes on with the exact sigma. The published program does the same; the two are at most 1 % apart.
+    The network knows whole timesteps only: it gets the nearest one, and v is read with that one's coefficients,
+    while the solver continues with the exact sigma. The published program does the same; the two are at most 1 % apart.
 
     Attributes:
         predict_v: The network with its conditions bound, guided or not.
@@ -171,7 +171,7 @@ def divided(
         tiles: of pictures.
         feathers: each tile's weights.
         device: where latents are.
-        progress: told of every evaluation of a window's tile.
+        progress: advanced by every evaluation of a window's tile.
     """
     denoisers = {(window, tile): denoiser(window, tile) for window in windows for tile in tiles}
     weights, tile_weights = (

@@ -84,7 +84,7 @@ class Schedule:
         return float(np.interp(math.log(sigma), self._log_sigmas, np.arange(self.num_timesteps)))
 
     def nearest_timestep(self, sigma: float) -> int:
-        """Return the whole timestep a network is told for a noise level; halves go to the even one."""
+        """Return the whole timestep that a network gets for a noise level; halves go to the even one."""
         return round(round(self.timestep_at(sigma), 3))  # first undo float32 noise, which would decide the halves
 
     def timesteps(

@@ -36,7 +36,7 @@ class Cache:
 
     Args:
         folder: made when something is kept.
-        is_fresh: whether what is there is left alone and made anew.
+        is_fresh: whether existing entries are ignored and computed again.
     """
 
     folder: Path
@@ -47,7 +47,7 @@ class Cache:
         return self.folder / "outputs" / f"{key}.npy"
 
     def output(self, key: str) -> Output | None:
-        """Return the output under a key, None if it is not there."""
+        """Return the output under a key, None if there is none."""
         frames, notes = self.file(key), self.file(key).with_suffix(".json")
         if self.is_fresh or not frames.exists() or not notes.exists():
             return None

@@ -88,7 +88,7 @@ def parse_pairs(pairs: Sequence[str], text: str) -> dict[str, str]:
 
 
 def model_contender(model: str | Path, settings: Mapping[str, object], *, name: str = "") -> Contender:
-    """Return one of our models with settings of its own.
+    """Return one of our models with its own settings.
 
     Args:
         model: "nano", "v1", "v2" or a folder.
@@ -136,7 +136,7 @@ def command_contender(text: str) -> Contender:
     """Return the program that "name=command" means.
 
     Raises:
-        SettingsError: it has another form, or the program is not there.
+        SettingsError: it has another form, or the program does not exist.
     """
     baseline = CommandBaseline.parse(text)
     identity = {"command": baseline.command, "versions": versions()}

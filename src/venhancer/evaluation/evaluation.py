@@ -1,7 +1,7 @@
 """Clips in, scores of every contender out: degrade, enhance, measure; the page to read first of this folder.
 
 Every contender is given the same frames and judged on the same frames. Outputs go from contender to metric without
-loss, through `Cache`; one that fails is told of in the results, and the others go on.
+loss, through `Cache`; one that fails is named in the results, and the others continue.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ from venhancer.frames.levels import Frames
 from venhancer.progress import SILENT, Progress
 
 REFERENCE, INPUT = "truth", "input"
-"""Rows of tables that no contender made: what is possible, and what it began with (enlarged and held)."""
+"""Rows of tables without a contender: the truth, and the input (enlarged and held)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class EvaluateSettings:
     Args:
         degradation: how inputs are made; without a reference, only its scale and factor count: how much more to make.
         has_reference: whether clips are the truth, from which inputs are made; else clips are inputs themselves.
-        metrics: names; all that can be had if None.
+        metrics: names; all available ones if None.
         weights: files or folders of weights by metric.
     """
 
@@ -70,7 +70,7 @@ class Evaluation:
     """Everything measured.
 
     Args:
-        settings: what was asked for.
+        settings: the request.
         metrics: those measured, in the order of tables.
         left_out: why other metrics were not, a line each.
         contenders: rows of tables, in order.
@@ -140,7 +140,7 @@ def evaluate(
     Contenders work one after the other, so that one model is in memory at a time; then clips are scored one by one.
 
     Raises:
-        SettingsError: nobody takes part, two have one name, a metric is unknown or cannot be had here.
+        SettingsError: there are no contenders, two share a name, or a metric is unknown or unavailable.
         InputError: a clip cannot be read.
         JobFailed: an output cannot be kept.
     """
@@ -179,7 +179,7 @@ def choose_metrics(settings: EvaluateSettings) -> tuple[tuple[Metric, ...], tupl
     What compares with the input is left out where there is a truth, and what needs a truth where there is none.
 
     Raises:
-        SettingsError: one that is asked for is unknown or cannot be had here.
+        SettingsError: a requested one is unknown or unavailable.
         WeightsError: weights that the user named cannot be used.
     """
     blank = np.zeros((1, 64, 64, 3), np.uint8)

@@ -25,7 +25,7 @@ def fetch_python(requirement: str, folder: Path, *, source: bool = False) -> Pat
 
 
 def fetch_debian(requirement: str, folder: Path) -> Path:
-    """Return the archive of a Debian package ("name=version"), downloaded with apt-get unless it is there already.
+    """Return the archive of a Debian package ("name=version"), downloaded with apt-get unless it exists.
 
     Raises:
         JobFailed: apt-get is missing or could not get it.

@@ -34,7 +34,7 @@ ALONG = 16
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One measure at every place, in levels of 255; NaN where it cannot be had, as at place 0."""
+    """One measure at every place, in levels of 255; NaN where there is none, as at place 0."""
 
     result: Float[np.ndarray, "n"]
     control: Float[np.ndarray, "n"]
@@ -258,7 +258,7 @@ def _gradient(jump: Levels) -> float:
 
 
 def _mean(values: np.ndarray) -> float:
-    """Return the mean of what is known; NaN if nothing is."""
+    """Return the mean of the known values; NaN if there are none."""
     finite = values[np.isfinite(values)]
     return float(finite.mean()) if finite.size else float("nan")
 

@@ -1,1 +1,1 @@
-"""The work on one target, kept beside it so that it can be gone on with."""
+"""The work on one target, kept beside it so that it can be resumed."""

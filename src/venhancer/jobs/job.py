@@ -1,4 +1,4 @@
-"""The work on one target, kept beside it until the target is whole: a run that stops can be gone on with.
+"""The work on one target, kept beside it until the target is whole: a run that stops can be resumed.
 
 `open_job` takes up the work there is, or begins it; each finished segment is handed to `Job.keep`, and at the end
 `Job.publish` moves the result into place. What lies in the folder is told in `venhancer.jobs.work`. No torch at import.
@@ -36,7 +36,7 @@ class Job:
     """The work on a target; `open_job` makes it.
 
     Args:
-        target: what is being made.
+        target: the file being made.
         manifest: how far it has come.
     """
 
@@ -68,7 +68,7 @@ class Job:
 
     @property
     def resumption(self) -> str:
-        """What can be gone on with, in words."""
+        """What can be resumed, in words."""
         frames, whole = self.manifest.finished_frames, self.manifest.frames
         return (
             f"{frames} of {whole} frames are finished and kept in {self.folder}; run the same command again to resume"
@@ -97,7 +97,7 @@ class Job:
         return self.folder / f"unfinished{suffix}"
 
     def keep(self, path: Path, frames: int, carry: "Mapping[str, Tensor]") -> None:
-        """Take the next segment, finished; from now on the work goes on after it, whatever happens.
+        """Record the next finished segment; from now on the work resumes after it, whatever happens.
 
         Args:
             path: its file, from `unfinished`.
@@ -210,7 +210,7 @@ def open_job(
     nothing is left.
 
     Args:
-        target: what is to be made.
+        target: the file to make.
         origin: what it depends on.
         frames: of the whole output.
         choices: see `Manifest`; only looked at when work begins.
@@ -218,7 +218,7 @@ def open_job(
 
     Raises:
         InputError: another run is at it; or other or damaged work, or something that is no work, lies there.
-        JobFailed: the folder cannot be written; one raised in the block is raised again and says what is kept.
+        JobFailed: the folder cannot be written; one raised in the block is raised again with a note of the work kept.
         Stopped: after Ctrl-C in the block, saying the same.
     """
     find_work(target)  # before anything is written into a folder that is not ours

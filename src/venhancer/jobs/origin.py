@@ -1,7 +1,7 @@
 """What a result depends on, as values that can be kept and compared: the input, the settings, the model, the versions.
 
-Unfinished work is gone on with only if all of them are what they were; `differences` says in words which are not.
-Files are told by their content, so that a copy under another name is the same input. No torch.
+Unfinished work resumes only if none of them has changed; `differences` names those that have.
+Files are identified by their content, so that a copy under another name is the same input. No torch.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ def origin_of(source: Path, settings: EnhanceSettings) -> dict[str, Any]:
 
     Args:
         source: the clip: a file, or the pattern of numbered pictures.
-        settings: what is asked for. The model counts by its files, wherever they lie.
+        settings: the request. The model counts by its files, wherever they are.
 
     Raises:
         InputError: a file cannot be read.
@@ -52,7 +52,7 @@ def versions(*others: str) -> dict[str, str]:
 
 
 def differences(then: Origin, now: Origin) -> list[str]:
-    """Return in words what of `now` is not as it was; what is known of one of them only is not compared."""
+    """Return in words what has changed since `then`; what only one of them knows is not compared."""
     return [_difference(name, then[name], now[name]) for name in then if name in now and then[name] != now[name]]
 
 
@@ -62,7 +62,7 @@ def fingerprint(path: Path) -> str:
     A file is read once and again only when its size, times or place on the disk have changed.
 
     Files of up to 64 MiB are read whole. Of larger ones, size, time of change and 256 spots from first to last are
-    looked at, which takes a moment however large they are. Of numbered pictures of more than 64 MiB together, size,
+    sampled, which takes a moment however large they are. Of numbered pictures of more than 64 MiB together, size,
     time of change and the middle of each are.
 
     Raises:

@@ -23,7 +23,7 @@ def encoding_of(plan: EnhancePlan, target: Path) -> Encoding:
 
     Raises:
         InputError: the target's name is of no known kind.
-        SettingsError: the target, the codec and what else is asked for do not go together, nothing here encodes it, or
+        SettingsError: the target, the codec and other settings do not go together, nothing here encodes it, or
             the target cannot show such brightness, so many frames a second or more than one at all.
     """
     settings, clip = plan.settings, plan.clip

@@ -22,7 +22,7 @@ class EnhanceReport:
         plan: what was planned, which is what was done.
         target: the file written.
         seconds: this run took, reading and writing included.
-        frames_before: output frames that earlier runs had finished, which this one only put in their place.
+        frames_before: output frames that earlier runs had finished and this one only assembled.
         device: it ran on, as torch names it.
         dtype: number format of the networks.
     """

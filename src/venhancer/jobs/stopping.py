@@ -19,7 +19,7 @@ def stop_requests(tell: Callable[[str], None], wishes: tuple[signal.Signals, ...
     """Give the request that signals make within the block; outside the main thread there are no signals.
 
     Args:
-        tell: is told, once, the name of the signal that asked.
+        tell: is called once with the name of the signal.
         wishes: signals that ask. After one of them came, Ctrl-C does again what it did before the block.
     """
     request = StopRequest()

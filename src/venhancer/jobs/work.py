@@ -49,7 +49,7 @@ class Mark(_Frozen):
 
     @classmethod
     def of(cls, path: Path) -> "Mark":
-        """Return the mark of what is there now."""
+        """Return the mark of the file that is there now."""
         state = path.lstat()
         return cls(inode=state.st_ino, bytes=state.st_size, modified=state.st_mtime_ns)
 
@@ -123,7 +123,7 @@ def find_work(target: Path) -> Manifest | None:
 
 
 def describe_work(target: Path) -> str | None:
-    """Return what is finished of a target and a run will take up, in words; None if there is nothing.
+    """Return in words the finished work that a run will resume; None if there is none.
 
     Raises:
         InputError: see `find_work`.
@@ -135,7 +135,7 @@ def describe_work(target: Path) -> str | None:
 
 
 def is_finished(target: Path) -> bool:
-    """Tell whether the target is there, whole, and a run only was ended before it had cleared its work away.
+    """Tell whether the target is complete and only its work folder was left behind by a run that was stopped.
 
     Raises:
         InputError: see `find_work`.
@@ -145,12 +145,12 @@ def is_finished(target: Path) -> bool:
 
 
 def goes_on(target: Path, work: Manifest, origin: Origin) -> bool:
-    """Return whether work on a target is gone on with; not if it is of something else and nothing of it is finished.
+    """Return whether a run will resume the work on a target; not if it differs and nothing of it is finished.
 
     Args:
         target: whose work it is.
         work: what was found.
-        origin: of what is asked for; what is not known yet may be left out.
+        origin: of the request; facts that are not known yet may be left out.
 
     Raises:
         InputError: it is of something else and some of it is finished; names all that differs.

@@ -1,7 +1,7 @@
 """The loudspeakers that the channels of a sound track belong to, in the order that libav's encoders expect.
 
 libav knows usual orders by a mask and keeps any other as a list, which a layout of PyAV and whatever it came from both
-free (PyAV 18). Layouts with a list are therefore looked at here only, and never given back.
+free (PyAV 18). Layouts with a list are therefore read here only, and never given back.
 """
 
 import ctypes
@@ -11,7 +11,7 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.audio.layout import AudioLayout
 
-LISTED = " channels ("  # how libav's name of a list goes on, after their number
+LISTED = " channels ("  # how libav's name of a list continues, after their number
 SPEAKERS = (  # in the order of libav's masks
     "FL FR FC LFE BL BR FLC FRC BC SL SR TC TFL TFC TFR TBL TBC TBR DL DR WL WR SDL SDR LFE2 TSL TSR BFC BFL BFR "
     "SSL SSR TTL TTR BIL BIR"
@@ -24,7 +24,7 @@ class Channels(NamedTuple):
     Args:
         number: how many.
         layout: libav's name for the usual order of their loudspeakers, or of the two that all are mixed to.
-        have_places: whether each is for a loudspeaker of its own, as far as anything is said of them.
+        have_places: whether each has its own loudspeaker, as far as the file says.
     """
 
     number: int

@@ -18,7 +18,7 @@ Kind = Literal["video", "still", "numbered", "animation"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipInfo:
-    """One video, or pictures taken for one: size as shown, exact frame count and times, colour, and what is lost.
+    """One video, or pictures treated as one: size as shown, exact frame count and times, colour, and losses.
 
     Attributes:
         width: pixels that are shown, once the picture is upright; likewise `height`.
@@ -47,11 +47,11 @@ class ClipInfo:
         time_base: seconds per unit of the timestamps.
         jitter: seconds by which frames of even timing are at most off it, beyond what the file's clock rounds.
         identity: which file it was that was looked at, so that a change is noticed; None for frames in memory.
-        jumps: where the file's clock starts again or jumps; all times here are on one that goes on.
+        jumps: where the file's clock restarts or jumps; all times here are on one continuous clock.
         damage: frames that are damaged or lean on such, as first and stop; those from `frames` on are missing.
-        keep_damaged: whether readers give them as decoders conceal them, and what is missing as the frame before.
+        keep_damaged: whether readers give them as decoders conceal them, and the frame before for a missing one.
         tracks: what else the file holds; see `plan_tracks`.
-        kind: a video that libav reads; one picture; numbered pictures, whose rate is whatever is asked for; or an
+        kind: a video that libav reads; one picture; numbered pictures, whose rate is the requested one; or an
             animation that Pillow reads.
     """
 

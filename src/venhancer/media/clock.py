@@ -1,8 +1,8 @@
-"""One clock that goes on, out of clocks that start again or jump.
+"""One continuous clock, out of clocks that restart or jump.
 
 Recordings laid end to end, and streams whose sender was changed, hold several clocks one after the other. `ClockSearch`
 is shown every packet of a file and finds where one ends and the next begins; `Clock` moves the packets of any stream,
-read again from the beginning, to the clock that goes on. Frames, sound, subtitles and shots are all read through it.
+read again from the beginning, to the continuous clock. Frames, sound, subtitles and shots are all read through it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ class Jump(NamedTuple):
     Args:
         stream: index in the file.
         packet: number of the first packet there, counted in this stream.
-        time: seconds on the clock that goes on at which it begins.
+        time: seconds on the continuous clock at which it begins.
         shift: seconds to add to the times told from there on.
     """
 
@@ -40,7 +40,7 @@ class Jump(NamedTuple):
 
 
 class Clock:
-    """Moves the packets of a file, each stream's from its first one on, to the clock that goes on."""
+    """Moves the packets of a file, each stream's from its first one on, to the continuous clock."""
 
     def __init__(self, jumps: Sequence[Jump]) -> None:
         self._ahead = {jump.stream: [one for one in jumps if one.stream == jump.stream] for jump in jumps}
@@ -121,7 +121,7 @@ class ClockSearch:
     """Finds the jumps of a file whose packets it is shown in their order.
 
     As FFmpeg has it: decode times that fall back, and in formats that allow it also those that run far ahead, begin
-    another clock, which goes on where the pictures ended; where that would lay sound over sound, after the sound.
+    another clock, which continues where the pictures ended; where that would lay sound over sound, after the sound.
 
     Args:
         container: the file.

@@ -50,7 +50,7 @@ KNEE_NITS, KNEE, DISPLAY_GAMMA, SPREAD = 100.0, 0.75, 2.4, 12.0
 
 
 def matrix_of_size(height: int) -> str:
-    """Return the matrix that pictures of so many lines have, or are given, if nothing is said of it."""
+    """Return the matrix that untagged pictures of so many lines have or get."""
     return "bt709" if height >= HD_LINES else "bt601"
 
 
@@ -210,7 +210,7 @@ def _array_format(channels: int, *, is_deep: bool) -> str:
 def _lay_over(
     rgb: Pixels, opacity: UInt8[np.ndarray, "h w"] | UInt16[np.ndarray, "h w"], background: tuple[int, int, int]
 ) -> Pixels:
-    """Return what is seen of pixels before a colour; opacity is straight, not multiplied in."""
+    """Return pixels laid over a colour; opacity is straight, not premultiplied."""
     white = np.iinfo(rgb.dtype).max
     behind = np.array(background, np.float32) * (white / 255)
     share = opacity[..., None].astype(np.float32) / white

@@ -44,8 +44,8 @@ class Container:
         text_codec: what all other subtitles made of text are converted to.
         covers: codecs of pictures that are no film, such as the cover of an album.
         attachments: whether it holds other files, such as fonts.
-        sound_flags: what can be said of a sound track.
-        subtitle_flags: what can be said of a subtitle track.
+        sound_flags: flags that a sound track can have.
+        subtitle_flags: flags that a subtitle track can have.
         tags: names of tags beside the usual ones, None if any name will do.
         languages: codes of ISO 639-2 that can be told, None if all.
     """

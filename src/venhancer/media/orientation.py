@@ -94,7 +94,7 @@ def orientation_of(frame: VideoFrame, name: object) -> Orientation:
 
 
 def cut_off(picture: Shaped[np.ndarray, "h w channels"], border: Border) -> Shaped[np.ndarray, "h2 w2 channels"]:
-    """Return what is shown of a picture, without copying it."""
+    """Return the visible part of a picture, without copying it."""
     height, width = picture.shape[:2]
     return picture[border.above : height - border.below, border.left : width - border.right]
 
@@ -102,7 +102,7 @@ def cut_off(picture: Shaped[np.ndarray, "h w channels"], border: Border) -> Shap
 def turn_upright(
     picture: Shaped[np.ndarray, "h w channels"], orientation: Orientation
 ) -> Shaped[np.ndarray, "h2 w2 channels"]:
-    """Return the picture as it is to be shown, in memory of its own if it had to be turned."""
+    """Return the picture as it is shown, in its own memory if it had to be turned."""
     turned = picture.swapaxes(0, 1) if orientation.is_transposed else picture
     turned = turned[::-1] if orientation.rows_reversed else turned
     return np.ascontiguousarray(turned[:, ::-1] if orientation.columns_reversed else turned)

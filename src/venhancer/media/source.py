@@ -38,7 +38,7 @@ from venhancer.media.limits import STREAMS_OF_LIBAV, read_limits
 DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,gif,flv,asf,ogg,yuv4mpegpipe,h264,hevc"
 KINDS = "mp4, mov, mkv, webm, avi, mpeg, ts, gif, flv, wmv, ogv, y4m, h264 or hevc"
 ONE_FRAME_A_PACKET = ("av1", "dnxhd", "ffv1", "h264", "hevc", "mjpeg", "prores", "vp9")
-UNSURE = ("avi", "mpegts", "mpeg", "flv", "asf", "ogg")  # of whose length what is there counts, not what headers say
+UNSURE = ("avi", "mpegts", "mpeg", "flv", "asf", "ogg")  # whose length is that of the content, not of the headers
 ENDLESS = ("mpegts", "mpeg", "h264", "hevc")  # end anywhere, without a word of it
 CLOSED = {"protocol_whitelist": "none", "format_whitelist": DEMUXERS, "max_streams": str(STREAMS_OF_LIBAV)}
 CODECS = (  # what cameras, editors and generators write; libav decodes hundreds more, seldom tried by anybody
@@ -151,7 +151,7 @@ def open_picture(path: Path, content: BinaryIO | FileIO | None = None) -> Iterat
         content: bytes to read instead of it; `path` is then what errors call them.
 
     Raises:
-        InputError: not one of `PICTURES`, too large, or damaged, which may show only when pixels are asked for inside.
+        InputError: not one of `PICTURES`, too large, or damaged, which may show only when pixels are read inside.
     """
     with open_file(path) if content is None else nullcontext(content) as file:
         try:
@@ -288,7 +288,7 @@ def read_packets(container: InputContainer, stream: VideoStream, path: Path) -> 
         stamps[jump.packet : stop] += round(jump.shift / base)
     is_timed &= len(np.unique(stamps)) == len(stamps) and (is_reordered or not context.has_b_frames)
     starts = {jump.packet for jump in shifts}
-    if codec.startswith(CONCEALING):  # whose decoder tells of damage within pictures: counters may begin anew there
+    if codec.startswith(CONCEALING):  # whose decoder reports damage within pictures: counters may restart there
         starts.update(np.flatnonzero(np.frombuffer(keys, dtype=bool)).tolist())
     starts_clean = len(stamps) > 0 and bool(keys[0]) and stamps[0] == stamps.min()
     holds_frames = codec in ONE_FRAME_A_PACKET
@@ -330,7 +330,7 @@ def decode(
         skip: how many packets to pass over.
         first: number of the first frame.
         jumps: how the times of packets are moved.
-        damage: gets the times of what is damaged; frames are then given as the decoder conceals it.
+        damage: gets the times of damage; frames are then given as the decoder conceals it.
 
     Raises:
         InputError: a frame is damaged and there is no `damage`; the message names it.

@@ -55,7 +55,7 @@ class Track:
         count: of chapters or tags.
         can_be_read: whether it can be decoded here, and its channels mixed; of sound and subtitles, see `try_tracks`.
         channels: of sound.
-        have_places: whether each channel is for a loudspeaker of its own.
+        have_places: whether each channel has its own loudspeaker.
     """
 
     index: int
@@ -84,9 +84,9 @@ class TrackPlan:
 
     Args:
         track: of the source.
-        action: what is done with it.
+        action: what happens to it.
         codec: in the target.
-        why: it is not copied as it is, or what of it is lost.
+        why: the reason it is not copied, or what it loses.
     """
 
     track: Track
@@ -166,12 +166,12 @@ def plan_tracks(tracks: Sequence[Track], suffix: str, *, slow: Fraction | int = 
 
 
 def describe_track_plans(plans: Sequence[TrackPlan]) -> list[str]:
-    """Return, in words, what becomes of all tracks; tracks that fare alike are counted together."""
+    """Return, in words, what happens to all tracks; tracks that fare alike are counted together."""
     return _counted(f"{plan.track.name} {plan.outcome}" for plan in plans)
 
 
 def describe_losses(plans: Sequence[TrackPlan]) -> list[str]:
-    """Return, in words, what of the source a target will not keep as it is."""
+    """Return, in words, what a target will not keep of the source."""
     lost = [plan for plan in plans if plan.action != "copied" or plan.why]
     return _counted(
         f"{plan.track.name}{_as_before(plan) if plan.is_kept else ''}: "
@@ -197,7 +197,7 @@ def _streams(container: InputContainer) -> Iterator[Track]:
             continue
         codec = _codec_name(stream)
         if kind == "data" and codec == "bin_data" and has_chapters and container.format.name.startswith("mov"):
-            continue  # the titles of the chapters, which are written anew
+            continue  # the titles of the chapters, which are written again
         tags = stream.metadata
         yield Track(
             index=stream.index,

@@ -112,7 +112,7 @@ class LinearAutoencoder(OneByOne, ModelMixin, ConfigMixin):
         patch = self.config["patch"]
         components = rearrange(latents, "b c f h w -> (b f) c h w").to(self.dtype) / self.gain[:, None, None]
         margin = 0
-        if self.is_lapped:  # the picture goes on as its mirror image, in which cosines of odd number change their sign
+        if self.is_lapped:  # the picture continues as its mirror image, in which odd cosines change their sign
             margin = patch + patch // 2
             signs = 1 - 2 * (torch.arange(patch, device=latents.device) % 2)
             down, across = signs.repeat_interleave(patch).repeat(3), signs.repeat(3 * patch)

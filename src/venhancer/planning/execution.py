@@ -38,7 +38,7 @@ def executions(settings: EnhanceSettings, *, is_guided: bool, has_own_memory: bo
     """Yield the ways of working to choose from.
 
     Args:
-        settings: what was asked for.
+        settings: the request.
         is_guided: whether each evaluation takes two prompts.
         has_own_memory: whether weights can wait elsewhere, see `Machine`.
 
@@ -74,6 +74,6 @@ def moved_bytes(
 
 
 def duration(estimate: Estimate, execution: Execution) -> float:
-    """Return how long the work takes, next to other ways: what is computed and what is moved, in FLOPs."""
+    """Return the cost of the work to compare with other ways: computation and transfers, in FLOPs."""
     computed = estimate.network_flops * (SLICED_COST if execution.slice_tokens else 1)
     return computed + MOVED_COST * estimate.moved_bytes

@@ -1,4 +1,4 @@
-"""The most memory a plan holds at once, by following what is alive through one forward, without running anything.
+"""The most memory a plan holds at once, by following live tensors through one forward, without running anything.
 
 What is counted is what the process holds in all: the program, all weights, the latents of a segment in all their
 copies, and the tensors alive at the *peaks* of the work, where a block holds the most. Tensors are told by their
@@ -171,7 +171,7 @@ def network_peaks(shape: NetworkShape, grid: Grid, prompts: int, slice_tokens: i
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
-    """Goes through a network as its forward does; each method yields the peaks of a part, with what is held beside."""
+    """Walks through a network as its forward does; each method yields the peaks of a part, with all that is alive."""
 
     shape: NetworkShape
     prompts: int

@@ -77,7 +77,7 @@ class Segment:
 
 
 def output_size(clip: ClipInfo, settings: EnhanceSettings, program: Program | None = None) -> tuple[int, int]:
-    """Return width and height of the output: the size asked for, or each side scaled to the nearest even number.
+    """Return width and height of the output: the requested size, or each side scaled to the nearest even number.
 
     A side halfway between two even numbers takes the larger. A published program has sizes of its own.
 
@@ -114,7 +114,7 @@ def output_size(clip: ClipInfo, settings: EnhanceSettings, program: Program | No
 def pixel_shape(clip: ClipInfo, width: int, height: int) -> Fraction:
     """Return the width of an output pixel by its height.
 
-    It is the clip's, unless the size asked for has the shape in which the clip is shown: then pixels become square.
+    It is the clip's, unless the requested size has the shape in which the clip is shown: then pixels become square.
     """
     stored = Fraction(width * clip.height, height * clip.width)
     is_as_stored, is_as_shown = (abs(shape - 1) <= SAME_SHAPE for shape in (stored, stored / clip.sample_aspect_ratio))

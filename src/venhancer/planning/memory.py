@@ -1,6 +1,6 @@
 """Which windows, which tiles and which way of working: of all that fit into the memory there is, the fastest.
 
-What was asked for stays as it is. What was not is tried from the largest window and the whole picture downwards, each
+Settings that the user gave stay. The others are tried from the largest window and the whole picture downwards, each
 with the ways of working that change no picture: attention in slices, one prompt after the other. Whatever fits by its
 footprint and has least to compute is taken; if nothing fits, one line says so.
 """
@@ -30,7 +30,7 @@ Division = tuple[int, int, tuple[Segment, ...]]
 
 SURE_SHARE = 1 / 1.15  # of the memory: measured peaks lie up to 15 % above the footprint
 SHORTEST_WINDOW = 8  # frames: below, there is too little to see of a motion
-SMALLEST_TILE = 256  # pixels: below, there is too little to see of a picture; asked for, tiles may be smaller
+SMALLEST_TILE = 256  # pixels: smaller tiles show too little of a picture; the user may ask for them
 WINDOW_SHARES = (0.75, 0.5, 0.375, 0.25)
 OUT_OF_MEMORY_ERRORS = {"MemoryError", "OutOfMemoryError"}
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "create a memory object")
@@ -44,7 +44,7 @@ class Machine:
     Args:
         memory: bytes that there are for it; None sets no limit.
         number_format: of the networks: fp32, bf16 or fp16.
-        has_own_memory: whether it is a GPU with memory of its own, so that weights can wait in main memory.
+        has_own_memory: whether it is a GPU with its own memory, so that weights can wait in main memory.
     """
 
     memory: int | None = None
@@ -62,7 +62,7 @@ class Task:
     """What is to be divided.
 
     Args:
-        settings: what was asked for.
+        settings: the request.
         traits: of the model.
         sampling: settings over the model's defaults.
         shots: output frames of each shot.
@@ -134,7 +134,7 @@ def choose_layout(task: Task, machine: Machine) -> Layout:
     """Return the fastest layout that fits.
 
     Raises:
-        SettingsError: what was asked for cannot be, or nothing fits.
+        SettingsError: the request is impossible, or nothing fits.
     """
     room = math.inf if machine.memory is None else machine.memory * SURE_SHARE
     divisions = [task.divide(task.sampling.window_frames, task.sampling.window_overlap)]
@@ -170,7 +170,7 @@ def smaller_layout(machine: Machine, layout: Layout) -> Layout | None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error says that memory ran out, on whatever device and by whichever library."""
-    kinds = {kind.__name__ for kind in type(error).__mro__}  # torch's own is told by its name: it may not be loaded
+    kinds = {kind.__name__ for kind in type(error).__mro__}  # torch's own is known by its name: torch may not be loaded
     return not kinds.isdisjoint(OUT_OF_MEMORY_ERRORS) or any(sign in str(error) for sign in OUT_OF_MEMORY)
 
 
@@ -272,7 +272,7 @@ def _estimate(task: Task, segments: Sequence[Segment], tiles: Sequence[Tile], *,
 
 
 def _work(task: Task, segments: Sequence[Segment], tiles: Sequence[Tile], coded: Sequence[Tile]) -> Work:
-    """Return what is in memory together."""
+    """Return the parts that are in memory together."""
     frames = max(len(task.sampled(window)) for segment in segments for window in segment.windows)
     rows, columns = len(tiles[0].rows), len(tiles[0].columns)
     frame = task.latent_height * task.latent_width * task.traits.latent_channels

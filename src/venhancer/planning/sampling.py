@@ -17,7 +17,7 @@ class Sampling(SamplingDefaults):
     Args:
         prompt: the prompt with its suffix.
         seed: of all noise.
-        downscale_factor: the downscaling that the network is told of.
+        downscale_factor: the downscaling that the network assumes.
     """
 
     prompt: str

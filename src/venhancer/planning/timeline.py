@@ -71,7 +71,7 @@ class Timeline:
 
 
 def make_timeline(clip: ClipInfo, settings: EnhanceSettings, program: Program | None = None) -> Timeline:
-    """Return the frames in time that the settings ask of a clip; a published program has a layout of its own.
+    """Return the frames in time that the settings request of a clip; a published program has its own layout.
 
     Raises:
         InputError: frames between start and end are damaged.

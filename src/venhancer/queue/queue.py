@@ -1,6 +1,6 @@
 """A folder of files, enhanced one after the other into another folder; what fails is recorded and passed over.
 
-The same call later goes on: files finished with the same settings are left alone, unfinished ones are taken up where
+The same call later resumes: files finished with the same settings are left alone, unfinished ones continue where
 they stopped, failed ones are tried again. `venhancer.queue.record` keeps what became of each.
 """
 
@@ -130,7 +130,7 @@ def enhance_folder(
     Raises:
         InputError: there are no files, two would have one output, or `out` cannot be used or is used by another run.
         JobFailed: the record cannot be written.
-        Stopped: `stop` or Ctrl-C said so; the same call goes on.
+        Stopped: `stop` or Ctrl-C said so; the same call resumes.
     """
     items = list_items(folder, out, settings)
     with failures_as(InputError, f"{out} cannot be created; create its parent folder first"):

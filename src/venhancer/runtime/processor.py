@@ -13,7 +13,7 @@ BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 def has_bfloat16(cpu_info: Path = CPU_INFO) -> bool:
     """Tell whether products in bfloat16 have instructions of their own here, so that they are quick.
 
-    Only Linux says so without a measurement, and a measurement could answer otherwise when unfinished work goes on.
+    Only Linux says so without a measurement, and a measurement could answer otherwise when unfinished work resumes.
     Everywhere else the answer is no: torch has no such products on Apple's processors.
     """
     if not sys.platform.startswith("linux"):

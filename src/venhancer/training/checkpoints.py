@@ -1,4 +1,4 @@
-"""Checkpoints of a run on disk: written while training goes on, whole or not there at all.
+"""Checkpoints of a run on disk: written while training continues, whole or not at all.
 
 A checkpoint is a folder of `torch.distributed.checkpoint`, so that any number of processes writes it together and any
 other number reads it. It is written beside its place and renamed when the last byte is on the disk.
@@ -48,7 +48,7 @@ class Checkpoints:
         self._newest: int | None = None  # step of the newest one, known to every process without asking the disk
 
     def save(self, state: TrainState) -> None:
-        """Begin to write a checkpoint of the state as it is now; training may go on at once.
+        """Start writing a checkpoint of the current state; training may continue at once.
 
         Raises:
             JobFailed: the checkpoint before could not be written.

@@ -45,7 +45,7 @@ class RunCost:
         """Yield labels and values for people.
 
         Args:
-            tflops: the rate of all processes together that time is told for.
+            tflops: the rate of all processes together, for the time.
         """
         settings = self.settings
         clips = settings.steps * settings.batch_size

@@ -76,11 +76,11 @@ def _recompute_on(device: torch.device) -> Callable[..., Tensor]:
 
 
 def make_learner(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Learner:
-    """Return the networks of a pipeline with only what is to be trained open to gradients.
+    """Return the networks of a pipeline with gradients only for the weights to train.
 
     Raises:
-        SettingsError: adapters are asked for layers that are not there, or need a package that is missing.
-        WeightsError: the objective needs weights that are not there.
+        SettingsError: adapters name layers that do not exist, or need a package that is missing.
+        WeightsError: the objective needs weights that are missing.
     """
     if settings.precision == "bf16":
         choose_dtype("bf16", pipeline.device)  # warns where it is emulated
@@ -118,7 +118,7 @@ def make_optimizer(settings: TrainSettings, learner: Learner) -> torch.optim.Opt
     """Return the optimiser of the parameters that learn.
 
     Raises:
-        SettingsError: moments of 8 bits are asked for and torchao is missing.
+        SettingsError: moments of 8 bits need torchao, which is missing.
     """
     parameters, rate = list(learner.trained().values()), settings.learning_rate
     if settings.optimizer == "muon":

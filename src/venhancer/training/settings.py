@@ -244,7 +244,7 @@ def data_settings(value: object) -> object:
 
 
 class LogSettings(Frozen):
-    """What a run reports, and when it stops itself; nothing here changes what is learned."""
+    """What a run reports, and when it stops by itself; nothing here changes the result."""
 
     bucket_window: int = Field(default=200, ge=1, description="Clips in a bucket's mean loss.")
     validation_every: int = Field(
@@ -435,7 +435,7 @@ class TrainSettings(Frozen):
 
 
 def _first_line(error: ValidationError) -> str:
-    """Say in one line what is wrong with the first wrong field, with the nearest known name for an unknown one."""
+    """Return one line about the first wrong field, with the nearest known name for an unknown one."""
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"]) or "the recipe"
     if first["type"] == "value_error":
@@ -449,7 +449,7 @@ def _first_line(error: ValidationError) -> str:
 
 
 class IndexSettings(BaseModel):
-    """How a folder becomes a manifest: what is cut, what is left out, what is said of the clips."""
+    """How a folder becomes a manifest: cuts, clips left out, facts about clips."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

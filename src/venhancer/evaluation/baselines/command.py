@@ -51,7 +51,7 @@ class CommandBaseline:
         """Return the baseline that "name=command" means.
 
         Raises:
-            SettingsError: it has another form, knows no such place, or the program is not there.
+            SettingsError: it has another form or an unknown placeholder, or the program does not exist.
         """
         name, _, command = text.partition("=")
         if not name.strip() or not command.strip():

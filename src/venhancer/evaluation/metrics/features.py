@@ -61,7 +61,7 @@ class Weights:
         """Return a tensor.
 
         Raises:
-            WeightsError: it is not there.
+            WeightsError: it does not exist.
         """
         if name not in self.tensors:
             raise WeightsError(f"{self.path} contains no {name}; pass the weights of the right network")

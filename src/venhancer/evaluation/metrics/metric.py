@@ -19,7 +19,7 @@ class Metric:
     Args:
         name: in tables and on the command line.
         measure: takes what `takes` names, in that order, and returns a number.
-        takes: fields of `Subject`, of the weights its own; a metric that takes the reference cannot be had without one.
+        takes: fields of `Subject`, of the weights its own; a metric that takes the reference needs one.
         what: one sentence for tables and pages.
         higher_is_better: whether more is better.
         unit: as shown in tables; empty for a pure number.

@@ -35,7 +35,7 @@ def metric_named(name: str) -> Metric:
 
 
 def lacks(metric: Metric, subject: Subject) -> str:
-    """Return why a metric cannot be had here, as the end of a sentence; empty if it can."""
+    """Return why a metric is unavailable here, as the end of a sentence; empty if it is available."""
     missing = [package for package in metric.packages if find_spec(package) is None]
     if missing:
         return f"it needs {', '.join(missing)}: run pip install 'venhancer[evaluate]'"
@@ -49,11 +49,11 @@ def lacks(metric: Metric, subject: Subject) -> str:
 
 
 def score(subject: Subject, names: Iterable[str] | None = None) -> dict[str, float]:
-    """Return metrics of a result by name; without names, all that can be had.
+    """Return metrics of a result by name; without names, all available ones.
 
     Raises:
         ValueError: result and reference differ in shape.
-        SettingsError: a name is unknown, or a metric named cannot be had here.
+        SettingsError: a name is unknown, or a named metric is unavailable.
         WeightsError: weights that the user named cannot be used.
     """
     reference = subject.reference
@@ -70,7 +70,7 @@ def metrics_named(names: Iterable[str], subject: Subject) -> tuple[Metric, ...]:
     """Return metrics that a subject allows.
 
     Raises:
-        SettingsError: a name is unknown, or a metric cannot be had here.
+        SettingsError: a name is unknown, or a metric is unavailable.
     """
     metrics = tuple(metric_named(name) for name in names)
     for metric in metrics:

@@ -15,7 +15,7 @@ from venhancer.frames.levels import Frames
 def temporal_flicker(result: Frames, guide: Frames | None = None) -> float:
     """Return the mean second difference along the motion, in levels of 255.
 
-    Both neighbours of a frame are warped onto it; what is measured is how far the frame lies from their mean. Movement
+    Both neighbours of a frame are warped onto it; the measure is the distance of the frame from their mean. Movement
     and a steady change of brightness leave no trace; what comes and goes within three frames does. The mean is over
     channels and the pixels whose motion is known both ways, then over frames. A clip of fewer than three frames: 0.
 

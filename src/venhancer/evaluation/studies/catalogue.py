@@ -14,7 +14,7 @@ Value = float | str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What a model is asked to make of one clip.
+    """The task of a model on one clip.
 
     Args:
         scale: how many times smaller the input is made, and the output larger again.

@@ -23,7 +23,7 @@ Picture = UInt8[np.ndarray, "_ _ 3"]
 TITLE = "What the settings do"
 
 NO_EFFECT = 0.05
-"""Levels of 255: outputs nearer to one another than this are the same to anybody's eyes."""
+"""Levels of 255: outputs nearer to one another than this look the same."""
 
 MOST_CLIPS = 4
 """Clips shown on one sheet; figures are over all."""

@@ -42,7 +42,7 @@ METRICS = (
     "input_ssim",
     "vbench_flicker",
 )
-"""What is measured unless the user names others, as far as it can be had; the last two only without a truth."""
+"""Metrics unless the user names others, as far as they are available; the last two only without a truth."""
 
 INPUT, TRUTH = "input, enlarged and held", "truth"
 
@@ -64,7 +64,7 @@ class StudySettings:
         factor: likewise.
         prompts: what each clip shows, by its name.
         seed: of all noise.
-        metrics: names; `METRICS` as far as they can be had if None.
+        metrics: names; the available ones of `METRICS` if None.
 
     Raises:
         SettingsError: one of them cannot be.
@@ -85,7 +85,7 @@ class StudySettings:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """One clip at one value: the truth, what the model gets of it, and what is asked of the model."""
+    """One clip at one value: the truth, the model's input, and the task."""
 
     clip: TestClip
     truth: Frames
@@ -100,7 +100,7 @@ class ClipPictures:
     Args:
         stills: the same moment of the input and of every output, by label; of the truth too if there is one.
         lines: one row of pixels of all frames of the same clips, `f 1 w 3`.
-        crop: what is worth enlarging.
+        crop: the part worth enlarging.
     """
 
     stills: Mapping[str, UInt8[np.ndarray, "_ _ 3"]]
@@ -116,7 +116,7 @@ class Finding:
         study: what was varied.
         labels: of its values, in order.
         metrics: measured.
-        scores: by clip, label (and `INPUT`) and metric; NaN where one cannot be had.
+        scores: by clip, label (and `INPUT`) and metric; NaN where one is unavailable.
         differences: mean absolute difference of two outputs in levels of 255, mean over clips, by their labels.
         errors: why there is no output, by label.
         pictures: by clip.
@@ -259,7 +259,7 @@ def make_input(truth: Frames, setup: Setup) -> UInt8[np.ndarray, "k h2 w2 3"]:
 
 
 def _choose_metrics(study: Study, settings: StudySettings) -> tuple[Metric, ...]:
-    """Return the metrics that can be had where there is a truth, or none."""
+    """Return the metrics available with a truth, or without one."""
     blank = np.zeros((2, SMALLEST_SIDE, SMALLEST_SIDE, 3), np.uint8)
     subject = Subject(result=blank, reference=None if study.is_refining else blank, source=blank)
     names = settings.metrics or (METRICS if study.is_refining else METRICS[:-2])

@@ -78,7 +78,7 @@ class FrameDecoder:
         raise InputError(f"{clip.path} ends before frame {ended} of {clip.frames}; it changed or is damaged: try again")
 
     def _begin(self, entry: Entry, index: FrameIndex) -> None:
-        """Open the file anew, at an entry."""
+        """Open the file again, at an entry."""
         path = self.clip.path
         self._opened.close()
         container = self._opened.enter_context(open_source(path, known=self.clip.identity))

@@ -1,6 +1,6 @@
 """Which frame lies behind which packet, and where in a file decoding may begin.
 
-Read once by whoever gives frames by number; a few numbers a frame, so that hours of film fit.
+Read once by the reader that finds frames by number; a few numbers per frame, so that hours of film fit.
 """
 
 from bisect import bisect_right

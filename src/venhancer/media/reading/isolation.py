@@ -1,4 +1,4 @@
-"""A file looked at in a process of its own, before this one decodes any of it.
+"""Inspects a file in its own process, before this one decodes any of it.
 
 Decoders are large, and a damaged or hostile file can crash them, hang them or fill the memory. `inspect` lets a child
 run the probe, pictures first and then sound and subtitles, which condemn no pictures; `search_shots` lets one decode
@@ -43,7 +43,7 @@ def inspect(path: Path, *, is_part: bool = False, keep_damaged: bool = False) ->
     """Return what the clip at `path` is, as `probe` does, whatever the file does to the decoders.
 
     Raises:
-        InputError: no clip that can be used, or one that crashes, hangs or overloads whoever looks at it.
+        InputError: no usable clip, or one that crashes, hangs or overloads the child.
     """
     answer = _ask(path, {"task": "probe", "is_part": is_part, "keep_damaged": keep_damaged})
     return _believe(lambda: read_plain(ClipInfo, {**answer["clip"], "path": os.fspath(path)}), path)
@@ -68,7 +68,7 @@ def _ask(path: Path, asked: Mapping[str, object], progress: Progress = SILENT) -
     Args:
         path: of the file.
         asked: what to do with it.
-        progress: told of every frame that is done.
+        progress: advanced by every finished frame.
     """
     seconds = _seconds_for(path, read_limits())
     command = [sys.executable, "-P", "-m", "venhancer.media.reading.isolation", os.fspath(path), str(seconds)]
@@ -81,7 +81,7 @@ def _ask(path: Path, asked: Mapping[str, object], progress: Progress = SILENT) -
             stderr=subprocess.STDOUT,
             env={**os.environ, **threads},
         )
-    except (OSError, ValueError) as error:  # no process to be had; a name with a zero byte
+    except (OSError, ValueError) as error:  # no process available; a name with a zero byte
         raise InputError(f"{path} cannot be inspected ({error}); check the path and free memory") from error
     lines: SimpleQueue[bytes] = SimpleQueue()
     talk = Thread(target=_talk, args=(child, json.dumps(asked).encode(), lines), daemon=True)
@@ -177,7 +177,7 @@ def _strange(path: Path, what: str) -> str:
 def restrict(limits: Limits, seconds: int) -> None:
     """Take from this process what looking at a file does not need, as far as the system allows it."""
     if sys.platform == "win32":
-        return  # none of it is there: a process of its own and the time limit remain
+        return  # none of it exists: the process and the time limit remain
     import resource
 
     most = {
@@ -244,7 +244,7 @@ def _answer(path: Path, asked: Mapping[str, Any]) -> Mapping[str, object]:
 
 
 def main() -> None:
-    """Do with the file of the first argument what is asked on the input, and print the answer as JSON."""
+    """Do the task on the input with the file of the first argument, and print the answer as JSON."""
     path, seconds = Path(sys.argv[1]), int(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the parent decides what it means
     asked = json.load(sys.stdin)

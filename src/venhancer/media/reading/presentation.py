@@ -29,7 +29,7 @@ class Presentation(NamedTuple):
 
 
 def presentation_of(described: str, format_: VideoFormat) -> Presentation:
-    """Return how pictures are shown; chroma of which nothing is said lies at the left, as in video.
+    """Return how pictures are shown; untagged chroma lies at the left, as in video.
 
     Args:
         described: their stream, by libav.

@@ -58,8 +58,8 @@ def probe(path: str | PathLike[str], *, is_part: bool = False, keep_damaged: boo
 
     Args:
         path: of the clip.
-        is_part: not all of it is wanted; damage is told, not refused.
-        keep_damaged: likewise, and all damage is looked for.
+        is_part: not all of it is wanted; damage is reported, not refused.
+        keep_damaged: likewise, and all damage is searched for.
 
     Raises:
         InputError: no readable, whole file of at least one frame, or more than the limits allow.
@@ -179,7 +179,7 @@ class _Shown:
 
 
 def _shown_frames(packets: Packets, stream: VideoStream, path: Path, *, looks_for_damage: bool) -> _Shown:
-    """Return what is known of every frame, from the packets if they tell, else by decoding."""
+    """Return the facts of every frame, from the packets if possible, else by decoding."""
     damage, decoded = list(packets.torn), _Decoded()
     if looks_for_damage or not packets.are_frames:
         decoded = _decode_all(packets, stream, path, damage)
@@ -228,7 +228,7 @@ def _whole_before_end(times: list[int], damage: list[int], reordered: int) -> in
 
     Args:
         times: of the frames, ascending.
-        damage: times of what is damaged, none of them before the last packet's.
+        damage: times of damage, none of them before the last packet's.
         reordered: how many frames may be stored before one that is shown earlier.
     """
     whole = bisect_left(times, min(damage)) if damage else len(times)
@@ -252,7 +252,7 @@ class _Decoded:
 
 
 def _decode_all(packets: Packets, stream: VideoStream, path: Path, damage: list[int]) -> _Decoded:
-    """Decode every frame; the times of what is damaged are added to `damage`."""
+    """Decode every frame; times of damage are added to `damage`."""
     decoded, due, rate = _Decoded(), 0, stream.guessed_rate or stream.average_rate
     step = round(1 / rate / (stream.time_base or 1)) if rate else 0
     with open_source(path) as container:
@@ -321,7 +321,7 @@ def _look_at(frames: Iterator[VideoFrame]) -> tuple[VideoFrame | None, bool]:
     """Return the first frame, None if there is none, and whether any of the first few carries closed captions."""
     first = next(frames, None)
     has_captions = first is not None and Type.A53_CC in first.side_data
-    with suppress(InputError):  # whoever reads the frames will say so
+    with suppress(InputError):  # the reader of the frames will say so
         has_captions |= any(Type.A53_CC in frame.side_data for frame in islice(frames, CAPTIONED - 1))
     return first, has_captions
 

@@ -32,7 +32,7 @@ class FrameReader:
 
     Args:
         clip: as probed.
-        keep: how many of the frames given last can be had again without decoding them again.
+        keep: how many of the last frames can be read again without decoding.
     """
 
     def __init__(self, clip: ClipInfo, *, keep: int = 0) -> None:

@@ -25,7 +25,7 @@ def find_shots(clip: ClipInfo, frames: range | None = None, *, progress: Progres
     Args:
         clip: as probed.
         frames: the part of it to look at; all if left out.
-        progress: told of every frame.
+        progress: advanced by every frame.
 
     Raises:
         InputError: the file changed, or a frame is damaged or missing.

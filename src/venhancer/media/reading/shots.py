@@ -17,7 +17,7 @@ SMALL = 96
 """A width in pixels that suffices for the pictures to judge by."""
 
 AROUND = 6
-"""Changes looked at on both sides, so a cut is told this many frames late."""
+"""Changes compared on both sides, so a cut is reported this many frames late."""
 
 _NEAR = 2
 _BINS = 32

@@ -70,7 +70,7 @@ def refuse_unread(path: Path) -> None:
     """Raise if pictures are there, but of a kind that is not read.
 
     Raises:
-        InputError: naming what is read; or nothing is there.
+        InputError: naming the supported kinds; or nothing is there.
     """
     if path.suffix.lower() in UNREAD_NAMES:
         (identities_of(find_numbered(path)) if is_pattern(path) else identity_of(path))

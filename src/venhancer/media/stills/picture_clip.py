@@ -1,6 +1,6 @@
 """What a clip of pictures is: one still, numbered ones, or an animation that libav does not read.
 
-Every picture is looked at: all must be of one size, and one that is transparent anywhere makes the clip so. Pictures
+Every picture is inspected: all must be of one size, and one that is transparent anywhere makes the clip so. Pictures
 that cannot be transparent are not decoded for that.
 """
 

@@ -58,7 +58,7 @@ class Look:
         orientation: how stored pixels are turned to be upright.
         frames: pictures that are shown one after the other.
         color_primaries: tag of H.273, 2 if there is none; likewise `color_transfer`.
-        not_kept: what is no pixel, in words.
+        not_kept: everything but pixels, in words.
     """
 
     width: int

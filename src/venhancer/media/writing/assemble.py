@@ -56,7 +56,7 @@ class _Clock(NamedTuple):
     times: Sequence[int] | None = None
 
     def ticks(self, frame: int) -> int:
-        """Return the time of a frame; below 0 lie moments at which only decoding goes on."""
+        """Return the time of a frame; below 0 only decoding takes place."""
         if self.times is None or frame < 0:
             return self.begin + frame * self.step
         return self.begin + self.times[frame]
@@ -72,7 +72,7 @@ def assemble(
 
     Args:
         target: .mp4, .mov, .mkv or .webm; replaced if it exists.
-        segments: files that `write_segment` made, one after the other; each is read twice and left as it is.
+        segments: files that `write_segment` made, one after the other; each is read twice and left unchanged.
         writing: the rate, and the tags that are laid over those of the source.
         source: the clip whose tracks, tags and pixel shape the result keeps.
 

@@ -43,7 +43,7 @@ class Writing:
         color_matrix: bt601, bt709 or bt2020: of the conversion, and of all colour tags.
         full_range: whether Y'CbCr uses all levels, as some cameras' files do.
         color_primaries: tag of H.273; that which goes with the matrix if unspecified (2).
-        color_transfer: likewise; PQ also makes the frames be taken for its proxy (see `colour`).
+        color_transfer: likewise; with PQ the frames are its proxy (see `colour`).
         chroma_location: where chroma lies if it has fewer samples than luma, and its tag; see `told_chroma_location`.
         metadata: tags added to those of the source, or put in their place.
         span: which stretch of the source is shown; all of it from its first picture on if None.

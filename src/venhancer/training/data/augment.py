@@ -99,7 +99,7 @@ def make_example(
 
 
 def some_words(words: str, generator: Generator) -> str:
-    """Return a list of words as it is or, as often, a part of it in any order."""
+    """Return a list of words unchanged or, as often, a part of it in any order."""
     if happens(0.5, generator):
         return words
     every = words.split(", ")

@@ -175,7 +175,7 @@ class BatchStream(Iterator[Example]):
 
     Args:
         loader: of prepared groups.
-        record: file that names every skipped clip once, kept when a run goes on.
+        record: file that names every skipped clip once, kept when a run resumes.
     """
 
     def __init__(self, loader: DataLoader[Prepared], record: Path) -> None:

@@ -67,7 +67,7 @@ def shimmer(frames: Float[Tensor, "f c h w"], strength: float, generator: Genera
 
 
 def wobble(frames: Float[Tensor, "f c h w"], deviation: float, generator: Generator) -> Float[Tensor, "f c h w"]:
-    """Return frames pulled about by `deviation` pixels, smoothly in space and anew in every frame."""
+    """Return frames warped by `deviation` pixels, smoothly in space and differently in every frame."""
     count, _, height, width = frames.shape
     cells = torch.randn(count, 2, max(2, height // 12), max(2, width // 12), generator=generator)
     shifts = deviation * F.interpolate(cells, (height, width), mode="bicubic").movedim(1, -1)
@@ -86,7 +86,7 @@ def there_and_back(frames: Float[Tensor, "f c h w"], factor: float) -> Float[Ten
 
 
 def sensor_noise(frames: Float[Tensor, "f c h w"], deviation: float, generator: Generator) -> Float[Tensor, "f c h w"]:
-    """Return frames with Gaussian noise of its own in every frame."""
+    """Return frames with independent Gaussian noise in every frame."""
     return (frames + deviation * torch.randn(frames.shape, generator=generator)).clamp(0, 1)
 
 

@@ -101,7 +101,7 @@ class ClipDraws:
     def turn(self, seed: int, number: int) -> int:
         """Return the clip whose turn it is at the `number`-th example of a run, a function of both alone.
 
-        An epoch shows every clip at least once, in an order of its own.
+        An epoch shows every clip at least once, in its own order.
         """
         epoch, place = divmod(number, int(self.visits.sum()))
         return int(self._order(seed, epoch)[place])

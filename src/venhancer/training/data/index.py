@@ -1,6 +1,6 @@
 """A folder of films, arrays, pictures and tar shards to a manifest: `venhancer train index FOLDER`.
 
-Every file is looked at once: probed, cut at shots, and rid of what is not worth training on. A file that is damaged is
+Every file is inspected once: probed, split at cuts, and rid of useless clips. A file that is damaged is
 named, counted and left out, never fatal; the report says what became of everything.
 """
 
@@ -38,7 +38,7 @@ MOVES, PACKED = "moves", "packed"
 
 
 class Finding(NamedTuple):
-    """What one file gave: clips, why others of it are none, and what is wrong with it."""
+    """The clips of one file, why others were left out, and what is wrong with the file."""
 
     clips: Sequence[ClipEntry] = ()
     left_out: Sequence[str] = ()
@@ -63,9 +63,9 @@ class IndexReport:
     Args:
         manifest: the file written.
         clips: its entries.
-        files: how many files were looked at.
+        files: how many files were inspected.
         left_out: how many shots or files are no clips, by reason.
-        damaged: files that cannot be used, with what is wrong.
+        damaged: unusable files, with the reason.
     """
 
     manifest: Path
@@ -97,10 +97,10 @@ def index_folder(
 ) -> IndexReport:
     """Write the manifest of a folder and everything below it, and return what became of it.
 
-    It is `output`, or `manifest.jsonl` in the folder; one that is there is replaced only with `overwrite`.
+    It is `output`, or `manifest.jsonl` in the folder; an existing one is replaced only with `overwrite`.
 
     Raises:
-        InputError: nothing there can be used, captions do not fit, or the manifest is there or cannot be written.
+        InputError: nothing there is usable, captions do not fit, or the manifest exists or cannot be written.
     """
     manifest = output or folder / MANIFEST
     _check(folder, manifest, overwrite=overwrite)

@@ -83,7 +83,7 @@ class ClipEntry(BaseModel):
         return f"{place} from frame {self.start}" if self.start else place
 
     def to_line(self) -> str:
-        """Return the entry as its line of a manifest, what is as usual left out."""
+        """Return the entry as its line of a manifest, without default values."""
         return self.model_dump_json(exclude_defaults=True)
 
 
@@ -157,7 +157,7 @@ def read_captions(file: Path, count: int, of_what: str) -> list[str]:
 
 
 def _mistake(error: ValidationError) -> str:
-    """Say in a few words what is wrong with a line."""
+    """Return in a few words what is wrong with a line."""
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "json_invalid":

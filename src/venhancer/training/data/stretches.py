@@ -90,7 +90,7 @@ def _fault(changes: list[FrameChange], settings: IndexSettings) -> str:
 
 
 def _not_trained_on(info: ClipInfo) -> str:
-    """Return why frames of a file cannot be had by their numbers alone, or nothing."""
+    """Return why frames of a file cannot be found by their numbers alone, or nothing."""
     reasons = {
         "variable timing": info.timestamps is not None,
         "joined clocks": bool(info.jumps),

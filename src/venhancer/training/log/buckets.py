@@ -109,7 +109,7 @@ class RunningMeans:
         return means
 
     def rows(self) -> Iterator[BucketRow]:
-        """Yield what is known of each bucket."""
+        """Yield the facts of each bucket."""
         for (objective, bucket), losses in sorted(self._losses.items(), key=lambda item: item[0]):
             yield BucketRow(objective, self.label(bucket), fmean(losses), len(losses))
 

@@ -39,7 +39,7 @@ class Watch:
         self._losses: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=settings.spike_window))
 
     def judge(self, step: int, groups: Sequence[GroupLoss], gradient_norm: float) -> str | None:
-        """Return what is wrong with a step, or None."""
+        """Return the fault of a step, or None."""
         loss = fmean(group.loss for group in groups)
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             self.high_steps += 1

@@ -38,7 +38,7 @@ def read_log(run: Path) -> list[Line]:
 
 
 def cut_log(run: Path, last_step: int) -> None:
-    """Drop the lines after a step, which a run that goes on from there writes again."""
+    """Drop the lines after a step, which a resumed run writes again."""
     if not (run / LOG_FILE).exists():
         return
     lines = [line for line in read_log(run) if line["step"] <= last_step]

@@ -96,7 +96,7 @@ class RunLog:
         self.by_factors = RunningMeans(settings.log.bucket_window, factor_bucket, factor_label)
         self.validations: dict[str, dict[str, Any]] = {}
         self.clips, self.seconds = 0, 0.0
-        self._pending: list[tuple[Losses, Tensor, Tensor]] = []  # numbers are asked for once a step: asking waits
+        self._pending: list[tuple[Losses, Tensor, Tensor]] = []  # numbers are read once a step: reading waits
         self._recent: list[dict[str, Any]] = []
         self._spent = {"loading": 0.0, "aside": 0.0}  # seconds since the last line
         self._clock = time.monotonic()
@@ -287,7 +287,7 @@ class RunLog:
             self._board.close()
 
     def _stop(self, step: int, complaint: str, *, first_bad: int) -> NoReturn:
-        """End the run with what is wrong and where to go on from.
+        """End the run with the fault and the checkpoint to resume from.
 
         A checkpoint is good if the step after it was: weights that gave a bad loss are kept, but not recommended.
         """

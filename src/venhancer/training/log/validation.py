@@ -43,7 +43,7 @@ class Validation:
 
     Args:
         settings: of the run.
-        pipeline: whose networks are looked at, loaded from a folder.
+        pipeline: whose networks are tried, loaded from a folder.
         learner: the same networks, and the loss.
     """
 
@@ -52,7 +52,7 @@ class Validation:
         self.split = HELD_OUT
 
     def is_due(self, step: int) -> bool:
-        """Tell whether there is anything to look at after so many steps."""
+        """Tell whether there is anything to show after so many steps."""
         return any(self._falls_on(step, every) for every in self._intervals())
 
     @torch.no_grad()
