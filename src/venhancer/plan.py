@@ -274,15 +274,15 @@ def _made_opaque(clip: ClipInfo, settings: EnhanceSettings) -> ClipInfo:
 def _at_rate(clip: ClipInfo, settings: EnhanceSettings) -> ClipInfo:
     """Return the clip at the requested rate, if it is of pictures without one: numbered ones, or one alone."""
     if settings.input_fps is not None and clip.kind != "numbered":
-        given = f"input_fps {format_number(settings.input_fps)} is for numbered pictures"
-        raise SettingsError(f"{given}, which {clip.path} is not; omit --input-fps, or pass --fps for the output")
+        request = f"input_fps {format_number(settings.input_fps)} is for numbered pictures"
+        raise SettingsError(f"{request}, which {clip.path} is not; omit --input-fps, or pass --fps for the output")
     rate = clip.rate
     if clip.kind == "numbered":
         rate = settings.input_fps or clip.rate
     elif clip.kind == "still":
         if settings.slow != 1:
-            given = f"slow {format_number(settings.slow)} needs a video"
-            raise SettingsError(f"{given}; {clip.path} is one picture: omit --slow")
+            request = f"slow {format_number(settings.slow)} needs a video"
+            raise SettingsError(f"{request}; {clip.path} is one picture: omit --slow")
         rate = settings.fps or clip.rate
     return replace(clip, rate=rate, duration=clip.frames / rate) if rate != clip.rate else clip
 

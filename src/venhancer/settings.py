@@ -170,7 +170,7 @@ class EnhanceSettings(BaseModel):
     input_fps: Rate | None = Field(
         None,
         description="Frame rate of numbered pictures. Default: 24.",
-        examples=["24", "23.976", "30000/1001"],
+        examples=["30"],
     )
     start: Moment | None = Field(
         None,
@@ -315,22 +315,22 @@ class EnhanceSettings(BaseModel):
     @model_validator(mode="after")
     def _one_way_to_say_the_size(self) -> Self:
         if self.scale is not None and self.size is not None:
-            given = f"scale {self.scale:g} and size {self.size[0]}x{self.size[1]}"
-            raise ValueError(f"{given} exclude each other; pass either --scale 1 to 8 or --size WIDTHxHEIGHT")
+            request = f"scale {self.scale:g} and size {self.size[0]}x{self.size[1]}"
+            raise ValueError(f"{request} exclude each other; pass either --scale 1 to 8 or --size WIDTHxHEIGHT")
         return self
 
     @model_validator(mode="after")
     def _end_after_start(self) -> Self:
         if self.end is not None and self.end <= (self.start or 0):
-            given = f"end {float(self.end):g} s is not above start {float(self.start or 0):g} s"
-            raise ValueError(f"{given}; pass an --end above --start")
+            request = f"end {float(self.end):g} s is not above start {float(self.start or 0):g} s"
+            raise ValueError(f"{request}; pass an --end above --start")
         return self
 
     @model_validator(mode="after")
     def _windows_longer_than_their_overlap(self) -> Self:
         if self.window_frames is not None and (self.window_overlap or 0) >= self.window_frames:
-            given = f"window_overlap {self.window_overlap or 0} is not below window_frames {self.window_frames}"
-            raise ValueError(f"{given}; pass --window-overlap 0 to {self.window_frames - 1}")
+            request = f"window_overlap {self.window_overlap or 0} is not below window_frames {self.window_frames}"
+            raise ValueError(f"{request}; pass --window-overlap 0 to {self.window_frames - 1}")
         return self
 
     @model_validator(mode="wrap")
@@ -339,8 +339,8 @@ class EnhanceSettings(BaseModel):
         try:
             return validate(values)
         except ValidationError as error:
-            given = values if isinstance(values, Mapping) else {}
-            raise SettingsError(". Also: ".join(_explain(detail, given) for detail in error.errors())) from error
+            request = values if isinstance(values, Mapping) else {}
+            raise SettingsError(". Also: ".join(_explain(detail, request) for detail in error.errors())) from error
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy with other values for some fields, checked like all settings.

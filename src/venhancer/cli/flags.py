@@ -213,8 +213,8 @@ def read_settings(arguments: argparse.Namespace) -> EnhanceSettings:
     Raises:
         SettingsError: one line naming each value that cannot be.
     """
-    given = vars(arguments)
-    return parse_settings(**{name: given[name] for name in EnhanceSettings.model_fields if name in given})
+    values = vars(arguments)
+    return parse_settings(**{name: values[name] for name in EnhanceSettings.model_fields if name in values})
 
 
 def _placeholder(schema: dict[str, Any]) -> str:

@@ -113,8 +113,8 @@ class _Stretch:
     @property
     def end(self) -> Fraction:
         """When the last packet ends, in seconds: after as long as the rate says, if the container has rounded that."""
-        told = self.length * self.base
-        return self.latest * self.base + (self.step if abs(told - self.step) < self.base else told)
+        duration = self.length * self.base
+        return self.latest * self.base + (self.step if abs(duration - self.step) < self.base else duration)
 
 
 class ClockSearch:

@@ -42,9 +42,11 @@ def is_cut_short(container: InputContainer, stream: VideoStream, path: Path, *, 
     if name != MATROSKA or segment < 0 or _segment_end(head, segment + len(MATROSKA_SEGMENT)) <= size:
         return False
     clock = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
-    told = sum(float(part) * unit for part, unit in zip(clock.groups(), (3600, 60, 1), strict=True)) if clock else 0.0
-    told = told or (container.duration or 0) / av.time_base
-    return not told or end < told - 0.5 / float(stream.average_rate or 100)
+    duration = (
+        sum(float(part) * unit for part, unit in zip(clock.groups(), (3600, 60, 1), strict=True)) if clock else 0.0
+    )
+    duration = duration or (container.duration or 0) / av.time_base
+    return not duration or end < duration - 0.5 / float(stream.average_rate or 100)
 
 
 def _ends_in_fragment(file: BinaryIO, size: int) -> bool:

@@ -75,11 +75,11 @@ def read_limits() -> Limits:
 @cache
 def _parse(text: str) -> Limits:
     names = [field.name for field in fields(Limits)]
-    given: dict[str, int] = {}
+    limits: dict[str, int] = {}
     for part in filter(None, text.split(",")):
         name, _, value = part.strip().partition("=")
         if name not in names or not (value.isascii() and value.isdigit() and int(value)):
             allowed = f"{', '.join(names)} with whole numbers above 0"
             raise SettingsError(f"{VARIABLE} contains {part.strip()!r}; set {allowed}, such as frames=20000000")
-        given[name] = int(value)
-    return replace(Limits(), **given)
+        limits[name] = int(value)
+    return replace(Limits(), **limits)

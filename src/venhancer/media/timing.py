@@ -52,19 +52,19 @@ def find_timing(
     Raises:
         InputError: nothing tells the rate of the clip at `path`.
     """
-    found = find_rate(times, time_base, last_duration, declared)
-    if found is None:
+    timing = find_rate(times, time_base, last_duration, declared)
+    if timing is None:
         raise InputError(f"{path} states no frame rate; convert it to mp4 with a rate first")
-    frames, is_even = len(times), found.is_constant
-    last = last_duration * time_base or 1 / found.rate
+    frames, is_even = len(times), timing.is_constant
+    last = last_duration * time_base or 1 / timing.rate
     return Timing(
         frames=frames,
-        rate=found.rate,
-        duration=frames / found.rate if is_even else (times[-1] - times[0]) * time_base + last,
+        rate=timing.rate,
+        duration=frames / timing.rate if is_even else (times[-1] - times[0]) * time_base + last,
         start=times[0] * time_base,
         timestamps=None if is_even else tuple(time - times[0] for time in times),
         time_base=time_base,
-        jitter=found.jitter,
+        jitter=timing.jitter,
     )
 
 

@@ -74,8 +74,8 @@ class Track:
         """What a user calls it."""
         if self.kind in ("chapters", "tags"):
             return f"{KINDS[self.kind]} ({self.count if self.kind == 'chapters' else self.title})"
-        told = ", ".join(part for part in (self.codec, self.language) if part)
-        return f"{KINDS[self.kind]} ({told or self.title or 'of unknown kind'})"
+        details = ", ".join(part for part in (self.codec, self.language) if part)
+        return f"{KINDS[self.kind]} ({details or self.title or 'of unknown kind'})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,12 +108,12 @@ class TrackPlan:
 
 def describe_tracks(container: InputContainer) -> tuple[Track, ...]:
     """Return all that a file holds beside its first film, from its header alone."""
-    found = list(_streams(container))
+    tracks = list(_streams(container))
     if count := len(container.chapters()):
-        found.append(Track(index=-1, kind="chapters", count=count))
+        tracks.append(Track(index=-1, kind="chapters", count=count))
     if names := [name for name in container.metadata if name.lower() not in FILE_TAGS]:
-        found.append(Track(index=-1, kind="tags", title=", ".join(sorted(names)), count=len(names)))
-    return tuple(found)
+        tracks.append(Track(index=-1, kind="tags", title=", ".join(sorted(names)), count=len(names)))
+    return tuple(tracks)
 
 
 def try_tracks(container: InputContainer, tracks: Sequence[Track]) -> tuple[Track, ...]:

@@ -174,12 +174,14 @@ def _part(clip: ClipInfo, settings: EnhanceSettings) -> range:
         return range(first, stop)
     last = clip.frame_time(clip.frames - 1)
     if first == clip.frames:
-        given = f"start {format_moment(settings.start or Fraction(0))}"
-        raise SettingsError(f"{given} is after the last frame of {clip.path}; pass --start 0 to {format_moment(last)}")
-    given = f"from {format_moment(settings.start or Fraction(0))} to {format_moment(settings.end or Fraction(0))}"
+        request = f"start {format_moment(settings.start or Fraction(0))}"
+        raise SettingsError(
+            f"{request} is after the last frame of {clip.path}; pass --start 0 to {format_moment(last)}"
+        )
+    request = f"from {format_moment(settings.start or Fraction(0))} to {format_moment(settings.end or Fraction(0))}"
     following = format_moment(clip.frame_time(first))
     raise SettingsError(
-        f"{clip.path} has no frame {given}; pass an --end above {following}, the time of the next frame"
+        f"{clip.path} has no frame {request}; pass an --end above {following}, the time of the next frame"
     )
 
 
@@ -206,9 +208,9 @@ def _temporal_factor(clip: ClipInfo, settings: EnhanceSettings, inputs: range) -
     if settings.fps is None:
         raise SettingsError(f"slow {format_number(settings.slow)} {makes}: pass --slow 1 to {LARGEST_FACTOR}")
     slowed = f" with slow {format_number(settings.slow)}" if settings.slow != 1 else ""
-    given = f"fps {format_number(rate)}{slowed} at the clip's {format_number(usual)}"
+    request = f"fps {format_number(rate)}{slowed} at the clip's {format_number(usual)}"
     most = min(LARGEST_FACTOR * usual / settings.slow, LARGEST_RATE)
-    raise SettingsError(f"{given} {makes}: pass --fps up to {most}")
+    raise SettingsError(f"{request} {makes}: pass --fps up to {most}")
 
 
 def _one_to_one(clip: ClipInfo, settings: EnhanceSettings, inputs: range) -> tuple[tuple[int, ...], tuple[int, ...]]:

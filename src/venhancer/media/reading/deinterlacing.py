@@ -23,18 +23,18 @@ CLOCK = Fraction(1, 1000)  # on which frame n has time n inside the filter
 def deinterlace(frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
     """Yield one whole frame for each frame, a frame later."""
     graph: Graph | None = None
-    frame, given, taken = None, 0, 0
-    for given, frame in enumerate(frames, start=1):
+    frame, count, taken = None, 0, 0
+    for count, frame in enumerate(frames, start=1):
         graph = graph or _build(frame)
-        for whole in _push(graph, frame, given - 1):
+        for whole in _push(graph, frame, count - 1):
             if _number(whole) == taken:  # the first one may come twice
                 taken += 1
                 yield whole
     if graph is not None and frame is not None:
-        extra = [] if given > 1 else _push(graph, frame, 1)  # one alone would be let through
+        extra = [] if count > 1 else _push(graph, frame, 1)  # one alone would be let through
         graph.push(None)
         wanted = (whole for whole in chain(extra, _pull(graph)) if _number(whole) >= taken)
-        yield from islice(wanted, given - taken)
+        yield from islice(wanted, count - taken)
 
 
 def _build(frame: VideoFrame) -> Graph:

@@ -74,8 +74,8 @@ def seek_entry(entry: Entry, index: FrameIndex, container: InputContainer, strea
         container.seek(entry.time, stream=stream)
         landed = next(container.demux(stream)).pts
         container.seek(entry.time, stream=stream)
-    found = [] if landed is None else np.flatnonzero(index.packet_times == landed).tolist()
-    return entry.packet - found[0] if found else -1
+    places = [] if landed is None else np.flatnonzero(index.packet_times == landed).tolist()
+    return entry.packet - places[0] if places else -1
 
 
 def _find_entries(packets: Packets) -> tuple[Entry, ...]:

@@ -57,17 +57,17 @@ def search_shots(clip: ClipInfo, frames: range | None = None, *, progress: Progr
     """
     frames = range(clip.frames) if frames is None else frames
     progress.start(len(frames), "look for cuts")
-    asked = {"task": "shots", "clip": to_plain(clip), "first": frames.start, "stop": frames.stop}
-    answer = _ask(clip.path, asked, progress)
+    request = {"task": "shots", "clip": to_plain(clip), "first": frames.start, "stop": frames.stop}
+    answer = _ask(clip.path, request, progress)
     return _believe(lambda: read_plain(tuple[int, ...], answer["shots"]), clip.path)
 
 
-def _ask(path: Path, asked: Mapping[str, object], progress: Progress = SILENT) -> Any:  # noqa: ANN401 - JSON
+def _ask(path: Path, request: Mapping[str, object], progress: Progress = SILENT) -> Any:  # noqa: ANN401 - JSON
     """Return what the child answers, read but not yet believed.
 
     Args:
         path: of the file.
-        asked: what to do with it.
+        request: what to do with it.
         progress: advanced by every finished frame.
     """
     seconds = _seconds_for(path, read_limits())
@@ -84,7 +84,7 @@ def _ask(path: Path, asked: Mapping[str, object], progress: Progress = SILENT) -
     except (OSError, ValueError) as error:  # no process available; a name with a zero byte
         raise InputError(f"{path} cannot be inspected ({error}); check the path and free memory") from error
     lines: SimpleQueue[bytes] = SimpleQueue()
-    talk = Thread(target=_talk, args=(child, json.dumps(asked).encode(), lines), daemon=True)
+    talk = Thread(target=_talk, args=(child, json.dumps(request).encode(), lines), daemon=True)
     talk.start()
     try:
         last = _listen(lines, seconds, progress)
@@ -100,12 +100,12 @@ def _ask(path: Path, asked: Mapping[str, object], progress: Progress = SILENT) -
     return _understand(last, child.returncode, path, seconds)
 
 
-def _talk(child: "subprocess.Popen[bytes]", asked: bytes, lines: "SimpleQueue[bytes]") -> None:
+def _talk(child: "subprocess.Popen[bytes]", request: bytes, lines: "SimpleQueue[bytes]") -> None:
     """Ask the child, and hand on each line it says; an empty one when it says no more."""
     assert child.stdin is not None
     assert child.stdout is not None
     with suppress(OSError):
-        child.stdin.write(asked)
+        child.stdin.write(request)
         child.stdin.close()
     for line in child.stdout:
         lines.put(line)
@@ -223,16 +223,16 @@ def _say(what: object) -> None:
     sys.stdout.flush()
 
 
-def _answer(path: Path, asked: Mapping[str, Any]) -> Mapping[str, object]:
+def _answer(path: Path, request: Mapping[str, Any]) -> Mapping[str, object]:
     try:
-        if asked["task"] == "probe":
-            clip = probe_film(path, is_part=asked["is_part"], keep_damaged=asked["keep_damaged"])
+        if request["task"] == "probe":
+            clip = probe_film(path, is_part=request["is_part"], keep_damaged=request["keep_damaged"])
             _say({"clip": to_plain(clip)})  # which stands, whatever the sound does to its decoders
             with suppress(MemoryError):
                 clip = with_sound(clip)
             return {"clip": to_plain(clip)}
-        clip = read_plain(ClipInfo, {**asked["clip"], "path": os.fspath(path)})
-        return {"shots": find_shots(clip, range(asked["first"], asked["stop"]), progress=_Telling())}
+        clip = read_plain(ClipInfo, {**request["clip"], "path": os.fspath(path)})
+        return {"shots": find_shots(clip, range(request["first"], request["stop"]), progress=_Telling())}
     except VEnhancerError as error:
         return {"error": type(error).__name__, "message": str(error)}
     except MemoryError:
@@ -247,9 +247,9 @@ def main() -> None:
     """Do the task on the input with the file of the first argument, and print the answer as JSON."""
     path, seconds = Path(sys.argv[1]), int(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the parent decides what it means
-    asked = json.load(sys.stdin)
-    restrict(read_limits(), seconds + asked.get("stop", 0))
-    _say(_answer(path, asked))
+    request = json.load(sys.stdin)
+    restrict(read_limits(), seconds + request.get("stop", 0))
+    _say(_answer(path, request))
 
 
 if __name__ == "__main__":

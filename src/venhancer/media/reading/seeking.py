@@ -76,12 +76,12 @@ def read_numbered(
         reformatter = VideoReformatter()
         wanted = iter(numbers)
         number = next(wanted, None)
-        for found, frame in _from_key_frame(container, stream, path, access, numbers[0] if numbers else 0):
+        for place, frame in _from_key_frame(container, stream, path, access, numbers[0] if numbers else 0):
             if number is None:
                 return
-            if found > number:
+            if place > number:
                 raise InputError(f"{path}: frame {number} is missing; copy the file again or cut it before that frame")
-            if found == number:
+            if place == number:
                 yield _picture(frame, access, size, reformatter)
                 number = next(wanted, None)
         if number is not None:

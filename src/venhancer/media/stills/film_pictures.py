@@ -68,15 +68,15 @@ def _lacks_lines(content: bytes) -> bool:
     """Tell whether an EXR ends before the lines that its table announces, which libav leaves black."""
     if int.from_bytes(content[5:8], "little") & TILES_OR_PARTS:
         return False
-    place, found = 8, {}
+    place, header = 8, {}
     while content[place]:
         name_end = content.index(0, place)
         start = content.index(0, name_end + 1) + 5
         size = int.from_bytes(content[start - 4 : start], "little")
-        found[content[place:name_end]] = content[start : start + size]
+        header[content[place:name_end]] = content[start : start + size]
         place = start + size
-    top, bottom = struct.unpack_from("<4xi4xi", found[b"dataWindow"])
-    blocks = -(-(bottom - top + 1) // LINES_OF_BLOCKS[found[b"compression"][0]])
+    top, bottom = struct.unpack_from("<4xi4xi", header[b"dataWindow"])
+    blocks = -(-(bottom - top + 1) // LINES_OF_BLOCKS[header[b"compression"][0]])
     last = int(np.frombuffer(content, "<u8", blocks, place + 1).max())
     return last + 8 + int.from_bytes(content[last + 4 : last + 8], "little") > len(content)
 

@@ -97,13 +97,13 @@ def _look_at_all(pictures: Numbered, identities: list[Identity]) -> _Seen:
     first, depth, has_alpha, not_kept = None, 8, False, {}
     for path, identity in zip(pictures.paths(), identities, strict=True):
         with opened(path, identity) as (picture, file):
-            found = look(picture, file, path)
-            first = first or found
-            check_alike(found, first, path, pictures.path(0))
-            if found.may_be_transparent and not has_alpha:
-                has_alpha = is_transparent(read_pixels(picture, file, found, path))
-        depth = max(depth, found.depth)
-        not_kept |= dict.fromkeys(found.not_kept)
+            still = look(picture, file, path)
+            first = first or still
+            check_alike(still, first, path, pictures.path(0))
+            if still.may_be_transparent and not has_alpha:
+                has_alpha = is_transparent(read_pixels(picture, file, still, path))
+        depth = max(depth, still.depth)
+        not_kept |= dict.fromkeys(still.not_kept)
     assert first is not None
     return _Seen(first, depth, has_alpha, tuple(not_kept))
 
@@ -169,8 +169,8 @@ def _has_another_after(path: Path, first: Look) -> bool:
 
 def _overlapping(path: Path) -> Iterator[bytes]:
     """Yield the bytes of a file in parts that share a few."""
-    kept = b""
+    tail = b""
     with path.open("rb") as file:
         while part := file.read(AT_A_TIME):
-            yield kept + part
-            kept = part[-len(JPEG_AFTER_JPEG) :]
+            yield tail + part
+            tail = part[-len(JPEG_AFTER_JPEG) :]

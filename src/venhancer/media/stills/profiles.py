@@ -32,10 +32,10 @@ def describe_profile(profile: bytes, mode: str) -> Iterator[str]:
 def name_of(profile: bytes) -> str:
     """Return what a profile calls itself, in printable letters."""
     try:
-        said = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(profile)))
+        description = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(profile)))
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return "no name"
-    return "".join(letter for letter in said.strip() if letter.isprintable())[:60] or "no name"
+    return "".join(letter for letter in description.strip() if letter.isprintable())[:60] or "no name"
 
 
 def to_srgb(picture: Image.Image, profile: bytes | None, *, with_alpha: bool) -> Image.Image:
@@ -73,6 +73,6 @@ def _transform(profile: bytes, *, is_grey: bool) -> ImageCms.ImageCmsTransform |
         return None
     ramp = np.linspace(0, 255, STEPS).round().astype(np.uint8)
     grid = ramp[None] if is_grey else np.stack(np.meshgrid(ramp, ramp, ramp), -1).reshape(1, -1, 3)
-    made = np.asarray(transform.apply(Image.fromarray(grid)), np.int16)
+    converted_grid = np.asarray(transform.apply(Image.fromarray(grid)), np.int16)
     meant = np.repeat(grid[..., None], 3, -1) if is_grey else grid
-    return transform if np.abs(made - meant).max() > CLOSE else None
+    return transform if np.abs(converted_grid - meant).max() > CLOSE else None

@@ -225,8 +225,8 @@ def _not_kept(picture: Image.Image, frames: int, *, is_cut: bool) -> Iterator[st
         yield "EXIF data"
     if picture.info.get("xmp"):
         yield "XMP data"
-    said = [value for name, value in picture.info.items() if isinstance(value, str) or name == "comment"]
-    if tags & WRITTEN_TAGS or (picture.format != "TIFF" and any(said)):
+    texts = [value for name, value in picture.info.items() if isinstance(value, str) or name == "comment"]
+    if tags & WRITTEN_TAGS or (picture.format != "TIFF" and any(texts)):
         yield "text"
     if profile := picture.info.get("icc_profile"):
         yield from describe_profile(profile, picture.mode)
@@ -248,16 +248,16 @@ def _tags(picture: Image.Image) -> set[int]:
 
 def _chunks(file: FileIO) -> dict[bytes, bytes]:
     """Return the chunks of a PNG before its pixels, the first of each kind; none of more than 64 bytes."""
-    found: dict[bytes, bytes] = {}
+    chunks: dict[bytes, bytes] = {}
     file.seek(CHUNKS)
     while len(head := file.read(8) or b"") == 8 and head[4:] != b"IDAT":
         size = int.from_bytes(head[:4], "big")
         if size <= 64:
-            found.setdefault(head[4:], file.read(size) or b"")
+            chunks.setdefault(head[4:], file.read(size) or b"")
             file.seek(4, 1)
         else:
             file.seek(size + 4, 1)
-    return found
+    return chunks
 
 
 def _read_deep(file: FileIO, known: Look, path: Path) -> UInt16[np.ndarray, "h w c"]:

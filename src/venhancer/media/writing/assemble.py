@@ -120,9 +120,9 @@ def _add_tags(output: OutputContainer, tags: Mapping[str, str]) -> None:
     """Lay tags over those of the source; what a person wrote into its comment stays, before ours."""
     for name, value in tags.items():
         before = next((known for known in output.metadata if known.lower() == name.lower()), "")
-        said = output.metadata.pop(before, "")
-        keeps = name == "comment" and said and not said.startswith(MADE_BY)
-        output.metadata[name] = f"{said.partition(COMMENT_END + MADE_BY)[0]}{COMMENT_END}{value}" if keeps else value
+        comment = output.metadata.pop(before, "")
+        keeps = name == "comment" and comment and not comment.startswith(MADE_BY)
+        output.metadata[name] = f"{comment.partition(COMMENT_END + MADE_BY)[0]}{COMMENT_END}{value}" if keeps else value
 
 
 def _make_clock(writing: Writing, lead: Fraction) -> _Clock:
@@ -166,12 +166,12 @@ def _pictures(stream: VideoStream, segments: Sequence[Path], clock: _Clock, dela
         order = _order(path)
         with _open_segment(path) as container:
             context = container.streams.video[0].codec_context
-            made = (context.codec.name, context.width, context.height, context.extradata)
-            if parameters not in (None, made):
+            encoding = (context.codec.name, context.width, context.height, context.extradata)
+            if parameters not in (None, encoding):
                 raise JobFailed(
                     f"{path} was encoded differently from {segments[0]}; remove both and run the command again"
                 )
-            parameters = made
+            parameters = encoding
             for place, packet in enumerate(_packets(container, path)):
                 frame = first + order.shows[place]
                 packet.pts, packet.dts = clock.ticks(frame), clock.ticks(first + place - delay)

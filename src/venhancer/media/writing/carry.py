@@ -93,11 +93,11 @@ def sound_starts(
     container: InputContainer, plans: Sequence[TrackPlan], start: Fraction, clock: Clock
 ) -> list[Fraction]:
     """Return when each kept sound track begins, in seconds from `start`; below 0 is before it."""
-    kept = {plan.track.index for plan in plans if plan.is_kept and plan.track.kind == "audio"}
+    indices = {plan.track.index for plan in plans if plan.is_kept and plan.track.kind == "audio"}
     return [
         stream.start_time * stream.time_base + clock.shift_at_start(stream.index) - start
         for stream in container.streams.audio
-        if stream.index in kept and stream.start_time is not None and stream.time_base
+        if stream.index in indices and stream.start_time is not None and stream.time_base
     ]
 
 
@@ -226,10 +226,10 @@ def _chapters(source: InputContainer, span: Span) -> Iterator[Any]:  # PyAV name
 
 def _tags(tags: Mapping[str, str], suffix: str) -> dict[str, str]:
     """Return a file's tags by the names that the target's readers look for."""
-    kept = {name: value for name, value in tags.items() if name.lower() not in FILE_TAGS}
+    kept_tags = {name: value for name, value in tags.items() if name.lower() not in FILE_TAGS}
     if suffix not in (".mp4", ".mov"):
-        return kept
-    return {name.lower() if name.lower() in ILST_TAGS else name: value for name, value in kept.items()}
+        return kept_tags
+    return {name.lower() if name.lower() in ILST_TAGS else name: value for name, value in kept_tags.items()}
 
 
 def _stream_tags(stream: Stream, plan: TrackPlan, container: Container) -> dict[str, str]:

@@ -275,8 +275,10 @@ def choose_encoding(
     """
     usual = usual_codecs(target)
     if codec is None:
-        kept: list[Codec] = [name for name in usual if pixel_format is None or pixel_format in pixel_formats(name)]
-        codec = _keeping(kept or usual, depth, has_alpha=has_alpha)
+        candidates: list[Codec] = [
+            name for name in usual if pixel_format is None or pixel_format in pixel_formats(name)
+        ]
+        codec = _keeping(candidates or usual, depth, has_alpha=has_alpha)
     traits = CODECS[codec]
     if target.suffix.lower() not in traits.suffixes:
         raise SettingsError(f"{target.name} cannot hold {codec}; use a target ending in {' or '.join(traits.suffixes)}")
@@ -376,18 +378,18 @@ def _keeping(codecs: Sequence[Codec], depth: int, *, has_alpha: bool) -> Codec:
     return min(codecs, key=lost)
 
 
-def _in_hardware(chosen: Encoding, asked: str) -> Encoding:
+def _in_hardware(chosen: Encoding, make: str) -> Encoding:
     """Return the encoding by the first make of hardware that is requested and works."""
     makers = chosen.traits.hardware
-    if asked != "hardware" and asked not in makers:
+    if make != "hardware" and make not in makers:
         known = " or ".join(("software", *(("hardware", *makers) if makers else ())))
-        wrong = "unknown" if asked not in get_args(Maker) else f"not for {chosen.codec}"
-        raise SettingsError(f"encoder {asked} is {wrong}; pass --encoder {known}")
+        wrong = "unknown" if make not in get_args(Maker) else f"not for {chosen.codec}"
+        raise SettingsError(f"encoder {make} is {wrong}; pass --encoder {known}")
     if chosen.crf == 0:
         raise SettingsError("hardware encoders do not take crf 0; pass --crf 1 or more, or --encoder software")
     reasons = []
     for maker in makers:
-        if asked not in ("hardware", maker):
+        if make not in ("hardware", maker):
             continue
         tried = Encoding(codec=chosen.codec, pixel_format=chosen.pixel_format, crf=chosen.crf, maker=maker)
         reason = why_not(tried)

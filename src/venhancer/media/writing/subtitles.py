@@ -57,19 +57,19 @@ class ConvertedText:
         """Yield the lines that are over before the packet's line begins."""
         begin = packet.pts if packet.pts is not None else packet.dts
         try:
-            found = self.source.codec_context.decode2(packet)
+            events = self.source.codec_context.decode2(packet)
         except FFmpegError:
-            found = None
+            events = None
             self.damaged += 1
-        if found is None or begin is None:
+        if events is None or begin is None:
             return
         seconds = begin * packet.time_base
-        length = (packet.duration or 0) * packet.time_base or found.end_display_time * MILLISECOND
+        length = (packet.duration or 0) * packet.time_base or events.end_display_time * MILLISECOND
         start = self._moved(seconds)
         end = self._moved(seconds + length) if length else start + UNKNOWN_LENGTH
         if self.span.end is not None:
             end = min(end, self._moved(self.span.end))
-        for line in found:
+        for line in events:
             if isinstance(line, AssSubtitle) and end > max(start, 0):
                 text = line.ass.decode("utf-8", "replace").split(",", FIELDS_BEFORE_TEXT)[-1]
                 yield from self._show_until(max(start, 0))

@@ -163,8 +163,8 @@ def _add_video(output: OutputContainer, writing: Writing) -> VideoStream:
     return stream
 
 
-def _tag(given: int, usual: int) -> int:
-    return usual if given == UNSPECIFIED else given
+def _tag(tag: int, usual: int) -> int:
+    return usual if tag == UNSPECIFIED else tag
 
 
 def _encode(stream: VideoStream, frames: Iterable[Pixels], writing: Writing, target: Path) -> Iterator[Packet]:
