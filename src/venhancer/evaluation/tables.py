@@ -75,7 +75,7 @@ def describe(evaluation: Evaluation) -> str:
         return f"{more}; there is no truth: metrics need none or compare with the input."
     extras = f", with noise of {degradation.noise:g} levels" if degradation.noise else ""
     extras += f", compressed by H.264 at crf {degradation.crf}" if degradation.crf is not None else ""
-    source = f"every {_ordinal(degradation.factor)} frame, made smaller with the kernel {degradation.kernel}{extras}"
+    source = f"every {_ordinal(degradation.factor)} frame, reduced with the kernel {degradation.kernel}{extras}"
     return f"{more}. The input is {source}; every output frame is compared with the truth."
 
 

@@ -11,7 +11,7 @@ BLOCK = 8
 """Pixels of the input, on each side, whose mean colour is compared: detail is none of this metric's business."""
 
 
-@metric("how far colours of places are from the input's, in CIE L*a*b* (1 is barely seen)", higher_is_better=False)
+@metric("local colour distance from the input, in CIE L*a*b* (1 is barely visible)", higher_is_better=False)
 def colour_drift(result: Frames, source: UInt8[np.ndarray, "k h2 w2 3"], factor: int) -> float:
     """Return the mean distance in CIE L*a*b* between places of the result's key frames and of the source."""
     _, height, width, _ = source.shape

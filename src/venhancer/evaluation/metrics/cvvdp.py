@@ -18,7 +18,7 @@ RATE = 24
 
 
 @metric(
-    "visible difference of films (ColorVideoVDP): 10 is none, each step below is one of quality",
+    "visible difference (ColorVideoVDP): 10 is none, each point less is one step of quality",
     higher_is_better=True,
     unit="JOD",
     packages=("pycvvdp",),

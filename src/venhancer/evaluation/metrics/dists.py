@@ -19,7 +19,7 @@ _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _STABLE = 1e-6
 
 
-@metric("how different structures and textures look (VGG-16)", higher_is_better=False)
+@metric("difference of structures and textures (VGG-16)", higher_is_better=False)
 def dists(result: Frames, reference: Frames, weights: Path) -> float:
     """Return the distance of structure and texture, the mean over frames.
 

@@ -6,7 +6,7 @@ from venhancer.evaluation.metrics.metric import metric
 from venhancer.frames.levels import Frames
 
 
-@metric("how far changes from frame to frame are from the truth's", higher_is_better=False, unit="levels")
+@metric("error of the change from frame to frame", higher_is_better=False, unit="levels")
 def frame_difference_error(result: Frames, reference: Frames) -> float:
     """Return the mean absolute difference between the changes from frame to frame of both clips, in levels of 255.
 

@@ -9,7 +9,7 @@ from venhancer.evaluation.metrics.ssim import ssim
 from venhancer.frames.levels import Frames
 
 
-@metric("how alike structures of the key frames are to the input's, at its size", higher_is_better=True)
+@metric("structural similarity of the key frames to the input, at its size", higher_is_better=True)
 def input_ssim(result: Frames, source: UInt8[np.ndarray, "k h2 w2 3"], factor: int) -> float:
     """Return the structural similarity of the result's key frames, made as small as the source again, to the source."""
     _, height, width, _ = source.shape

@@ -18,7 +18,7 @@ _ALEXNET_CORE = 11
 """Side of AlexNet's first convolution, which VGG-16 does not have."""
 
 
-@metric("how different frames look (AlexNet or VGG-16, by the weights named)", higher_is_better=False)
+@metric("perceived difference of frames (AlexNet or VGG-16, by the weights)", higher_is_better=False)
 def lpips(result: Frames, reference: Frames, weights: Path) -> float:
     """Return the perceptual distance, the mean over frames, with AlexNet or VGG-16.
 

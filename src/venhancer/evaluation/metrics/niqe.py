@@ -22,7 +22,7 @@ _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 
 @metric(
-    "how unnatural frames are, by statistics of photographs; film grain lowers it, drawings raise it",
+    "unnaturalness of frames, by statistics of photographs; film grain lowers it, drawings raise it",
     higher_is_better=False,
 )
 def niqe(result: Frames) -> float:

@@ -3,4 +3,4 @@
 from venhancer.evaluation.metrics.metric import metric
 from venhancer.frames import levels
 
-psnr = metric("how near pixels are to the truth", higher_is_better=True, unit="dB")(levels.psnr)
+psnr = metric("closeness of pixels to the truth", higher_is_better=True, unit="dB")(levels.psnr)

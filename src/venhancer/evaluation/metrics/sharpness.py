@@ -7,7 +7,7 @@ from venhancer.frames.levels import Frames
 
 
 @metric(
-    "detail as a share of the truth's (of the enlarged input's where there is no truth), right or wrong",
+    "detail as a share of the truth's (of the enlarged input's without a truth), right or wrong",
     higher_is_better=True,
 )
 def sharpness(result: Frames, likeness: Frames) -> float:

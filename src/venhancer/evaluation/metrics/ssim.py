@@ -11,7 +11,7 @@ RADIUS, SPREAD = 5, 1.5
 """Of the Gaussian window, in pixels."""
 
 
-@metric("how alike structures are to the truth's", higher_is_better=True)
+@metric("structural similarity to the truth", higher_is_better=True)
 def ssim(result: Frames, reference: Frames) -> float:
     """Return the structural similarity of luma, the mean over frames (11-tap Gaussian of 1.5)."""
     return float(np.mean([_ssim_of_frame(luma(a), luma(b)) for a, b in zip(result, reference, strict=True)]))

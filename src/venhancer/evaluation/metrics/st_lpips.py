@@ -19,7 +19,7 @@ _STAGES = ((0,), (5,), (9,), (11,), (13,))
 
 
 @metric(
-    "how different frames look (AlexNet), forgiving shifts of a pixel",
+    "perceived difference of frames (AlexNet) that forgives shifts of a pixel",
     higher_is_better=False,
     packages=("stlpips_pytorch",),
 )

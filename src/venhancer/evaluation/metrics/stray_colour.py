@@ -10,7 +10,7 @@ GREY = 2
 
 
 @metric(
-    "colour where the truth is grey: by how much channels differ there",
+    "colour where the truth is grey: difference between channels there",
     higher_is_better=False,
     unit="of 255",
 )

@@ -8,7 +8,7 @@ from venhancer.frames.levels import Frames
 
 
 @metric(
-    "how far frames lie from the mean of their neighbours along the motion; blur lowers it",
+    "distance of frames from the mean of their neighbours along the motion; blur lowers it",
     higher_is_better=False,
     unit="levels",
 )

@@ -10,7 +10,7 @@ from venhancer.frames.levels import Frames
 
 
 @metric(
-    "change along the motion, which the truth has too: a still or blurred clip can be below it",
+    "change along the motion; the truth has some too, and frozen or blurred clips can have less",
     higher_is_better=False,
     unit="1/1000",
 )

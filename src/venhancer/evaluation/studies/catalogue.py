@@ -117,28 +117,28 @@ STUDIES = (
     ),
     Study(
         name="words",
-        what=f'Words of quality after the prompt: "{GOOD}", or "{BAD}"; the last two also keep away from the others, '
+        what=f'Quality words after the prompt: "{GOOD}" or "{BAD}"; the last two also steer away from the others, '
         "at guidance 3.",
-        expected="Good words give sharper pictures than bad ones, and the more so with guidance.",
+        expected="Good words give sharper pictures than bad ones, even more so with guidance.",
         values=tuple(_WORDS),
         vary=_words,
         choices=tuple(_WORDS),
     ),
     Study(
         name="noise",
-        what="Noise augmentation: noise put on the input frames before the model sees them.",
-        expected="More noise frees the model from the input: less faithful, more detail made up, artefacts gone.",
+        what="Noise augmentation: noise added to the input frames before the model sees them.",
+        expected="More noise frees the model from the input: less faithful, more invented detail, fewer artefacts.",
         values=(0, 100, 200, 300),
         vary=lambda setup, value: setup.with_settings(noise_augmentation=_whole(value)),
         label="noise {}",
     ),
     Study(
         name="told-scale",
-        what="Downscale factor the model is told, as a multiple of the true one (kept within 1 to 8).",
-        expected="Told the truth it is most faithful; told less it sharpens less, told more it sharpens too much.",
+        what="Downscale factor that the model assumes, as a multiple of the true one (kept within 1 to 8).",
+        expected="The true factor is most faithful; a smaller one sharpens less, a larger one too much.",
         values=(1, 0.25, 0.5, 2),
         vary=_stated_scale,
-        label="told {} x the true one",
+        label="assumed {} x the true one",
     ),
     Study(
         name="scales",
@@ -150,7 +150,7 @@ STUDIES = (
     ),
     Study(
         name="times",
-        what="How many times the rate: of how many frames one is the input's.",
+        what="Frame rate factor: one in so many frames is the input's.",
         expected="Quality falls evenly with the factor; strips stay smooth.",
         values=(3, 4, 5),
         vary=lambda setup, value: replace(setup, factor=_whole(value)),
@@ -159,7 +159,7 @@ STUDIES = (
     ),
     Study(
         name="refine",
-        what="The clips themselves, refined at their own size and rate with more or less noise augmentation.",
+        what="The clips themselves, refined at their own size and rate with different noise augmentation.",
         expected="Flicker and artefacts fall while the clip stays recognisable (input_ssim); more noise changes more.",
         values=(0, 100, 200),
         vary=lambda setup, value: replace(setup, scale=1, factor=1).with_settings(noise_augmentation=_whole(value)),
@@ -169,7 +169,7 @@ STUDIES = (
     ),
     Study(
         name="seeds",
-        what="The seed of all noise: how much is chance, a measure for the other studies' differences.",
+        what="The random seed: how much is chance, as a yardstick for the other studies.",
         expected="Pictures differ in details only; the figures agree.",
         values=(0, 1),
         vary=lambda setup, value: setup.with_settings(seed=_whole(value)),
@@ -178,7 +178,7 @@ STUDIES = (
     Study(
         name="steps",
         what="Solver steps.",
-        expected="More steps give finer pictures, up to some number.",
+        expected="More steps give finer pictures, up to a point.",
         values=(1, 2, 4, 8),
         vary=lambda setup, value: setup.with_settings(steps=_whole(value)),
         label="{} steps",
@@ -187,7 +187,7 @@ STUDIES = (
     Study(
         name="start",
         what="Start timestep: how much noise the enlarged input gets before it is denoised.",
-        expected="A late start (small numbers) stays with the enlarged input, an early one makes up more.",
+        expected="A low start stays close to the enlarged input; a high one invents more.",
         values=(899, 999, 700, 500, 300, 100),
         vary=lambda setup, value: setup.with_settings(start_timestep=_whole(value), timetable="trailing"),
         label="start {}",
@@ -195,7 +195,7 @@ STUDIES = (
     ),
     Study(
         name="start-noise",
-        what="Share of the start timestep's noise put on the enlarged input.",
+        what="Share of the start timestep's noise added to the enlarged input.",
         expected="A model finished for few steps needs none; one trained on v alone needs all of it.",
         values=(0, 0.5, 1),
         vary=lambda setup, value: setup.with_settings(start_noise=value),
