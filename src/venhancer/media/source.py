@@ -182,14 +182,14 @@ def open_file(path: Path) -> Iterator[FileIO]:
     if path.is_dir():
         raise InputError(f"{path} is a folder; pass a file, or numbered pictures as {path / '%05d.png'}")
     if not path.is_file():
-        raise InputError(f"{path} is not a file; pass the path of a video file")
+        raise InputError(f"{path} is not a file; pass the path of a video or picture")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} is not readable; change its permissions")
     with failures_as(InputError, f"{path} cannot be read; check the path"):
         file = FileIO(path, opener=_open_without_waiting)
     with file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it was one a moment ago
-            raise InputError(f"{path} is not a file; pass the path of a video file")
+            raise InputError(f"{path} is not a file; pass the path of a video or picture")
         yield file
 
 

@@ -129,7 +129,7 @@ def test_what_is_no_still_is_named(tmp_path):
     assert "f/2.webp is a folder" in refused(pattern)
     (tmp_path / "f" / "2.webp").rmdir()
     os.mkfifo(tmp_path / "f" / "2.webp")
-    assert "f/2.webp is a folder" in refused(pattern)
+    assert "f/2.webp is not a file" in refused(pattern)
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_what_cannot_be_is_refused_in_a_line(tiny, capsys):
     glass.save("glass.png")
     cases = {
         ("film.mp4", "out.mp4", "--input-fps", "12"): "is for numbered pictures, which film.mp4 is not",
-        ("one.png", "out.mp4", "--input-fps", "12"): "is for numbered pictures, and one.png is none",
+        ("one.png", "out.mp4", "--input-fps", "12"): "is for numbered pictures, which one.png is not",
         ("one.png", "out.png", "--slow", "2"): "slow 2 needs a video: one.png is one picture",
         ("one.png", "out.png", "--start", "1"): "start 1 is after the last frame",
         ("one.png", "one.png", "--overwrite"): "one.png is the source itself",
