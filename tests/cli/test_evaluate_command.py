@@ -129,7 +129,7 @@ def test_wrong_words_are_refused(refusal, folder):
     assert "frames 0 must be 1 or more" in refusal("clips", "--frames", 0)
     assert "program nothing-here was not found" in refusal("clips", "--baseline", "a=nothing-here {input} {output}")
     (folder / "file").write_text("")
-    assert "--output file cannot be written to" in refusal("clips", "--output", "file")
+    assert "--output file is not writable" in refusal("clips", "--output", "file")
 
 
 def test_an_unknown_kernel_is_refused_outside_of_tests_too(folder):
