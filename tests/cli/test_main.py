@@ -286,9 +286,7 @@ def test_targets_that_cannot_be_written_are_refused(folder, refusal, tiny_model)
     }
     for target, reason in expected.items():
         assert reason in refusal("enhance", "in.mp4", target, *model), target
-    assert "cannot hold ffv1; use .mkv" in refusal(
-        "enhance", "in.mp4", "out.mp4", "--codec", "ffv1", *model
-    )
+    assert "cannot hold ffv1; use .mkv" in refusal("enhance", "in.mp4", "out.mp4", "--codec", "ffv1", *model)
     assert "is the source itself" in refusal("enhance", "in.mp4", "in.mp4", "--overwrite", *model)
     assert (folder / "old.mp4").read_bytes() == b"earlier result"
 
