@@ -282,7 +282,7 @@ def _at_rate(clip: ClipInfo, settings: EnhanceSettings) -> ClipInfo:
     elif clip.kind == "still":
         if settings.slow != 1:
             request = f"slow {format_number(settings.slow)} needs a video"
-            raise SettingsError(f"{request}; {clip.path} is one picture: omit --slow")
+            raise SettingsError(f"{request}: {clip.path} is one picture; omit --slow")
         rate = settings.fps or clip.rate
     return replace(clip, rate=rate, duration=clip.frames / rate) if rate != clip.rate else clip
 
