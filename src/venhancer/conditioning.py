@@ -1,8 +1,8 @@
-"""What the networks are told of the input: one module, used alike by inference and by training.
+"""What the networks get of the input: one module for inference and training.
 
 Key frames are the output frames that have an input frame behind them. Only they carry a condition (video-aware
 conditioning, VEnhancer, sec. 3.2): their latents with some noise on them, how much noise, and how much smaller the
-input was. Every frame, key or not, also has *start latents*: what is known of it before the network speaks.
+input was. Every frame, key or not, also has *start latents*: the best guess at it before the network runs.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -125,7 +125,7 @@ def make_conditions(
         start_latents: what is known of every frame, see `encode_clip`.
         noise: unit noise for the key frames.
         noise_augmentation: 0 for none, else n of 1..300 puts the noise of timestep n - 1 on the key frames.
-        downscale_factor: the scale that the network is told.
+        downscale_factor: the scale that the network assumes.
         schedule: the noise schedule.
     """
     latents, noise_timesteps = augment_noise(key_frame_latents, noise, noise_augmentation, schedule)

@@ -21,7 +21,7 @@ def written_whole(path: Path, placing: AbstractContextManager[object] | None = N
         placing: entered around the last step, which flushes and renames, to turn its errors into the caller's.
 
     Raises:
-        OSError: it could not be flushed or renamed; whatever was at `path` is unchanged.
+        OSError: it could not be flushed or renamed; `path` is unchanged.
     """
     partial = path.with_name(f".{secrets.token_hex(8)}.part{path.suffix.lower()}")
     try:
@@ -61,7 +61,7 @@ def flush_to_disk(path: Path) -> None:
     """
     is_windows = sys.platform == "win32"
     if is_windows and path.is_dir():
-        return  # Windows opens no folders and keeps names without being told
+        return  # Windows cannot open folders and keeps names without a flush
     descriptor = os.open(path, os.O_RDWR if is_windows else os.O_RDONLY)  # Windows flushes only what may be written
     try:
         os.fsync(descriptor)

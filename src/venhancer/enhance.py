@@ -110,14 +110,14 @@ def enhance_video(
         settings: the request.
         overwrite: replace `target` if it is there.
         restart: discard unfinished work and start over.
-        stop: asked after each segment whether to stop there.
+        stop: called after each segment; True stops there.
         progress: advanced by every evaluation of the networks.
 
     Raises:
         InputError: the source cannot be used, the target cannot be written, or there is other work on it.
         SettingsError: the settings cannot be met for this clip and model.
         JobFailed: writing failed half-way; finished segments are kept, and the message says where.
-        Stopped: `stop` or Ctrl-C said so; likewise.
+        Stopped: `stop` or Ctrl-C requested it; likewise.
     """
     source, target = Path(source), Path(target)
     settings = settings.model_copy(update={"model": pipeline.traits.name})
@@ -182,7 +182,7 @@ def _make_segments(
 
     Raises:
         JobFailed: memory ran out, and no plan needs less.
-        Stopped: `stop` said so.
+        Stopped: `stop` requested it.
     """
     while job.finished_segments < len(plan.segments):
         try:

@@ -53,7 +53,7 @@ from venhancer.runtime.devices import release_memory
 from venhancer.settings import Offload, parse_ratio, parse_settings
 from venhancer.windows import Tile, blend_weights, tile_weights
 
-# Noises of one output frame, told apart by their number; solver steps follow.
+# Noises of one output frame, distinguished by their number; solver steps follow.
 POSTERIOR_NOISE, START_NOISE, KEY_FRAME_NOISE, STEP_NOISE = -1, 0, 1, 2
 
 Carry: TypeAlias = dict[str, Tensor]
@@ -206,7 +206,7 @@ class VEnhancerPipeline(DiffusionPipeline):
     ) -> Iterator[EnhancedSegment]:
         """Yield the segments of a plan from `first` on, each to be drawn to its end before the next.
 
-        `carry` is that of the segment before; `progress` is told of every evaluation of a window's tile.
+        `carry` is that of the segment before; `progress` advances with every evaluation of a window's tile.
         """
         segments = plan.segments[first:]
         windows = sum(len(segment.windows) for segment in segments)

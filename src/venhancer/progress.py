@@ -1,4 +1,4 @@
-"""How long work tells of its progress: the caller brings an object, the library knows no bar and no log."""
+"""How long work reports progress: the caller brings an object; the library knows no bar and no log."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar, runtime_checkable

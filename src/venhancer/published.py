@@ -75,7 +75,7 @@ class Program:
         tile: rows and columns of latents that v2 decodes at once.
         most_frames: of an output; v1 leaves out the rest.
         most_between: frames between two input frames.
-        sampling: how it samples, whatever the model's own defaults.
+        sampling: how it samples, regardless of the model's own defaults.
         refused: settings it leaves no choice of.
     """
 
@@ -88,7 +88,7 @@ class Program:
     sampling: Mapping[str, Any]
     refused: tuple[str, ...]
 
-    # Before any work: what the plan asks.
+    # Before any work: used by the plan.
 
     def refuse(self, settings: EnhanceSettings) -> None:
         """Refuse settings that contradict the program.
@@ -172,10 +172,10 @@ class Program:
         length, overlap = ((most - 1) // gap * gap + 1 for most in (WINDOW, OVERLAP))
         return _spans(frames, length, overlap)
 
-    # At work: what the pipeline asks.
+    # At work: used by the pipeline.
 
     def enlargement(self, height: int, width: int, scale: float | None) -> float | None:
-        """Return the enlargement that pixels are placed by; None where the sizes say it, as in v2."""
+        """Return the enlargement that pixels are placed by; None where it follows from the sizes, as in v2."""
         return self.size(height, width, scale)[2] if self.release == "v1" else None
 
     def pad(self, picture: "Tensor", left: int, right: int, above: int, below: int) -> "Tensor":

@@ -1,4 +1,4 @@
-"""What a user can ask for, as one frozen model that flags, YAML keys, page widgets and the settings page are made from.
+"""What a user can request, as one frozen model that flags, YAML keys, page widgets and the settings page are made from.
 
 Every field says what it does and which values it takes; None stands for the model's own default, which the plan
 resolves and shows. Nothing is silently corrected: each mistake raises `SettingsError` with one line.
@@ -142,7 +142,7 @@ Memory = Annotated[int, BeforeValidator(parse_memory)]
 
 
 class EnhanceSettings(BaseModel):
-    """Everything a user can ask of one enhancement; None means the model's default, and text is understood.
+    """Everything a user can request of one enhancement; None means the model's default, and text is parsed.
 
     Raises:
         SettingsError: one line naming each value that cannot be, what is allowed and what to pass.
@@ -432,7 +432,7 @@ def _explain(detail: ErrorDetails, values: Mapping[str, object]) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return a value as it can stand in a line: text quoted only where it needs it, long text cut."""
+    """Return a value for a line of text: quoted only where it needs it, long text cut."""
     if isinstance(value, tuple | list):
         value = "x".join(str(part) for part in value)
     text = str(value)

@@ -1,4 +1,4 @@
-"""Overlapping windows in time and tiles in space: where they lie, and the weights that blend them.
+"""Overlapping windows in time and tiles in space: their places, and the weights that blend them.
 
 Pure arithmetic on half-open ranges, below everything else. The plan lays them out once for the whole clip; the denoiser
 runs the network on each and adds the results up with the weights given here.

@@ -105,7 +105,7 @@ def _config_of(shapes: Mapping[str, Shape]) -> dict[str, Any]:
     """Return the configuration that these shapes were made with.
 
     Raises:
-        KeyError: a tensor that tells a part of it is missing.
+        KeyError: a tensor that a part of it follows from is missing.
     """
     first = "encoder.down_blocks.{}.resnets.{}.conv1.weight"
     widths = [shapes[first.format(level, 0)][0] for level in range(10) if first.format(level, 0) in shapes]

@@ -53,7 +53,7 @@ def convert(
         tokenizer: CLIP's `merges.txt`, open_clip's `bpe_simple_vocab_16e6.txt.gz`, or a folder with one of them;
             None looks beside `text`.
         dtype: number format of the stored weights.
-        progress: is told of every input hashed and every tensor written.
+        progress: advanced by every input hashed and every tensor written.
 
     Raises:
         WeightsError: an input is missing, damaged or not what it should be, `target` exists, or the disk is too small.

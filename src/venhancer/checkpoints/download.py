@@ -71,7 +71,7 @@ def download(
         cache: where models are kept; None is `venhancer.model_files.folders.cache_folder()`.
         dtype: number format of the converted weights.
         endpoint: address of the hub or a mirror; None is the hub client's own (`HF_ENDPOINT`).
-        progress: is told of every megabyte, and then as `convert` does.
+        progress: advanced by every megabyte, and then as `convert` does.
 
     Raises:
         WeightsError: the folder exists, a file cannot be fetched (the message lists what to put where by hand), or a
@@ -136,7 +136,7 @@ def _what_to_do(error: Exception, missing: list[RemoteFile], sources: Path) -> s
 
 
 def _meter(what: str, progress: Progress) -> type[Any]:
-    """Return a class that the hub client uses as its progress bar and that tells `progress` of every megabyte."""
+    """Return a class that the hub client uses as its progress bar and that advances `progress` by every megabyte."""
 
     class Meter:
         def __init__(self, *_: object, total: int | None = None, initial: int = 0, **__: object) -> None:

@@ -95,7 +95,7 @@ def _is_temporal(key: str) -> bool:
 def config_of(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     """Return the base network's configuration, read off the shapes of a published state dict.
 
-    Shapes do not tell how a width is cut into heads or groups: the published 8 heads of the first temporal
+    Shapes do not show how a width is divided into heads or groups: the published 8 heads of the first temporal
     transformer and 32 groups are taken.
 
     Raises:

@@ -53,7 +53,7 @@ class TensorFile:
         return TensorFile(self.path, shapes, lambda new: self.read(names[new]))
 
     def below(self, *prefixes: str) -> "TensorFile":
-        """Return what stands below the first prefix that occurs, without it; "" is the whole file."""
+        """Return the tensors below the first prefix that occurs, without it; "" is the whole file."""
         present = next((p for p in prefixes if any(key.startswith(p) for key in self.shapes)), prefixes[-1])
         return self.renamed({key.removeprefix(present): key for key in self.shapes if key.startswith(present)})
 

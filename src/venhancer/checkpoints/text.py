@@ -43,7 +43,7 @@ def text_encoder(source: TensorFile, *, text_dim: int, head_dim: int = HEAD_DIM)
     Args:
         source: an open_clip or transformers weight file, or a whole checkpoint of Stable Diffusion 2.1.
         text_dim: width that the networks were made for.
-        head_dim: width of an attention head, which shapes do not tell.
+        head_dim: width of an attention head, which does not follow from shapes.
 
     Raises:
         WeightsError: names or shapes are not those of such a tower, or its width is another one.

@@ -36,7 +36,7 @@ def write_safetensors(
         shapes: names and shapes, in the order they are written in.
         read: gives the value of a name, in that shape and any floating dtype.
         dtype: "fp16" or "fp32".
-        progress: is told of every tensor; its stage was started by the caller.
+        progress: advanced by every tensor; its stage was started by the caller.
 
     Raises:
         WeightsError: a value is infinite or no number, or becomes so in `dtype`.

@@ -50,7 +50,9 @@ def run(arguments: argparse.Namespace) -> None:
     from venhancer.planning.machine import find_machine
     from venhancer.reports.plan_rows import describe_plan
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it waits for seconds, not for a segment
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # a system that ends it waits for seconds, not for a segment
     source, target, restart = arguments.source, arguments.target, arguments.restart
     with failures_as(InputError, f"{source} cannot be read; check the path"):
         is_folder = source.is_dir()

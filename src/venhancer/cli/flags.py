@@ -87,7 +87,7 @@ class HelpAll(argparse.Action):
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser whose refusals are errors of one line that say what is allowed, and that guesses no flag."""
+    """A parser that refuses with one line about what is allowed, and that guesses no flag."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - argparse makes the parsers of commands, its own way
         super().__init__(allow_abbrev=False, formatter_class=HelpFormatter, **options)
@@ -140,7 +140,7 @@ def add_command(commands: argparse._SubParsersAction, name: str, run: Command, t
 
 
 def add_device_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say what the networks run on."""
+    """Add the flags for the networks' device and number format."""
     group = parser.add_argument_group("hardware")
     group.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:1, mps; default auto.")
     group.add_argument("--dtype", metavar="NAME", default="auto", help="auto, bf16, fp16, fp32; default auto.")

@@ -29,11 +29,11 @@ STOPPING = (
 )
 COLOURS = {"working": "cyan", "finished": "green", "failed": "red", "skipped": "dim", "waiting": "dim"}
 ROOM = 8
-"""Lines of the terminal that are left to the bar and to what is said beside the table."""
+"""Lines of the terminal left to the bar and to messages beside the table."""
 
 
 def run_queue(arguments: argparse.Namespace) -> None:
-    """Enhance a folder of files, and show what becomes of each.
+    """Enhance a folder of files, and show the outcome of each.
 
     Raises:
         SettingsError: a request is impossible.
@@ -86,7 +86,7 @@ def run_queue(arguments: argparse.Namespace) -> None:
 
 
 class QueueTable:
-    """What becomes of the files of a queue, shown within its `with` block.
+    """The outcomes of a queue's files, shown within its `with` block.
 
     Args:
         terminal: where.
@@ -102,7 +102,7 @@ class QueueTable:
         self._is_live = terminal.errors.is_terminal and not terminal.is_quiet
 
     def tell(self, name: str, entry: "Entry") -> None:
-        """Take in what became of a file, or that it is begun with."""
+        """Record the outcome of a file, or that its work begins."""
         note = entry.reason
         if entry.state == "finished":
             note = f"in {entry.seconds:.1f} s" if entry.seconds is not None else "by an earlier run"

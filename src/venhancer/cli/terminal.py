@@ -35,7 +35,7 @@ class Terminal:
 
     @property
     def is_watched(self) -> bool:
-        """Whether somebody reads along, for whom there is more than the results."""
+        """Whether a user watches the terminal, who gets more than the results."""
         return self.output.is_terminal and not self.is_quiet
 
     def show_rows(self, rows: Iterable[tuple[str, str]]) -> None:
@@ -60,18 +60,18 @@ class Terminal:
         self.output.out(json.dumps(content, indent=2))
 
     def warn(self, line: str) -> None:
-        """Show a line beside the results; one that cannot be shown ends no work."""
+        """Show a line beside the results; a failure to show it does not end the work."""
         with suppress(OSError):
             self.errors.out(f"venhancer: {printable(line)}")
 
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
-        """Show that something of unknown length is going on."""
+        """Show that work of unknown length is running."""
         with self.errors.status(what) if self.errors.is_terminal else nullcontext():
             yield
 
     def progress(self) -> "ProgressBar":
-        """Return a bar with the time left; it shows nothing where nobody watches."""
+        """Return a bar with the time left; it is hidden without a terminal."""
         return ProgressBar(self.errors, is_hidden=not self.errors.is_terminal)
 
     def show_log(self) -> None:
@@ -83,10 +83,10 @@ class Terminal:
 
 
 class _Log(logging.StreamHandler):
-    """A log that may be full: what it does not take ends no work."""
+    """A log that may be full: a failure to write does not end the work."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is that of `logging`
-        """Pass over a line."""
+        """Skip a line."""
 
 
 class ProgressBar:

@@ -1,4 +1,4 @@
-"""The noise a frame starts from: its own, whatever window, segment or device it is computed in."""
+"""The noise a frame starts from: the same in any window, segment or device."""
 
 import hashlib
 from collections.abc import Callable, Sequence

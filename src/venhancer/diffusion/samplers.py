@@ -15,7 +15,7 @@ from venhancer.diffusion.denoiser import Denoise, Latents
 from venhancer.progress import SILENT, Progress, track
 
 NoiseSource: TypeAlias = Callable[[int], Latents]
-"""Return the unit noise a step adds, shaped as x, by the step's index from 0; asked at most once a step."""
+"""Return the unit noise a step adds, shaped as x, by the step's index from 0; called at most once a step."""
 
 
 def sample_dpmpp_2m_sde(

@@ -95,7 +95,7 @@ class Schedule:
         timetable: Timetable = "trailing",
         drop_penultimate: bool = False,
     ) -> tuple[float, ...]:
-        """Return the `steps` falling, fractional times at which a solver asks the network.
+        """Return the `steps` falling, fractional times at which a solver evaluates the network.
 
         Args:
             steps: Solver steps, each from one time to the next, the last from the last time to clean.
@@ -148,12 +148,12 @@ class Schedule:
         return alpha_t * noise - sigma_t * latents
 
     def x0_from_v(self, v: Samples, x_t: Samples, timestep: Timestep) -> Samples:
-        """Return the clean latents a velocity stands for."""
+        """Return the clean latents of a velocity."""
         alpha_t, sigma_t = self._coefficients(timestep, x_t)
         return alpha_t * x_t - sigma_t * v
 
     def eps_from_v(self, v: Samples, x_t: Samples, timestep: Timestep) -> Samples:
-        """Return the noise a velocity stands for."""
+        """Return the noise of a velocity."""
         alpha_t, sigma_t = self._coefficients(timestep, x_t)
         return sigma_t * x_t + alpha_t * v
 

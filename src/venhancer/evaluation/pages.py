@@ -129,7 +129,7 @@ def html_page(title: str, parts: Iterable[str]) -> str:
 
 
 def note(line: str) -> str:
-    """Return a line that stands out on a page."""
+    """Return a highlighted line of a page."""
     return f"<p class=note>{escape(line)}</p>"
 
 

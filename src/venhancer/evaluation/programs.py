@@ -1,4 +1,4 @@
-"""Programs of others, run without a shell, and what they say when they fail."""
+"""Other programs, run without a shell, and their messages when they fail."""
 
 import subprocess
 from collections.abc import Sequence

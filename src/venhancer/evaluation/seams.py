@@ -26,7 +26,7 @@ BESIDE = 64
 """Pixels on both sides of a tile's overlap that its columns or rows are compared with."""
 
 FLOOR = 0.05
-"""In levels of 255, added to both sides of every ratio: less than this nobody sees."""
+"""In levels of 255, added to both sides of every ratio: less than this is invisible."""
 
 ALONG = 16
 """Pixels along a line that are averaged before they count: what runs along a line is a seam, texture does not."""
@@ -205,7 +205,7 @@ def drift_by_segment(profiles: Profiles, segments: Sequence[range]) -> Float[np.
 
 
 def disagreement(earlier: Shaped[np.ndarray, "f h w 3"], later: Shaped[np.ndarray, "f h w 3"]) -> float:
-    """Return how far two results of the same frames lie apart, in levels of 255: what a blend has to hide."""
+    """Return the distance of two results of the same frames, in levels of 255: what a blend has to hide."""
     return float(np.mean([np.abs(_levels(a) - _levels(b)).mean() for a, b in zip(earlier, later, strict=True)]))
 
 

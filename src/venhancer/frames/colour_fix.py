@@ -2,7 +2,7 @@
 
 Diffusion shifts colours a little, and not in every window alike. What is right about an input frame is its low
 frequencies, so those are kept of each key frame, as a coarse picture of a few hundred cells; an enhanced frame keeps
-its own detail and takes the low frequencies of its key frame, and between two key frames what lies between theirs.
+its own detail and takes the low frequencies of its key frame, or between two key frames a blend of theirs.
 """
 
 from bisect import bisect_right

@@ -21,7 +21,7 @@ NEIGHBOURHOOD = 9
 def faithful(
     picture: Float[Tensor, "3 h w"], source: Float[Tensor, "3 h2 w2"], enlarging: Enlarging, consistency: float
 ) -> Float[Tensor, "3 h w"]:
-    """Return a picture that is as true to its input as asked.
+    """Return a picture that is as faithful to its input as requested.
 
     Args:
         picture: what was made of the input, in [-1, 1].

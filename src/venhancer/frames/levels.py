@@ -19,7 +19,7 @@ ReadFrames: TypeAlias = Callable[[Sequence[int]], Iterable[Frame]]
 
 
 def to_pixels(frames: Frame | Frames, device: torch.device | None = None) -> Float[Tensor, "3 *f h w"]:
-    """Return a frame, or several, in [-1, 1], whatever their depth."""
+    """Return a frame, or several, of any depth in [-1, 1]."""
     levels = torch.from_numpy(frames.astype(np.float32)).to(device)
     return levels.movedim(-1, 0) / (np.iinfo(frames.dtype).max / 2) - 1
 
@@ -30,7 +30,7 @@ def to_levels(
     """Return a picture in [-1, 1] as whole levels: uint8 up to 8 bits, else uint16 with white at 65535.
 
     Args:
-        picture: what lies outside is cut off.
+        picture: values outside are clipped.
         depth: bits.
         whole: makes numbers whole.
     """

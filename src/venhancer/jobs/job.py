@@ -105,7 +105,7 @@ class Job:
             carry: what the segment after it needs; empty if nothing.
 
         Raises:
-            JobFailed: it could not be brought to the disk; the work stands where it was.
+            JobFailed: it could not be written; the work is unchanged.
         """
         number, before = self.finished_segments, self.manifest.carry
         name = f"segment_{number:05d}{path.suffix}"
@@ -143,7 +143,7 @@ class Job:
             flush_to_disk(self.target.parent)
 
     def begin(self) -> None:
-        """Write the manifest of work that begins, in place of whatever work there was.
+        """Write the manifest of new work, replacing any earlier work.
 
         Raises:
             JobFailed: it cannot be written.
@@ -213,11 +213,11 @@ def open_job(
         target: the file to make.
         origin: what it depends on.
         frames: of the whole output.
-        choices: see `Manifest`; only looked at when work begins.
+        choices: see `Manifest`; used only when work begins.
         restart: discard what there is.
 
     Raises:
-        InputError: another run is at it; or other or damaged work, or something that is no work, lies there.
+        InputError: another run is active; or the folder holds other or damaged work, or something else.
         JobFailed: the folder cannot be written; one raised in the block is raised again with a note of the work kept.
         Stopped: after Ctrl-C in the block, saying the same.
     """

@@ -80,7 +80,7 @@ def fingerprint(path: Path) -> str:
 
 @lru_cache(maxsize=8)
 def _fingerprint(path: Path, files: tuple[Path, ...], states: tuple[tuple[int, ...], ...]) -> str:
-    """Return the fingerprint of files in these states, which are there to be told apart by."""
+    """Return the fingerprint of files in these states, which tell them apart."""
     if files == (path,):
         return _content(path).hex()
     if is_pattern(path):

@@ -15,7 +15,7 @@ from venhancer.media.writing.pictures_out import FASTEST_GIF, is_one_picture
 from venhancer.media.writing.writing import Span, Writing
 from venhancer.plan import EnhancePlan
 
-TELL_SHAPE = ("h264", "hevc")  # codecs whose own stream tells the shape of pixels
+TELL_SHAPE = ("h264", "hevc")  # codecs whose own stream stores the shape of pixels
 
 
 def encoding_of(plan: EnhancePlan, target: Path) -> Encoding:

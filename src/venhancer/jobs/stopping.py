@@ -1,4 +1,4 @@
-"""Being told to stop: the first Ctrl-C is a wish, granted at the next good moment; a second ends the work at once."""
+"""Stop requests: the first Ctrl-C is granted at the next good moment; a second ends the work at once."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from types import FrameType
 
 
 class StopRequest:
-    """Whether somebody asked the work to stop."""
+    """Whether a stop was requested."""
 
     def __init__(self) -> None:
         self.was_made = False
@@ -20,7 +20,7 @@ def stop_requests(tell: Callable[[str], None], wishes: tuple[signal.Signals, ...
 
     Args:
         tell: is called once with the name of the signal.
-        wishes: signals that ask. After one of them came, Ctrl-C does again what it did before the block.
+        wishes: signals that request it. After one of them, Ctrl-C does again what it did before the block.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():

@@ -55,7 +55,7 @@ class Mark(_Frozen):
 
 
 class Manifest(_Frozen):
-    """What a folder of work says of itself.
+    """The contents of a work folder's manifest.
 
     Args:
         program: tells it from other programs' files.
@@ -90,7 +90,7 @@ class Manifest(_Frozen):
 
 
 def work_folder(target: Path) -> Path:
-    """Return where the work on a target lies."""
+    """Return the work folder of a target."""
     target = unit_of(target)
     name = os.fsencode(target.name)  # a target without a name is refused elsewhere
     if len(name) > LONGEST_NAME - len(b".part"):
@@ -102,7 +102,7 @@ def find_work(target: Path) -> Manifest | None:
     """Return the work there is on a target; None if there is none.
 
     Raises:
-        InputError: something else lies where it would, or the manifest is damaged.
+        InputError: something else is in its place, or the manifest is damaged.
     """
     folder = work_folder(target)
     with failures_as(InputError, f"{folder} cannot be read; check its name and its permissions"):

@@ -137,7 +137,7 @@ class ClockSearch:
             for stream in container.streams
             if stream.type in ("video", "audio") and not stream.disposition & Disposition.attached_pic
         }
-        self._shifts = [0.0]  # of every clock, roughly, as its first packet tells
+        self._shifts = [0.0]  # of every clock, roughly, from its first packet
         self._stretches: dict[int, list[_Stretch]] = {}
         self._counts: dict[int, int] = {}
         self._steps = {video.index: 1 / video.average_rate} if video.average_rate else {}

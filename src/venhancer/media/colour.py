@@ -161,7 +161,7 @@ def is_subsampled(format_: VideoFormat) -> bool:
 
 
 def note_chroma_location(picture: VideoFrame, location: ChromaLocation) -> VideoFrame:
-    """Return the same picture, noting where its chroma lies or shall lie once it is converted."""
+    """Return the same picture, tagged with the place of its chroma now or after conversion."""
     graph = Graph()
     graph.threads = 1
     source = graph.add_buffer(width=picture.width, height=picture.height, format=picture.format, time_base=Fraction(1))
@@ -203,7 +203,7 @@ _PQ = (2610 / 16384, 2523 / 4096 * 128, 3424 / 4096, 2413 / 4096 * 32, 2392 / 40
 
 
 def _array_format(channels: int, *, is_deep: bool) -> str:
-    """Return what libav calls arrays of so many channels."""
+    """Return libav's name for arrays of so many channels."""
     return {3: ("rgb24", "rgb48le"), 4: ("rgba", "rgba64le")}[channels][is_deep]
 
 

@@ -34,7 +34,7 @@ SAME_LANGUAGE = {  # the two codes that ISO 639-2 has for one language, where Qu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """What one kind of output file holds, as far as players of it play it.
+    """What one kind of output file holds, as far as players support it.
 
     Args:
         name: as FFmpeg calls it.

@@ -39,9 +39,9 @@ DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,gif,flv,asf,og
 KINDS = "mp4, mov, mkv, webm, avi, mpeg, ts, gif, flv, wmv, ogv, y4m, h264 or hevc"
 ONE_FRAME_A_PACKET = ("av1", "dnxhd", "ffv1", "h264", "hevc", "mjpeg", "prores", "vp9")
 UNSURE = ("avi", "mpegts", "mpeg", "flv", "asf", "ogg")  # whose length is that of the content, not of the headers
-ENDLESS = ("mpegts", "mpeg", "h264", "hevc")  # end anywhere, without a word of it
+ENDLESS = ("mpegts", "mpeg", "h264", "hevc")  # may end anywhere, without a mark
 CLOSED = {"protocol_whitelist": "none", "format_whitelist": DEMUXERS, "max_streams": str(STREAMS_OF_LIBAV)}
-CODECS = (  # what cameras, editors and generators write; libav decodes hundreds more, seldom tried by anybody
+CODECS = (  # what cameras, editors and generators write; libav decodes hundreds more, seldom used
     "aic apng asv1 asv2 av1 bmp cfhd cinepak dirac dnxhd dvvideo dxv ffv1 ffvhuff flashsv flashsv2 flv1 gif h261 "
     "h263 h263i h263p h264 hap hevc huffyuv hymt jpeg2000 jpegls lagarith magicyuv mjpeg mjpegb mpeg1video "
     "mpeg2video mpeg4 msmpeg4v1 msmpeg4v2 msmpeg4v3 msrle msvideo1 mszh notchlc pcx png ppm prores prores_raw "
@@ -53,14 +53,14 @@ CONCEALING = ("h26", "mpeg", "msmpeg", "wmv", "flv", "vc1")  # decoders that thr
 TEXT_AS_BYTES: Any = {"metadata_errors": "surrogateescape"} if int(av.__version__[:2]) < 19 else {}  # 19 always does
 WAYS_ON = "copy the file again, pass an --end before it, or pass --keep-damaged"
 LAST = (1 << 63) - 1  # a time after all others
-BUFFER = 1 << 18  # bytes asked of the file at a time
+BUFFER = 1 << 18  # bytes read from the file at a time
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 PICTURES = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
 PICTURE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
 class Identity(NamedTuple):
-    """What changes when somebody writes to a file: bytes, and nanoseconds of the last change."""
+    """What changes when a file is written to: bytes, and nanoseconds of the last change."""
 
     size: int
     changed: int
@@ -77,7 +77,7 @@ class Packets(NamedTuple):
         hold_frames: whether each is meant as one frame.
         are_frames: whether each is certain to give one frame.
         jumps: where the clock of the file starts again or jumps; the times here are moved.
-        torn: times of packets of which the container says that a part was lost.
+        torn: times of packets that the container marks as incomplete.
         is_cut: whether the file announces more than there is.
     """
 
@@ -373,13 +373,13 @@ def _ends_a_recording(number: int, starts: AbstractSet[int]) -> bool:
 
 
 def _has_opacity_beside(stream: VideoStream) -> bool:
-    """Tell whether each picture has a second one that says what of it is opaque."""
+    """Tell whether each picture has a second one with its opacity."""
     tags = {name.lower(): value for name, value in stream.metadata.items()}
     return tags.get("alpha_mode") == "1" and stream.codec_context.codec.canonical_name in ALPHA_DECODERS
 
 
 def _decoder(stream: VideoStream) -> VideoCodecContext:
-    """Return what decodes a stream: its own decoder, or one that sees the second picture that says what is opaque."""
+    """Return the decoder of a stream: its own, or one that reads the second picture with the opacity."""
     own = stream.codec_context
     if not _has_opacity_beside(stream):
         return own

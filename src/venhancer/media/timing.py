@@ -1,4 +1,4 @@
-"""Which exact frame rate a clip's timestamps tell.
+"""The exact frame rate of a clip, from its timestamps.
 
 Containers round times and declare rates that do not hold; the probe asks here, so that a rate is believed only after
 every timestamp has been compared with it.
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from venhancer.errors import InputError
 
-JITTER = Fraction(1, 10)  # of a frame: what cameras and rounding programs put on even timing, and nobody sees
+JITTER = Fraction(1, 10)  # of a frame: what cameras and rounding programs add to even timing, invisibly
 IN_STEP = Fraction(
     1, 1000
 )  # seconds: how far the last frame of even timing may be from its place, for the sound's sake
@@ -33,7 +33,7 @@ class FrameRate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The part of `ClipInfo` that tells when frames are shown."""
+    """The part of `ClipInfo` about when frames are shown."""
 
     frames: int
     rate: Fraction
@@ -50,7 +50,7 @@ def find_timing(
     """Return when frames are shown; arguments as those of `find_rate`.
 
     Raises:
-        InputError: nothing tells the rate of the clip at `path`.
+        InputError: nothing states the rate of the clip at `path`.
     """
     timing = find_rate(times, time_base, last_duration, declared)
     if timing is None:

@@ -1,4 +1,4 @@
-"""What a file holds beside its pictures, and what becomes of each part of it in a target.
+"""What a file holds beside its pictures, and what happens to each part in a target.
 
 `describe_tracks` looks at the source, `plan_tracks` decides for one kind of target, before any work starts; the
 assembler does what the plan says and decides nothing.
@@ -51,7 +51,7 @@ class Track:
         codec: as FFmpeg calls it, empty if nothing here knows it.
         language: ISO 639-2.
         title: what the file calls it; of an attachment, its file name; of tags, their names.
-        flags: what the file says of it, such as default, forced, comment.
+        flags: its flags in the file, such as default, forced, comment.
         count: of chapters or tags.
         can_be_read: whether it can be decoded here, and its channels mixed; of sound and subtitles, see `try_tracks`.
         channels: of sound.
@@ -253,7 +253,7 @@ def _held(track: Track, suffix: str, codecs: frozenset[str], otherwise: str) -> 
 
 
 def _with_losses(plan: TrackPlan, suffix: str, flags: frozenset[str], container: Container) -> TrackPlan:
-    """Add the flags and the language that the target cannot tell."""
+    """Add the flags and the language that the target cannot store."""
     lost = [f"flag {flag}" for flag in plan.track.flags if flag not in flags]
     if plan.action == "encoded" and not (plan.track.channels in CHANNELS and plan.track.have_places):
         plan = replace(plan, why=f"{plan.why}; its {plan.track.channels} channels are mixed to stereo")

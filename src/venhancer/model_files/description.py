@@ -14,7 +14,7 @@ from venhancer.model_files.folders import INDEX_FILE, damaged, find_model, is_co
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComponentDescription:
-    """What one component's weight file says of itself."""
+    """The facts of one component's weight file."""
 
     name: str
     class_name: str

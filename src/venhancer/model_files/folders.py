@@ -1,4 +1,4 @@
-"""Where models are and what their folders say: names to folders and JSON, without torch, so that plans stay fast."""
+"""Where models are and what their folders contain: names to folders and JSON, without torch, so plans stay fast."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def packaged_weights(file: str, purpose: str) -> Path:
     """Return a weight file that ships inside the package `stlpips-pytorch`, none of whose code is run.
 
     Raises:
-        WeightsError: it is not installed; the message tells what it is needed for.
+        WeightsError: it is not installed; the message names what needs it.
     """
     spec = find_spec("stlpips_pytorch")
     if spec is None or not spec.submodule_search_locations:

@@ -39,7 +39,7 @@ NEGATIVE_PROMPT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingDefaults:
-    """How a model samples unless told otherwise; each field is the setting of the same name."""
+    """How a model samples by default; each field is the setting of the same name."""
 
     steps: int = 15
     solver: Solver = "dpmpp_2m_sde"
@@ -64,7 +64,7 @@ class ModelTraits:
     """What a plan must know of a model.
 
     Args:
-        name: what was asked for: "nano", "v1", "v2" or a folder.
+        name: as requested: "nano", "v1", "v2" or a folder.
         pixels_per_latent: side of the square of pixels behind one latent.
         latent_channels: channels of the autoencoder's latents.
         network: shape of the base network and, up to its decoder, of the ControlNet.
@@ -79,7 +79,7 @@ class ModelTraits:
         steadying: how strongly the most noise augmentation averages key frames along their motion.
         decode_window: frames that the autoencoder decodes together.
         decode_overlap: frames that two such windows share.
-        defaults: how it samples unless told otherwise.
+        defaults: how it samples by default.
     """
 
     name: str
@@ -174,7 +174,7 @@ def load_traits(model: str) -> ModelTraits:
 
     Raises:
         SettingsError: there is no such model.
-        WeightsError: the folder is incomplete or says what no model of ours can mean.
+        WeightsError: the folder is incomplete or describes no model of ours.
     """
     if model in PUBLISHED:
         return _PUBLISHED[model]

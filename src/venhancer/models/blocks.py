@@ -120,7 +120,7 @@ class SpatialTransformer(nn.Module):
         self.proj_out = zeroed(nn.Linear(channels, channels))
 
     def forward(self, x: Float[Tensor, "bf c h w"], context: BlockContext) -> Float[Tensor, "pbf c h w"]:
-        """Return x plus what the frame's pixels and the prompt say about each pixel."""
+        """Return x plus what each pixel takes from the frame's pixels and the prompt."""
         rows = context.slice_rows(x.shape[2] * x.shape[3])
         text = context.text[self.text_slot]
         tokens = self.proj_in(rearrange(self.norm(x), "s c h w -> s (h w) c"))
@@ -150,7 +150,7 @@ class TemporalTransformer(nn.Module):
         self.proj_out = zeroed(nn.Linear(inner_channels, channels))
 
     def forward(self, x: Float[Tensor, "bf c h w"], context: BlockContext) -> Float[Tensor, "bf c h w"]:
-        """Return x plus what the other frames say about each pixel."""
+        """Return x plus what each pixel takes from the other frames."""
         num_frames = context.num_frames
         pixels = context.slice_rows(num_frames)
         frames = context.slice_rows(x.shape[2] * x.shape[3])

@@ -1,7 +1,7 @@
 """The video ControlNet: turns the low-quality key frames into residuals for the base network's skips and middle.
 
 Video-aware conditioning (VEnhancer, sec. 3.2): the key frames' latents, the noise put on them and the downscale
-factor enter **only at key frames**; the layers along time carry what they say to the frames between.
+factor enter **only at key frames**; the layers along time carry them to the frames between.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from venhancer.models.unet import VideoNetwork, VideoUNet
 
 
 class KeyFrames(NamedTuple):
-    """What the ControlNet is told at key frames.
+    """What the ControlNet gets at key frames.
 
     Args:
         latents: noise-augmented latents of the key frames, in order.

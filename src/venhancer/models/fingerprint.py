@@ -1,4 +1,4 @@
-"""A digest of weights, by which results tell what made them."""
+"""A digest of weights, by which results name what made them."""
 
 import hashlib
 from collections.abc import Mapping

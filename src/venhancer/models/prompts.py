@@ -51,7 +51,7 @@ def predict_velocities(
         prompts: for both networks.
         max_tokens: see `BlockContext`.
         together: run the prompts as a batch that shares what no prompt changes, or one after the other.
-        bring: told of each network before it runs.
+        bring: called with each network before it runs.
     """
     unet, controlnet = networks
 

@@ -43,7 +43,7 @@ def executions(settings: EnhanceSettings, *, is_guided: bool, has_own_memory: bo
         has_own_memory: whether weights can wait elsewhere, see `Machine`.
 
     Raises:
-        SettingsError: weights were asked to wait where they are anyway.
+        SettingsError: offload was requested where weights are in main memory anyway.
     """
     if settings.offload in OFFLOADS[1:] and not has_own_memory:
         raise SettingsError(

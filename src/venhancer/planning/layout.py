@@ -1,4 +1,4 @@
-"""Where an output's pixels and frames lie: its size, the padding, the tiles, the segments and their windows.
+"""The layout of an output's pixels and frames: size, padding, tiles, segments and their windows.
 
 Each function meets one part of a request exactly or refuses it in one line; the plan puts their answers together. Pure
 arithmetic in integers and fractions.

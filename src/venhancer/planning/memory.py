@@ -157,7 +157,7 @@ def choose_layout(task: Task, machine: Machine) -> Layout:
 def smaller_layout(machine: Machine, layout: Layout) -> Layout | None:
     """Return the fastest layout that needs clearly less memory and has the same segments; None if there is none.
 
-    What one segment hands on to the next is told by frames of the whole picture, so that tiles and ways of working may
+    One segment hands frames of the whole picture to the next, so that tiles and ways of working may
     change from one segment to the next, and windows may not.
     """
     task, divisions = layout.task, [(layout.window_frames, layout.window_overlap, layout.segments)]
@@ -169,7 +169,7 @@ def smaller_layout(machine: Machine, layout: Layout) -> Layout | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory ran out, on whatever device and by whichever library."""
+    """Tell whether an error means that memory ran out, on any device and in any library."""
     kinds = {kind.__name__ for kind in type(error).__mro__}  # torch's own is known by its name: torch may not be loaded
     return not kinds.isdisjoint(OUT_OF_MEMORY_ERRORS) or any(sign in str(error) for sign in OUT_OF_MEMORY)
 

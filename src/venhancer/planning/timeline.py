@@ -1,7 +1,7 @@
 """When each output frame is shown, and which input frame it comes from.
 
 The output's times are laid out first; then each input frame becomes the key frame of the output nearest to it. Rates go
-up and down by any fraction, and clips of varying timing keep their times to the tick unless a rate is asked for. Pure
+up and down by any fraction, and clips of varying timing keep their times to the tick unless a rate is requested. Pure
 arithmetic in integers and fractions.
 """
 

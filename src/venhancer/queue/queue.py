@@ -62,7 +62,7 @@ class Item(NamedTuple):
 
 @runtime_checkable
 class Watcher(Protocol):
-    """Who is told how the queue goes on."""
+    """An observer of the queue."""
 
     @property
     def progress(self) -> Progress:
@@ -70,7 +70,7 @@ class Watcher(Protocol):
         ...
 
     def tell(self, name: str, entry: Entry) -> None:
-        """Take in what became of a file, or that it is begun with."""
+        """Record the outcome of a file, or that its work begins."""
         ...
 
 
@@ -122,15 +122,15 @@ def enhance_folder(
         out: folder of the outputs; made if it is not there.
         settings: for all files.
         load: gives the model; called once, before the first file that needs it.
-        watcher: told how it goes.
+        watcher: notified of each file.
         overwrite: replace outputs that are there from elsewhere, or from other settings.
         restart: discard unfinished work.
-        stop: asked between files and after each segment whether to stop there.
+        stop: called between files and after each segment; True stops there.
 
     Raises:
         InputError: there are no files, two would have one output, or `out` cannot be used or is used by another run.
         JobFailed: the record cannot be written.
-        Stopped: `stop` or Ctrl-C said so; the same call resumes.
+        Stopped: `stop` or Ctrl-C requested it; the same call resumes.
     """
     items = list_items(folder, out, settings)
     with failures_as(InputError, f"{out} cannot be created; create its parent folder first"):
@@ -162,7 +162,7 @@ class _Queue:
     pipeline: "venhancer.pipeline.VEnhancerPipeline | None" = None
 
     def do(self, item: Item) -> None:
-        """Enhance one file, or pass it over, and note what became of it."""
+        """Enhance one file, or skip it, and record the outcome."""
         self._stop_if_asked()
         entry = self._earlier_entry(item)
         if entry is None:

@@ -11,7 +11,7 @@ from venhancer.planning.timeline import format_moment
 from venhancer.published import MOST_TOKENS
 from venhancer.settings import MOST_NOISE, EnhanceSettings, format_memory
 
-MOMENTS = 5  # of those at which something happens, told in a row
+MOMENTS = 5  # that one row names at most
 COLOR_FIXES = {
     "wavelet": "restores the input's low frequencies (wavelet)",
     "adain": "restores the input's mean and spread (adain)",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#5a5a5a")
-"""Of the series in order, told apart by people who see colours differently (Okabe and Ito)."""
+"""Of the series in order, distinguishable with colour blindness (Okabe and Ito)."""
 
 PALE = "#b2c2d0"
 DOTS_PER_INCH = 100

@@ -2,7 +2,7 @@
 
 Frames of eight bits go in, one picture comes out; nothing here knows of models or torch. Training, evaluation and the
 demo share it, so that a reader compares like with like: enlarging shows pixels as they are, and every picture of a
-column has the same width whatever its own.
+column has the same width.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the processor computes in, asked of the system: plans must know it before torch is loaded."""
+"""The number formats that the processor supports, from the system: plans need them before torch is loaded."""
 
 import sys
 from functools import cache

@@ -100,7 +100,7 @@ def make_learner(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Learne
 
 
 def make_objective(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Objective:
-    """Return the objective that the settings ask for."""
+    """Return the objective of the settings."""
     wants_perceptual = settings.objective.finishing_share > 0 and settings.objective.perceptual_weight > 0
     return Objective(
         vae=pipeline.vae.requires_grad_(requires_grad=False),

@@ -118,7 +118,7 @@ def _say_stopping(name: str) -> None:
 
 
 def _stop_is_agreed(stop: StopRequest, accelerator: Accelerator) -> bool:
-    """Tell whether any process was asked to stop; all of them must call it and get the same answer."""
+    """Tell whether any process got a stop request; all of them must call it and get the same answer."""
     if accelerator.num_processes == 1:
         return stop.was_made
     wishes = torch.tensor([float(stop.was_made)], device=accelerator.device)

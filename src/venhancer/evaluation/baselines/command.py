@@ -28,7 +28,7 @@ from venhancer.media.writing.writer import write_video
 from venhancer.media.writing.writing import Writing
 
 PLACES = ("input", "output", "input_frames", "output_frames", "scale", "factor", "width", "height", "fps", "frames")
-"""What may stand in braces: files, folders of pictures, how much more, and what the output must be."""
+"""Placeholders in braces: files, folders of pictures, factors, and what the output must be."""
 
 _PLACE = re.compile(r"\{(\w*)\}")
 _OUTPUT = re.compile(r"\{output\}(\.\w+)?")
@@ -114,7 +114,7 @@ def _write_input(folder: Path, request: Request, *, as_pictures: bool) -> None:
 
 
 def _read_output(folder: Path, most: int) -> Frames:
-    """Return at most so many frames of what a program wrote."""
+    """Return at most so many frames of a program's output."""
     pictures = sorted(file for file in (folder / "output").glob("*") if file.is_file())
     files = sorted(file for file in folder.glob("output.*") if file.is_file())
     if not pictures and not files:

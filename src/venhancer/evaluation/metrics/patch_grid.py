@@ -1,4 +1,4 @@
-"""How much of a grid of square patches lies over a result, which metrics that forgive small shifts do not see."""
+"""Visibility of a grid of square patches in a result, which metrics that forgive small shifts miss."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""All metrics by name: whatever a module of this folder makes one; a new metric is a new file."""
+"""All metrics by name, from the modules of this folder; a new metric is a new file."""
 
 from collections.abc import Iterable, Mapping
 from functools import cache

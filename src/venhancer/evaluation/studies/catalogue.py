@@ -48,7 +48,7 @@ class Study:
         vary: gives a setup a value.
         label: of a value in tables, `{}` standing for it.
         choices: the only values it can take; any number if empty.
-        shows_motion: whether motion strips tell more than stills.
+        shows_motion: whether motion strips show more than stills.
         is_refining: whether clips are inputs themselves, refined at their own size and rate: there is no truth then.
         is_extra: whether it is done only when named.
     """

@@ -22,7 +22,7 @@ WORTH_A_JUMP = 16
 
 
 def decoder_of(clip: ClipInfo, *, is_rough: bool = False) -> "FrameDecoder | PictureDecoder":
-    """Return what decodes a clip, of whatever kind; see `FrameDecoder`."""
+    """Return the decoder of a clip of any kind; see `FrameDecoder`."""
     return FrameDecoder(clip, is_rough=is_rough) if clip.kind == "video" else PictureDecoder(clip)
 
 

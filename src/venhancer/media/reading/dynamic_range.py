@@ -1,4 +1,4 @@
-"""Notes on light that encoders here are not told, and Dolby Vision whose pictures mean nothing without its own decoder.
+"""Data on light that encoders here do not get, and Dolby Vision whose pictures need its own decoder.
 
 What a stream says stands in libav's own description of it, which PyAV has no names for; what changes from picture to
 picture lies beside each.
@@ -15,9 +15,9 @@ from av.video.frame import VideoFrame
 from venhancer.errors import InputError
 
 DOLBY = re.compile(r"DOVI configuration record: .*?profile: (\d+),.* compatibility id: (\d+)")
-BASED = (4, 7, 8, 9)  # profiles of Dolby Vision whose pictures are SDR, HDR10 or HLG, whatever an old record says
+BASED = (4, 7, 8, 9)  # profiles of Dolby Vision whose pictures are SDR, HDR10 or HLG, despite an old record
 STATIC = (Type.MASTERING_DISPLAY_METADATA, Type.CONTENT_LIGHT_LEVEL, Type.AMBIENT_VIEWING_ENVIRONMENT)
-BESIDE = {  # what lies beside a picture
+BESIDE = {  # side data of a picture
     "mastering display and light level data": STATIC,
     "HDR10+ scene data": (Type.DYNAMIC_HDR_PLUS,),
     "HDR Vivid scene data": (Type.DYNAMIC_HDR_VIVID,),
@@ -40,7 +40,7 @@ def describe_stream(container: InputContainer, index: int) -> str:
 
 
 def light_not_kept(described: str, frame: VideoFrame, name: object) -> Iterator[str]:
-    """Yield, in words, what a stream tells of light and of views that an output is not told.
+    """Yield, in words, a stream's data on light and views that an output does not get.
 
     Args:
         described: the stream, by libav.

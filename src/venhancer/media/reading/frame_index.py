@@ -1,4 +1,4 @@
-"""Which frame lies behind which packet, and where in a file decoding may begin.
+"""Which packet holds which frame, and where in a file decoding may begin.
 
 Read once by the reader that finds frames by number; a few numbers per frame, so that hours of film fit.
 """
@@ -25,7 +25,7 @@ from venhancer.media.source import (
 
 
 class Entry(NamedTuple):
-    """A key frame that nothing refers across: how many packets lie before it, its number, and its time in ticks."""
+    """A key frame that nothing refers across: how many packets precede it, its number, and its time in ticks."""
 
     packet: int
     frame: int
@@ -33,7 +33,7 @@ class Entry(NamedTuple):
 
 
 class FrameIndex(NamedTuple):
-    """The frames of a file as its packets tell them.
+    """The frames of a file according to its packets.
 
     Args:
         times: when each frame is shown, in units of the stream's time base; None if only decoding tells.

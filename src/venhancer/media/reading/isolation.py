@@ -36,11 +36,11 @@ Answer = TypeVar("Answer")
 BYTES_A_LIMIT = 32 << 20  # of a file, that add one `probe_seconds` to the time allowed
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # linux/sched.h
 ANSWER = b"{"  # how a line of JSON begins; the first one stands if the child crashes after it
-TOLD_EVERY = 0.1  # seconds between what the child tells of its progress
+TOLD_EVERY = 0.1  # seconds between the child's progress reports
 
 
 def inspect(path: Path, *, is_part: bool = False, keep_damaged: bool = False) -> ClipInfo:
-    """Return what the clip at `path` is, as `probe` does, whatever the file does to the decoders.
+    """Return what the clip at `path` is, as `probe` does, even if the file crashes decoders.
 
     Raises:
         InputError: no usable clip, or one that crashes, hangs or overloads the child.
@@ -50,7 +50,7 @@ def inspect(path: Path, *, is_part: bool = False, keep_damaged: bool = False) ->
 
 
 def search_shots(clip: ClipInfo, frames: range | None = None, *, progress: Progress = SILENT) -> tuple[int, ...]:
-    """Return what `find_shots` does, whatever the frames do to the decoders: each is decoded there first.
+    """Return what `find_shots` does, even if frames crash decoders: each is decoded in the child first.
 
     Raises:
         InputError: the file changed, a frame is damaged or missing, or one crashes, hangs or overloads a decoder.
@@ -101,7 +101,7 @@ def _ask(path: Path, request: Mapping[str, object], progress: Progress = SILENT)
 
 
 def _talk(child: "subprocess.Popen[bytes]", request: bytes, lines: "SimpleQueue[bytes]") -> None:
-    """Ask the child, and hand on each line it says; an empty one when it says no more."""
+    """Send the child its request, and hand on each line of its answer; an empty one at the end."""
     assert child.stdin is not None
     assert child.stdout is not None
     with suppress(OSError):
@@ -208,7 +208,7 @@ class _Telling:
         self.untold, self.told_at = 0, time.monotonic()
 
     def start(self, total: int, what: str) -> None:
-        """Begin a stage; the parent has been told."""
+        """Begin a stage; the parent knows of it."""
 
     def advance(self) -> None:
         """Mark one step."""
@@ -227,7 +227,7 @@ def _answer(path: Path, request: Mapping[str, Any]) -> Mapping[str, object]:
     try:
         if request["task"] == "probe":
             clip = probe_film(path, is_part=request["is_part"], keep_damaged=request["keep_damaged"])
-            _say({"clip": to_plain(clip)})  # which stands, whatever the sound does to its decoders
+            _say({"clip": to_plain(clip)})  # valid even if the sound crashes its decoders
             with suppress(MemoryError):
                 clip = with_sound(clip)
             return {"clip": to_plain(clip)}

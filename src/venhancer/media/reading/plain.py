@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 
 def read_plain(hint: Any, value: Any) -> Any:  # noqa: ANN401 - any field of a description
-    """Return what JSON tells as a value of the annotated type.
+    """Return a JSON value as a value of the annotated type.
 
     Raises:
         TypeError: it is no such value, or nothing here knows how to read that type.

@@ -1,4 +1,4 @@
-"""What a file says of how its pictures are to be shown, which part of them and where chroma lies.
+"""How a file's pictures are to be shown: the visible part and the place of chroma.
 
 PyAV has no names for either, but libav's own description of a file, which players print, tells both whatever the
 container or codec: MP4's clean aperture and Matroska's cropping, H.264's and Matroska's notes on chroma.

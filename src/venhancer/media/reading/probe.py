@@ -80,7 +80,7 @@ def with_sound(clip: ClipInfo) -> ClipInfo:
 
 
 def probe_film(path: Path, *, is_part: bool = False, keep_damaged: bool = False) -> ClipInfo:
-    """Return the same as `probe`, but of sound and subtitles what the header says: none of their decoders runs.
+    """Return the same as `probe`, but sound and subtitles from the header alone: none of their decoders runs.
 
     Raises:
         InputError: see `probe`.
@@ -165,7 +165,7 @@ class _Shown:
         are_interlaced: whether any is.
         damage: see `ClipInfo`.
         cut_off: frames at the end that are left out, because the file ends within one of them.
-        untimed: how many do not say when they are shown.
+        untimed: how many have no time.
         shapes: how many shapes their pixels have.
     """
 
@@ -241,7 +241,7 @@ def _whole_before_end(times: list[int], damage: list[int], reordered: int) -> in
 
 @dataclass(slots=True)
 class _Decoded:
-    """What decoding every frame tells, in the order in which they come."""
+    """The facts from decoding every frame, in decoding order."""
 
     times: "array[int]" = field(default_factory=lambda: array("q"))
     durations: "array[int]" = field(default_factory=lambda: array("q"))

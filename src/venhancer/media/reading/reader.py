@@ -96,7 +96,7 @@ class FrameReader:
 
 
 def in_eight_bits(clip: ClipInfo) -> ClipInfo:
-    """Return the same clip, to be read as uint8 whatever its depth, and as ordinary video whatever its curve."""
+    """Return the same clip, to be read as uint8 of ordinary video, regardless of its depth and curve."""
     return replace(clip, depth=8, color_transfer=UNSPECIFIED)
 
 

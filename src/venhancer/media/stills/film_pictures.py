@@ -1,7 +1,7 @@
 """Pictures of film and effects, OpenEXR and DPX, decoded by libav: their colours as sRGB in 16 bits.
 
 EXR holds linear light, which goes through sRGB's curve; what is brighter than white is cut off. DPX holds levels that
-are shown as they are, unless its header says that they are densities of film.
+are shown as they are, unless its header marks them as film densities.
 """
 
 import struct
@@ -21,7 +21,7 @@ from venhancer.media.colour import Pixels
 from venhancer.media.limits import read_limits
 
 SIGNATURES = {b"v/1\x01": "exr", b"SDPX": "dpx", b"XPDS": "dpx"}
-TRANSFER, DENSITIES = 801, (1, 3)  # of DPX: where its header tells the curve, and the two of film (SMPTE ST 268)
+TRANSFER, DENSITIES = 801, (1, 3)  # of DPX: where its header stores the curve, and the two of film (SMPTE ST 268)
 TILES_OR_PARTS = 0x1A  # flags of EXR, one byte on, of files without one table of lines
 LINES_OF_BLOCKS = (1, 1, 1, 16, 32, 16, 32, 32, 32, 256)  # by compression
 MOST = 1 << 30  # bytes of one file

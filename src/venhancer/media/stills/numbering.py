@@ -42,7 +42,7 @@ class Numbered:
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """Which files numbered pictures were when they were looked at, in 16 bytes each."""
+    """Which files numbered pictures were when they were inspected, in 16 bytes each."""
 
     sizes: Sequence[int] = field(default_factory=lambda: array("q"))
     changed: Sequence[int] = field(default_factory=lambda: array("q"))

@@ -32,7 +32,7 @@ from venhancer.media.stills.still import (
 from venhancer.media.timing import Timing, find_timing
 
 PICTURE_RATE = Fraction(24)
-"""Frames a second of pictures, which tell none."""
+"""Frames a second of pictures, which store none."""
 
 TICK = Fraction(1, 1_000_000)  # seconds: WebP counts in milliseconds, animated PNG in fractions
 UNSAID = 100_000  # ticks that a frame is shown whose duration is 0: what browsers do

@@ -48,7 +48,7 @@ UNREADABLE = (*BROKEN, OSError, ValueError, SyntaxError)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What a picture file says of itself.
+    """The facts of a picture file.
 
     Attributes:
         width: of the stored picture, in pixels; likewise `height`.
@@ -106,14 +106,14 @@ def opened(path: Path, known: Identity | None = None) -> Iterator[tuple[Image.Im
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let Pillow say nothing inside the block: it warns of damaged tags, and what matters raises."""
+    """Silence Pillow inside the block: it warns of damaged tags, and what matters raises."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def look(picture: Image.Image | None, file: FileIO, path: Path) -> Look:
-    """Return what an opened picture says of itself.
+    """Return the facts of an opened picture.
 
     Raises:
         InputError: its pixels are of a kind that is not read, or it holds several pages.

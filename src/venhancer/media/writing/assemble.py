@@ -36,7 +36,7 @@ APPLE_TAGS = {"hevc": "hvc1"}  # without which Apple's players refuse the track
 
 
 class _Order(NamedTuple):
-    """How the packets of one segment lie: frames in all, and the frame that each shows, in file order."""
+    """The packets of one segment: frames in all, and the frame that each shows, in file order."""
 
     frames: int
     shows: list[int]
@@ -48,7 +48,7 @@ class _Order(NamedTuple):
 
 
 class _Clock(NamedTuple):
-    """When frames are shown, in ticks of `base` seconds: `step` apart from `begin` on, or as `times` says."""
+    """When frames are shown, in ticks of `base` seconds: `step` apart from `begin` on, or at `times`."""
 
     base: Fraction
     begin: int

@@ -1,4 +1,4 @@
-"""The source's other tracks, chapters and tags into an output, as their plan says.
+"""The source's other tracks, chapters and tags into an output, according to their plan.
 
 Every time is moved to the output's clock exactly: what was heard with a picture is heard with it again, whatever edit
 lists, encoder delays or late starts the source has.

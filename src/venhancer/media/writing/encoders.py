@@ -45,7 +45,7 @@ class CodecTraits:
         encoder: FFmpeg's name of the encoder in software.
         suffixes: of the files that can hold it.
         formats: pixel formats chosen among, by depth and transparency: the first that holds both.
-        more_formats: pixel formats that are used only when asked for.
+        more_formats: pixel formats that are used only on request.
         crf: quality numbers it takes, best first; None if it has none.
         usual_crf: the one that looks like the original.
         options: of the encoder; with them it is deterministic.
@@ -171,7 +171,7 @@ devices that no option names.
 """
 
 SEMIPLANAR = {"yuv420p": "nv12", "yuv420p10le": "p010le"}
-"""Pixel formats and those of the same samples in the other order, which hardware asks for."""
+"""Pixel formats and those of the same samples in the other order, which hardware takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,12 +260,12 @@ def choose_encoding(
     """Return how frames are compressed into `target`.
 
     Args:
-        target: its suffix says what it can hold, and what is usual there.
+        target: its suffix decides what it can hold, and what is usual there.
         depth: bits of the clip's colours; kept if the codec can.
         has_alpha: whether there is transparency to keep.
-        codec: asked for, else the usual one of `PREFERRED`.
+        codec: the requested one, else the usual one of `PREFERRED`.
         crf: quality, else the codec's usual.
-        pixel_format: asked for, else the first of the codec's that holds depth and transparency.
+        pixel_format: the requested one, else the first of the codec's that holds depth and transparency.
         encoder: software, hardware (the first make that works here), or a make by name.
 
     Raises:

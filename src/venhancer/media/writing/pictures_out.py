@@ -63,7 +63,7 @@ def finish(result: Path, target: Path, segments: Sequence[Path], writing: Writin
     """Make a target of its segments, and return it; a failure leaves nothing at `result`.
 
     Args:
-        result: written: a file, or a new folder of pictures named as `target` says.
+        result: written: a file, or a new folder of pictures named by `target`.
         target: what it will be called.
         segments: files of frames without loss, one after the other.
         writing: size, rate, codec, pixel format.
@@ -77,7 +77,7 @@ def finish(result: Path, target: Path, segments: Sequence[Path], writing: Writin
     with failing(target), written_whole(result) as part:
         frames = _frames(segments)
         if is_one_picture(target):
-            (frame,) = frames  # whoever gives more has not looked at `is_one_picture`
+            (frame,) = frames  # the caller has checked `is_one_picture`
             part.write_bytes(_picture(frame, writing.encoding, VideoReformatter()))
         elif target.suffix.lower() == ".gif":
             _write_gif(part, frames, writing)

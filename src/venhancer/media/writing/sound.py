@@ -1,6 +1,6 @@
 """Sound that is encoded anew, sample by sample in its place.
 
-Used where a container cannot hold the source's own packets. Every decoded sample goes to the place that its time says:
+Used where a container cannot hold the source's own packets. Every decoded sample goes to the place of its time:
 gaps and packets that do not decode become silence, what overlaps is dropped, and the cut is exact.
 """
 
@@ -86,7 +86,7 @@ class EncodedSound:
             yield from self._place(frame)
 
     def finish(self) -> Iterator[Packet]:
-        """Yield the rest of the packets, and tell of what did not decode."""
+        """Yield the rest of the packets, and warn of undecodable ones."""
         for frame in self.source.decode(None):
             yield from self._place(frame)
         if self.damaged:
@@ -103,7 +103,7 @@ class EncodedSound:
         return round((seconds - self.span.start) * self.clock)
 
     def _place(self, frame: AudioFrame) -> Iterator[Packet]:
-        """Write a frame where its time says, after silence or without the part that is there already."""
+        """Write a frame at its time, after silence or without the part that is written already."""
         channels_of(frame)  # before anything else asks for its layout
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
         if shape != self.shape:

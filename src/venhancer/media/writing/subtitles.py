@@ -44,7 +44,7 @@ class ConvertedText:
 
     def __init__(self, output: OutputContainer, source: SubtitleStream, codec: str, span: Span, name: str) -> None:
         self.source, self.span, self.name = source, span, name
-        source.codec_context.open(strict=False)  # which makes the header that the encoder asks for
+        source.codec_context.open(strict=False)  # which makes the header that the encoder needs
         target = output.add_stream(codec)
         assert isinstance(target, SubtitleStream)
         self.target = target
@@ -76,7 +76,7 @@ class ConvertedText:
                 self.standing.append(_Line(max(start, 0), end, text))
 
     def finish(self) -> Iterator[Packet]:
-        """Yield the lines that still stand, and tell of what did not decode."""
+        """Yield the remaining lines, and warn of undecodable ones."""
         yield from self._show_until(max((line.end for line in self.standing), default=0))
         if self.damaged:
             logger.warning("%s: %d lines of subtitles %d do not decode", self.name, self.damaged, self.source.index)
@@ -85,7 +85,7 @@ class ConvertedText:
         return round(self.span.moved(seconds) / MILLISECOND)
 
     def _show_until(self, time: int) -> Iterator[Packet]:
-        """Yield what stands before `time`, joined where lines overlap."""
+        """Yield the lines before `time`, joined where they overlap."""
         while self.standing and self.shown_until < time:
             start = max(self.shown_until, min(line.start for line in self.standing))
             end = min(line.end for line in self.standing)

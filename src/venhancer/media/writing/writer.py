@@ -101,7 +101,7 @@ def put_together(
 
     Args:
         result: written, whole or not at all.
-        target: what it will be called; its name says what it is.
+        target: its final name, which decides what it is.
         segments: files that `write_segment` made, one after the other.
         writing: as they were written.
         source: the clip whose other tracks the result keeps.
@@ -168,7 +168,7 @@ def _tag(tag: int, usual: int) -> int:
 
 
 def _encode(stream: VideoStream, frames: Iterable[Pixels], writing: Writing, target: Path) -> Iterator[Packet]:
-    """Yield the packets of all `frames`, converted as the tags say."""
+    """Yield the packets of all `frames`, converted according to the tags."""
     reformatter = VideoReformatter()
     size = (writing.height, writing.width)
     number = 0
@@ -197,7 +197,7 @@ def _encode(stream: VideoStream, frames: Iterable[Pixels], writing: Writing, tar
 
 
 def in_order(packet: Packet) -> Packet:
-    """Return a packet that is decoded before it is shown; of one frame or two, x265 tells a time it never set."""
+    """Return a packet that is decoded before it is shown; of one frame or two, x265 reports a time it never set."""
     shown, decoded = packet.pts or 0, packet.dts
     if decoded is None or not shown - MOST_AHEAD <= decoded <= shown:
         packet.dts = shown

@@ -17,7 +17,7 @@ class Span(NamedTuple):
         start: seconds on the source's clock at which the output begins.
         end: seconds on the same clock, None for all there is.
         slow: how many times longer the output is.
-        is_cut: whether anything before `start` was asked to be left out.
+        is_cut: whether everything before `start` is left out on request.
     """
 
     start: Fraction

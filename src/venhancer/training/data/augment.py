@@ -37,7 +37,7 @@ class Example(NamedTuple):
         key_frame_mask: which frames are key frames.
         downscale_factor: how much smaller the low-quality side was.
         noise_augmentation: 0..300, see `make_conditions`.
-        caption: what the prompt says.
+        caption: the prompt.
         target_latents: the target encoded, where a cache has it.
     """
 
@@ -134,7 +134,7 @@ def draw_between(low: float, high: float, law: Law, generator: Generator) -> flo
 
 
 def draw_weighted(weights: tuple[float, ...], generator: Generator) -> int:
-    """Return an index, drawn as often as its weight says."""
+    """Return an index, drawn in proportion to its weight."""
     return int(torch.multinomial(torch.tensor(weights), 1, generator=generator))
 
 
@@ -147,6 +147,6 @@ def downscale(frames: Float[Tensor, "f c h w"], factor: float, kernel: Downscale
 
 
 def low_quality(frames: Float[Tensor, "f c h w"], generator: Generator) -> Float[Tensor, "f c h w"]:
-    """Return what nobody wants: the frames blurred and compressed hard."""
+    """Return frames of low quality: blurred and compressed hard."""
     blurred = gaussian_blur(frames, 1.0 + 1.5 * draw_uniform(generator))
     return through_codec(eight_bits(blurred), draw_integer(12, 24, generator))

@@ -260,7 +260,7 @@ def generator_for(*key: int) -> Generator:
 
 
 def _begin_worker(_: int) -> None:
-    """Use one thread, and leave stopping to the run: terminals and schedulers ask all its processes at once."""
+    """Use one thread, and leave stopping to the run: terminals and schedulers signal all its processes at once."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # macOS has none: there, SIGTERM to all processes ends a run without saving

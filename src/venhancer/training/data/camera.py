@@ -117,7 +117,7 @@ def smooth_path(generator: np.random.Generator, frames: int) -> Float[np.ndarray
 
 
 def look(picture: Image.Image, move: Move, number: int, size: tuple[int, int]) -> Image.Image:
-    """Return what the camera sees of a picture in frame `number`; outside of it, nothing."""
+    """Return the camera's view of a picture in frame `number`; outside the picture, nothing."""
     width, height = size
     step = move.widths[number] / (2 * width)
     cosine, sine = np.cos(move.angles[number]), np.sin(move.angles[number])

@@ -23,10 +23,10 @@ from venhancer.training.data.manifest import ClipEntry
 
 
 def read_draw(draw: Draw, folder: Path) -> Frames:
-    """Return the frames of a draw, cropped, mirrored and reversed as it says; paths are relative to `folder`.
+    """Return the frames of a draw, cropped, mirrored and reversed accordingly; paths are relative to `folder`.
 
     Raises:
-        InputError: the clip is missing, damaged or not what its entry says.
+        InputError: the clip is missing, damaged or differs from its entry.
     """
     entry = draw.entry
     size = draw.size if draw.size != (entry.height, entry.width) else None

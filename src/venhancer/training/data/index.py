@@ -227,7 +227,7 @@ def _from_picture(file: Path, place: Place, settings: IndexSettings) -> Stretche
 
 
 def _read_sidecars(sidecars: dict[str, bytes], clip: str) -> dict[str, str]:
-    """Return what `clip.json` or `clip.txt` beside a clip say of it; other keys than ours are others' business.
+    """Return the facts in `clip.json` or `clip.txt` beside a clip; unknown keys are ignored.
 
     Raises:
         InputError: they cannot be read.

@@ -55,7 +55,7 @@ def find_stretches(path: Path, settings: IndexSettings) -> Stretches:
 
 
 def _usable(entry: ClipEntry, changes: list[FrameChange], settings: IndexSettings) -> Stretches:
-    """Return the usable shots of a file whose frames all have been looked at."""
+    """Return the usable shots of a file after all its frames were inspected."""
     cuts = [] if settings.whole_files else list(find_cuts(changes))
     stretches = Stretches([], [])
     for start, stop in pairwise([0, *cuts, min(entry.frames, len(changes))]):

@@ -88,7 +88,7 @@ class RunningMeans:
 
     Args:
         window: clips a bucket remembers.
-        bucket: tells a clip's bucket; buckets are listed in their order.
+        bucket: returns a clip's bucket; buckets are listed in their order.
         label: names a bucket.
     """
 
