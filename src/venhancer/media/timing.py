@@ -92,7 +92,7 @@ def find_rate(
     usual = _usual_rates(len(times) / shown)
     if abs(len(times) / usual[0] - len(times) / usual[1]) < time_base:
         usual.sort(key=lambda rate: rate.denominator)  # the clock cannot tell one from the other: the whole one
-    meant = [rate for rate in usual for given in declared if abs(given / rate - 1) < ROUNDED]
+    meant = [rate for rate in usual for candidate in declared if abs(candidate / rate - 1) < ROUNDED]
     for rate in (*meant, *declared, *usual, mean):
         tick = rate * time_base  # in frames; times rounded to ticks are off by one at most
         if _furthest(times, tick, allowed=tick if tick < Fraction(1, 3) else Fraction(0)) is not None:

@@ -202,8 +202,8 @@ def _add_track(
         )
     added = carrier.target
     flags = container.sound_flags if is_sound else container.subtitle_flags
-    kept = [Disposition[flag] for flag in plan.track.flags if flag in flags or flag == "attached_pic"]
-    added.disposition = Disposition(sum(kept))
+    dispositions = [Disposition[flag] for flag in plan.track.flags if flag in flags or flag == "attached_pic"]
+    added.disposition = Disposition(sum(dispositions))
     added.metadata.update(_stream_tags(stream, plan, container))
     return carrier
 
@@ -226,10 +226,10 @@ def _chapters(source: InputContainer, span: Span) -> Iterator[Any]:  # PyAV name
 
 def _tags(tags: Mapping[str, str], suffix: str) -> dict[str, str]:
     """Return a file's tags by the names that the target's readers look for."""
-    kept_tags = {name: value for name, value in tags.items() if name.lower() not in FILE_TAGS}
+    other_tags = {name: value for name, value in tags.items() if name.lower() not in FILE_TAGS}
     if suffix not in (".mp4", ".mov"):
-        return kept_tags
-    return {name.lower() if name.lower() in ILST_TAGS else name: value for name, value in kept_tags.items()}
+        return other_tags
+    return {name.lower() if name.lower() in ILST_TAGS else name: value for name, value in other_tags.items()}
 
 
 def _stream_tags(stream: Stream, plan: TrackPlan, container: Container) -> dict[str, str]:
