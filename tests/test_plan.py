@@ -403,7 +403,7 @@ def test_a_plan_says_what_is_done_to_time():
     assert rows["part"] == "1 s to 2 s: frames 24 to 47 of 48"
     assert rows["timing"] == "made constant: frames are up to 2 ms off 24 fps"
     assert rows["interlacing"] == "every frame is rebuilt from its two fields and their neighbours"
-    assert rows["turned"] == "upright, as players show it: rotated by 90 degrees anticlockwise"
+    assert rows["orientation"] == "upright, as players show it: rotated by 90 degrees anticlockwise"
     assert rows["frames"] == "12 key frames and 0 generated between and after them; 12 input frames dropped"
 
 

@@ -191,7 +191,7 @@ def test_published_timetables_are_the_defaults():
 def test_the_plan_says_what_is_as_published():
     rows = dict(describe_plan(plan_of("v2", fps=24)))
     assert rows["published"].startswith("as the v2 program")
-    assert "the last noise level but one dropped" in rows["sampling"]
+    assert "without the penultimate noise level" in rows["sampling"]
     assert "published" not in dict(describe_plan(make_plan(clip_of(), parse_settings(), load_traits("v2"))))
 
 

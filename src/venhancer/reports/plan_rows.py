@@ -40,12 +40,12 @@ def describe_plan(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
         yield (
             "published",
             f"as the {plan.program.release} program: its sizes, rates and windows, white padding, bare prompt of up to "
-            f"{MOST_TOKENS} tokens, no search for cuts, levels cut off",
+            f"{MOST_TOKENS} tokens, no search for cuts, levels truncated",
         )
     yield "prompt", sampling.prompt or "none"
     yield "negative prompt", sampling.negative_prompt or "none"
     steps = f"{sampling.steps} {sampling.timetable} steps of {sampling.solver}"
-    steps += ", the last noise level but one dropped," if sampling.penultimate == "drop" else ""
+    steps += ", without the penultimate noise level," if sampling.penultimate == "drop" else ""
     noise = "" if sampling.start_noise == 1 else f" with {format_number(sampling.start_noise)} of its noise"
     yield "sampling", f"{steps} from timestep {sampling.start_timestep}{noise}, seed {sampling.seed}"
     guidance = f"{format_number(sampling.guidance_scale)}, rescaled by {format_number(sampling.guidance_rescale)}"
@@ -127,7 +127,7 @@ def _describe_time(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
         sides = ", ".join(f"{size} {side}" for side, size in zip(clip.border._fields, clip.border, strict=True) if size)
         yield "cropped", f"pixels that players hide are cut off: {sides}"
     if turned := clip.orientation.describe():
-        yield "turned", f"upright, as players show it: {turned}"
+        yield "orientation", f"upright, as players show it: {turned}"
     repeats = f", repeated {timeline.repeats} times" if timeline.repeats else ""
     between = plan.frames - timeline.keys - timeline.repeats
     unused = f"; {timeline.unused_inputs} input frames dropped" if timeline.unused_inputs else ""
