@@ -79,7 +79,9 @@ class ConvertedText:
         """Yield the remaining lines, and warn of undecodable ones."""
         yield from self._show_until(max((line.end for line in self.standing), default=0))
         if self.damaged:
-            logger.warning("%s: %d lines of subtitle track %d do not decode", self.name, self.damaged, self.source.index)
+            logger.warning(
+                "%s: %d lines of subtitle track %d do not decode", self.name, self.damaged, self.source.index
+            )
 
     def _moved(self, seconds: Fraction) -> int:
         return round(self.span.moved(seconds) / MILLISECOND)
