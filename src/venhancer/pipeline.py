@@ -35,7 +35,7 @@ from venhancer.frames.colour_fix import Colours, coarse_size
 from venhancer.frames.enlarging import Enlarging
 from venhancer.frames.levels import Frame, ReadFrames, to_pixels
 from venhancer.media.clip import describe_frames
-from venhancer.media.reading.shot_search import find_shots_in
+from venhancer.media.reading.shots import find_shots_in
 from venhancer.model_files.traits import ModelTraits, load_traits
 from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.autoencoder import Autoencoder, mode_of, sample_of

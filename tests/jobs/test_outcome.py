@@ -5,15 +5,17 @@ from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from media.clips import make_clip
 from venhancer.enhance import enhance_as_planned, enhance_video, plan_video
 from venhancer.errors import InputError, SettingsError
-from venhancer.jobs.outcome import losses, track_rows, writing_of
+from venhancer.jobs.outcome import encoding_of, losses, track_rows, writing_of
 from venhancer.jobs.work import find_work
 from venhancer.media.reading.probe import probe
+from venhancer.media.reading.reader import in_eight_bits, read_frames
 from venhancer.media.writing.writer import write_video
 from venhancer.media.writing.writing import Writing
 from venhancer.settings import EnhanceSettings
@@ -67,6 +69,28 @@ def test_shape_of_pixels_is_kept_or_named_as_lost(tmp_path, name, codec):
     target = write_video(tmp_path / name, frames, writing_of(plan, tmp_path / name), plan.clip)
     is_kept = probe(target).sample_aspect_ratio == Fraction(16, 11)
     assert any("shape of pixels (16:11)" in lost for lost in losses(plan, target)) != is_kept
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "is_full"),
+    [("a.mov", "prores", False), ("a.mkv", "prores", False), ("a.mov", "hevc", True), ("a.mp4", "av1", True)],
+)
+def test_full_range_stays_where_the_file_can_say_so(tmp_path, name, codec, is_full):
+    """ProRes says nothing of its range, and is taken for limited."""
+    grey = [np.full((48, 64, 3), 200, np.uint8)] * 2
+    plan = plan_of(make_clip(tmp_path / "in.mp4", pictures=grey, full_range=True), scale=1, codec=codec)
+    target = write_video(tmp_path / name, iter(grey), writing_of(plan, tmp_path / name), plan.clip)
+    clip = probe(target)
+    assert clip.full_range == is_full
+    assert all(np.abs(frame.astype(int) - 200).max() <= 3 for frame in read_frames(in_eight_bits(clip)))
+
+
+def test_sixteen_bits_in_a_movie_keep_as_many_as_they_can_and_the_rest_is_named(tmp_path):
+    cv2.imwrite(str(tmp_path / "in.png"), np.full((48, 64, 3), 40_000, np.uint16))
+    plan = plan_of(tmp_path / "in.png")
+    assert encoding_of(plan, Path("out.mp4")).depth == 12
+    assert losses(plan, Path("out.mp4")) == ["16-bit depth (hevc keeps 12 bits here)"]
+    assert losses(plan, Path("out.mkv")) == []
 
 
 def test_output_shows_the_stretch_of_the_source_that_was_asked_for(clip):

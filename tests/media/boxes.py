@@ -5,7 +5,15 @@ from pathlib import Path
 
 from venhancer.media.orientation import Border
 
-PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1")
+PARENTS = (
+    b"moov",
+    b"trak",
+    b"mdia",
+    b"minf",
+    b"stbl",
+    b"stsd",
+    b"",
+)  # and the first entry of the last, whatever its codec
 
 
 def with_aperture(
@@ -17,7 +25,7 @@ def with_aperture(
     box = struct.pack(">I4s4IiIiI", 40, b"clap", width, 1, height, 1, *off)
     data, place = bytearray(path.read_bytes()), 0
     for name in PARENTS:
-        while data[place + 4 : place + 8] != name:
+        while not data[place + 4 : place + 8].startswith(name):
             place += int.from_bytes(data[place : place + 4], "big")
         size = int.from_bytes(data[place : place + 4], "big")
         data[place : place + 4] = (size + len(box)).to_bytes(4, "big")

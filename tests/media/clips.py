@@ -6,6 +6,9 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import OutputContainer
+from av.subtitles.stream import SubtitleStream
+from av.subtitles.subtitle import SubtitleSet
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
@@ -13,6 +16,14 @@ EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_
 SWSCALE = {1: Colorspace.ITU709, 6: Colorspace.ITU601, 9: Colorspace.BT2020, 2: Colorspace.ITU601}
 QUIET = {"libx265": {"x265-params": "log-level=none"}, "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"}}
 BITS = 8
+ASS = (
+    b"[Script Info]\r\nScriptType: v4.00+\r\n\r\n[V4+ Styles]\r\nFormat: Name, Fontname, Fontsize, PrimaryColour, "
+    b"SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, "
+    b"BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding\r\nStyle: Default,Arial,16,&Hffffff,"
+    b"&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,1\r\n\r\n[Events]\r\nFormat: Layer, Start, End, Style, "
+    b"Name, MarginL, MarginR, MarginV, Effect, Text\r\n"
+)
+"""The head of subtitles, which their encoders ask for."""
 
 
 def picture(number: int, width: int = 64, height: int = 48) -> np.ndarray:
@@ -139,6 +150,28 @@ def tone_frames(samples: int, rate: int, delay: int) -> Iterable[av.AudioFrame]:
         frame = av.AudioFrame.from_ndarray(np.repeat(part, 2)[None], format="s16", layout="stereo")
         frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), begin + delay
         yield frame
+
+
+def write_line(output: OutputContainer, text: SubtitleStream, line: str, start: int, end: int) -> None:
+    """Write a line of subtitles that is shown between two times in milliseconds."""
+    subtitle = SubtitleSet.create(f"0,0,Default,,0,0,0,,{line}".encode(), 0, end - start, pts=start)
+    packet = text.codec_context.encode_subtitle(subtitle)
+    packet.pts = packet.dts = start
+    packet.duration, packet.time_base, packet.stream = end - start, Fraction(1, 1000), text
+    output.mux(packet)
+
+
+def remuxed(source: Path, target: Path) -> Path:
+    """Copy all tracks and chapters into a file of another kind, and return it."""
+    with av.open(str(source)) as given, av.open(str(target), "w") as output:
+        output.set_chapters(given.chapters())
+        tracks = [stream for stream in given.streams if stream.type != "data"]
+        streams = {stream.index: output.add_stream_from_template(stream, opaque=True) for stream in tracks}
+        for packet in given.demux(*tracks):
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                output.mux(packet)
+    return target
 
 
 def packets_of(path: Path, kind: str) -> list[bytes]:

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from media.clips import picture
-from venhancer.media.channels import channels_of
 from venhancer.media.reading.isolation import inspect
 from venhancer.media.reading.probe import probe
-from venhancer.media.tracks import TrackPlan, plan_tracks
+from venhancer.media.tracks import TrackPlan, channels_of, plan_tracks
 from venhancer.media.writing.writer import Writing, write_video
 
 RATE = 48000

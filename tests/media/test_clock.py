@@ -14,7 +14,7 @@ from venhancer.media.clip import ClipInfo
 from venhancer.media.reading.frame_index import read_index
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import read_frames
-from venhancer.media.reading.shot_search import find_shots
+from venhancer.media.reading.shots import find_shots
 from venhancer.media.writing.assemble import assemble
 from venhancer.media.writing.writer import Writing, write_segment
 

@@ -12,11 +12,11 @@ from av.video.frame import VideoFrame
 
 from media.clips import picture
 from venhancer.errors import InputError
-from venhancer.media.opacity import is_clear, may_show_through, shows_through
+from venhancer.media.colour import is_clear, may_show_through, shows_through
 from venhancer.media.reading.isolation import inspect, search_shots
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import FrameReader
-from venhancer.media.reading.shot_search import find_shots
+from venhancer.media.reading.shots import find_shots
 from venhancer.media.writing.writer import write_video
 from venhancer.media.writing.writing import Writing
 from venhancer.model_files.traits import load_traits

@@ -69,7 +69,7 @@ def test_pixel_shape_turns_too(tmp_path):
 
 
 def test_any_other_angle_is_refused(tmp_path):
-    with pytest.raises(InputError, match="turned by 45 degrees; only quarter turns"):
+    with pytest.raises(InputError, match="rotated by 45 degrees; only quarter turns"):
         probe(make_clip(tmp_path / "a.mp4", frames=1, rotation=45))
 
 

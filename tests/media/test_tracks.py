@@ -8,11 +8,11 @@ import av
 import numpy as np
 import pytest
 from av.stream import Disposition
-from av.subtitles.subtitle import AssSubtitle, SubtitleSet
+from av.subtitles.subtitle import AssSubtitle
 from av.video.frame import VideoFrame
 from PIL import Image
 
-from media.clips import picture
+from media.clips import ASS, picture, write_line
 from venhancer.media.containers import CONTAINERS, ILST_TAGS, told_language
 from venhancer.media.reading.probe import probe
 from venhancer.media.tracks import Track, describe_losses, describe_track_plans, describe_tracks, plan_tracks
@@ -21,13 +21,6 @@ from venhancer.media.writing.writer import write_segment
 from venhancer.media.writing.writing import Span, Writing
 
 RATE = 24
-ASS = (
-    b"[Script Info]\r\nScriptType: v4.00+\r\n\r\n[V4+ Styles]\r\nFormat: Name, Fontname, Fontsize, PrimaryColour, "
-    b"SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, "
-    b"BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding\r\nStyle: Default,Arial,16,&Hffffff,"
-    b"&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,1\r\n\r\n[Events]\r\nFormat: Layer, Start, End, Style, "
-    b"Name, MarginL, MarginR, MarginV, Effect, Text\r\n"
-)
 LINES = ((250, 1000, "one"), (500, 1500, "two"), (1500, 1750, "three"))  # milliseconds; the first two overlap
 
 
@@ -86,11 +79,7 @@ def make_rich(
             output.mux(tone.encode(None))
         for text in texts:
             for start, end, line in LINES:
-                subtitle = SubtitleSet.create(f"0,0,Default,,0,0,0,,{line}".encode(), 0, end - start, pts=start)
-                packet = text.codec_context.encode_subtitle(subtitle)
-                packet.pts = packet.dts = start
-                packet.duration, packet.time_base, packet.stream = end - start, Fraction(1, 1000), text
-                output.mux(packet)
+                write_line(output, text, line, start, end)
     return path
 
 

@@ -65,7 +65,7 @@ def writing_of(plan: EnhancePlan, target: Path) -> Writing:
         pixel_format=encoding.pixel_format,
         maker=encoding.maker,
         color_matrix=clip.color_matrix,
-        full_range=clip.full_range and not clip.is_rgb,
+        full_range=clip.full_range and not clip.is_rgb and encoding.codec != "prores",  # which is limited by definition
         color_primaries=clip.color_primaries,
         color_transfer=clip.color_transfer,
         chroma_location=told_chroma_location(encoding, target.suffix.lower(), clip.chroma_location),

@@ -23,8 +23,6 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 from jaxtyping import Float64, UInt8, UInt16
 
-from venhancer.media.opacity import may_show_through
-
 Transfer = Literal["sdr", "pq", "hlg"]
 ChromaLocation = Literal["left", "center", "topleft", "top", "bottomleft", "bottom"]  # ITU-T H.273, ChromaLocType
 Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
@@ -47,6 +45,12 @@ SCALER_WHITE = 255 << 8  # what libswscale takes for white in 16 bits, wherever 
 PQ_PEAK = 10_000.0  # nits
 KNEE_NITS, KNEE, DISPLAY_GAMMA, SPREAD = 100.0, 0.75, 2.4, 12.0
 """Of the proxy: up to `KNEE_NITS` a display's gamma, reaching `KNEE`; above, a logarithm whose slope carries on."""
+UNSET_OPACITY = (
+    "bmp ffv1 ffvhuff huffyuv hymt lagarith magicyuv mszh qtrle rawvideo sheervideo targa tscc tscc2 utvideo zlib"
+)
+"""Codecs of 32 bits a pixel, 8 of which many programs never set."""
+
+OPAQUE = 253 / 255  # from here on; codecs with loss, such as VP9, move what is opaque by a level or two
 
 
 def matrix_of_size(height: int) -> str:
@@ -171,6 +175,21 @@ def note_chroma_location(picture: VideoFrame, location: ChromaLocation) -> Video
     return graph.vpull()
 
 
+def may_show_through(format_: VideoFormat) -> bool:
+    """Return whether pictures of a format can be transparent; of those with a palette, each colour can."""
+    return format_.name == "pal8" or any(part.is_alpha for part in format_.components)
+
+
+def shows_through(picture: VideoFrame) -> bool:
+    """Return whether some pixel of a picture is not opaque."""
+    return may_show_through(picture.format) and _extremes(picture)[0] < OPAQUE
+
+
+def is_clear(picture: VideoFrame) -> bool:
+    """Return whether no pixel of a picture is opaque in the least."""
+    return may_show_through(picture.format) and _extremes(picture)[1] == 0
+
+
 def pq_to_nits(signal: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
     """Return the light of PQ signals 0..1 (SMPTE ST 2084, eq. 4.1)."""
     m1, m2, c1, c2, c3 = _PQ
@@ -215,6 +234,20 @@ def _lay_over(
     behind = np.array(background, np.float32) * (white / 255)
     share = opacity[..., None].astype(np.float32) / white
     return np.round(behind + share * (rgb - behind)).astype(rgb.dtype)
+
+
+def _extremes(picture: VideoFrame) -> tuple[float, float]:
+    """Return the least and the most opacity, 0 to 1; nothing is converted if it has a plane of its own."""
+    format_ = picture.format
+    bits = format_.components[-1].bits
+    if not (format_.is_planar and len(picture.planes) == 4 and bits <= 16):
+        opacity = picture.reformat(format="rgba").to_ndarray()[..., 3]
+        return float(opacity.min()) / 255, float(opacity.max()) / 255
+    plane = picture.planes[3]
+    kind = np.dtype(np.uint16 if bits > 8 else np.uint8).newbyteorder(">" if format_.is_big_endian else "<")
+    rows = np.frombuffer(memoryview(plane), kind).reshape(plane.height, plane.line_size // kind.itemsize)
+    opacity, white = rows[:, : plane.width], (1 << bits) - 1
+    return float(opacity.min()) / white, float(opacity.max()) / white
 
 
 def _highest() -> float:

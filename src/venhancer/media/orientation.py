@@ -5,7 +5,7 @@ targets cannot carry such a note, so frames are turned as they are read, and res
 """
 
 import struct
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -24,7 +24,7 @@ class Orientation(NamedTuple):
     columns_reversed: bool = False
 
     @property
-    def rotation(self) -> int:
+    def rotation(self) -> Literal[0, 90, 180, 270]:
         """Degrees anticlockwise, after mirroring left and right if it is mirrored."""
         if self.is_transposed:
             return 90 if self.rows_reversed != self.is_mirrored else 270

@@ -32,8 +32,8 @@ from PIL import Image
 from venhancer.errors import InputError, VEnhancerError
 from venhancer.media.clock import Clock, ClockSearch, Jump, is_last, shown_at
 from venhancer.media.endings import MATROSKA, MOV, is_cut_short
-from venhancer.media.film import film_of
 from venhancer.media.limits import STREAMS_OF_LIBAV, read_limits
+from venhancer.media.tracks import film_of
 
 DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,gif,flv,asf,ogg,yuv4mpegpipe,h264,hevc"
 KINDS = "mp4, mov, mkv, webm, avi, mpeg, ts, gif, flv, wmv, ogv, y4m, h264 or hevc"
@@ -113,33 +113,25 @@ def open_source(path: Path, *, known: Identity | None = None) -> Iterator[InputC
         InputError: missing, not a regular file, not readable, not one of `DEMUXERS`, another one than was probed, or
             changed while it was open.
     """
-    with open_file(path) as file:
-        identity = identity_of_open(file)
-        if known not in (None, identity):
-            raise InputError(f"{path} has changed since it was inspected; try again when nothing writes to it")
-        changed = f"{path} changed while it was being read; try again when nothing writes to it"
-        try:
-            with _open(file, path) as container:
-                yield container
-        except InputError as error:
-            if identity_of_open(file) != identity:
-                raise InputError(changed) from error
-            raise
-        if identity_of_open(file) != identity:
-            raise InputError(changed)
+    with open_unchanged(path, known) as file, open_bytes(file, path) as container:
+        yield container
 
 
-def open_bytes(content: BufferedIOBase, path: Path) -> InputContainer:
-    """Return the opened video in a stream of bytes that can be searched, such as a member of an archive.
-
-    Args:
-        content: the bytes.
-        path: what errors call them.
+def open_bytes(content: BinaryIO | BufferedIOBase | FileIO, path: Path) -> InputContainer:
+    """Return the opened video in bytes that can be searched, such as a member of an archive; `path` is for errors.
 
     Raises:
-        InputError: not one of `DEMUXERS`.
+        InputError: not one of `DEMUXERS`, or of too many streams.
     """
-    return _open(content, path)
+    what = f"{path} is damaged, cut short, or not an {KINDS} file: convert it to mp4 first"
+    with failures_as(InputError, what):
+        container = av.open(content, mode="r", options=CLOSED, buffer_size=BUFFER, **TEXT_AS_BYTES)
+    try:
+        read_limits().check_streams(len(container.streams), path)
+    except InputError:
+        container.close()
+        raise
+    return container
 
 
 @contextmanager
@@ -193,6 +185,29 @@ def open_file(path: Path) -> Iterator[FileIO]:
         yield file
 
 
+@contextmanager
+def open_unchanged(path: Path, known: Identity | None = None) -> Iterator[FileIO]:
+    """Give the bytes of a regular file to which nothing is written meanwhile.
+
+    Raises:
+        InputError: see `open_file`; it is another file than `known`, or changed while it was open.
+    """
+    with open_file(path) as file:
+        identity = identity_of_open(file)
+        if known not in (None, identity):
+            raise InputError(f"{path} has changed since it was inspected; try again when nothing writes to it")
+        error = None
+        try:
+            yield file
+        except InputError as raised:
+            error = raised
+        if identity_of_open(file) != identity:
+            changed = f"{path} changed while it was being read; try again when nothing writes to it"
+            raise InputError(changed) from error
+        if error is not None:
+            raise error
+
+
 def identity_of(path: Path) -> Identity:
     """Return what tells this file from another one, and from itself after a change.
 
@@ -211,18 +226,6 @@ def identity_of_open(file: FileIO) -> Identity:
 
 def _open_without_waiting(name: str | Path, flags: int) -> int:
     return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _open(content: BinaryIO | BufferedIOBase | FileIO, path: Path) -> InputContainer:
-    what = f"{path} is damaged, cut short, or not an {KINDS} file: convert it to mp4 first"
-    with failures_as(InputError, what):
-        container = av.open(content, mode="r", options=CLOSED, buffer_size=BUFFER, **TEXT_AS_BYTES)
-    try:
-        read_limits().check_streams(len(container.streams), path)
-    except InputError:
-        container.close()
-        raise
-    return container
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -301,13 +304,7 @@ def read_packets(container: InputContainer, stream: VideoStream, path: Path) -> 
         is_indexed and holds_frames and is_timed and bool(starts_clean) and not jumps,
         jumps,
         tuple(int(stamps[number]) for number in torn if not _ends_a_recording(number, starts)),
-        is_cut_short(
-            container,
-            stream,
-            path,
-            packets=len(times),
-            end=0.0 if search is None else search.end,
-        ),
+        is_cut_short(container, stream, path, packets=len(times), end=0.0 if search is None else search.end),
     )
 
 
@@ -372,16 +369,10 @@ def _ends_a_recording(number: int, starts: AbstractSet[int]) -> bool:
     return any(following in starts for following in (number + 1, number + 2))
 
 
-def _has_opacity_beside(stream: VideoStream) -> bool:
-    """Tell whether each picture has a second one with its opacity."""
-    tags = {name.lower(): value for name, value in stream.metadata.items()}
-    return tags.get("alpha_mode") == "1" and stream.codec_context.codec.canonical_name in ALPHA_DECODERS
-
-
 def _decoder(stream: VideoStream) -> VideoCodecContext:
     """Return the decoder of a stream: its own, or one that reads the second picture with the opacity."""
-    own = stream.codec_context
-    if not _has_opacity_beside(stream):
+    own, tags = stream.codec_context, {name.lower(): value for name, value in stream.metadata.items()}
+    if tags.get("alpha_mode") != "1" or own.codec.canonical_name not in ALPHA_DECODERS:
         return own
     context = CodecContext.create(ALPHA_DECODERS[own.codec.canonical_name], "r")
     assert isinstance(context, VideoCodecContext)

@@ -4,25 +4,27 @@
 assembler does what the plan says and decides nothing.
 """
 
+import ctypes
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
+from av.audio.layout import AudioLayout
 from av.audio.resampler import AudioResampler
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Disposition, Stream
 from av.subtitles.codeccontext import SubtitleCodecContext
+from av.video.stream import VideoStream
 
-from venhancer.media.channels import channels_of
 from venhancer.media.containers import CHANNELS, CONTAINERS, TEXT_SUBTITLES, Container, told_language
-from venhancer.media.film import film_of
 
 Action = Literal["copied", "encoded", "converted", "not kept"]
 KINDS = {
@@ -39,6 +41,25 @@ UNREAD = ("no decoder for it", "no decoder for it, or no way to mix its channels
 TRIED = ("audio", "subtitle")
 TRIED_PACKETS = 256  # of these tracks together, among which each is tried once
 FILE_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})  # true of the source file only
+LISTED = " channels ("  # how libav's name of a list continues, after their number
+SPEAKERS = (  # in the order of libav's masks
+    "FL FR FC LFE BL BR FLC FRC BC SL SR TC TFL TFC TFR TBL TBC TBR DL DR WL WR SDL SDR LFE2 TSL TSR BFC BFL BFR "
+    "SSL SSR TTL TTR BIL BIR"
+)
+
+
+class Channels(NamedTuple):
+    """The channels of a track.
+
+    Args:
+        number: how many.
+        layout: libav's name for the usual order of their loudspeakers, or of the two that all are mixed to.
+        have_places: whether each has its own loudspeaker, as far as the file says.
+    """
+
+    number: int
+    layout: str
+    have_places: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +152,30 @@ def try_tracks(container: InputContainer, tracks: Sequence[Track]) -> tuple[Trac
                 untried.remove(packet.stream_index)
                 tried[packet.stream_index]["can_be_read"] = _can_be_read(packet)
     return tuple(replace(track, **tried.get(track.index, {})) for track in tracks)
+
+
+def channels_of(sound: AudioCodecContext | AudioFrame) -> Channels:
+    """Return the channels of a track, or of a part of it.
+
+    Unusual orders, which libav keeps as a list, are looked at here only, and never given back: a layout of PyAV and
+    whatever it came from both free the list (PyAV 18).
+    """
+    layout = sound.layout
+    if LISTED not in layout.name:
+        return Channels(layout.nb_channels, layout.name)
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(layout))
+    speakers = [channel.name for channel in layout.channels]
+    usual = [speaker for speaker in SPEAKERS.split() if speaker in speakers]
+    if len(usual) < len(speakers):  # one of them twice, or one that has no name
+        return Channels(len(speakers), "stereo", have_places=False)
+    return Channels(len(speakers), AudioLayout("+".join(usual)).name)
+
+
+def film_of(container: InputContainer) -> VideoStream | None:
+    """Return the first video that players show by default, or else the first that is no cover; None without any."""
+    films = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    shown = [stream for stream in films if stream.disposition & Disposition.default]
+    return next(iter([*shown, *films]), None)
 
 
 def _can_be_read(packet: Packet) -> bool:

@@ -79,13 +79,13 @@ def test_declared_length_is_believed_before_anything_is_read(tmp_path, monkeypat
     place = content.index(b"\x44\x89\x88") + 3
     content[place : place + 8] = struct.pack(">d", 49 * 3600 * 1000)
     path.write_bytes(content)
-    assert "lasts more than 48 hours" in refusal(path)
+    assert "claims to last more than 48 hours" in refusal(path)
 
 
 def test_real_length_counts_where_none_is_declared(tmp_path):
     times = [0, 1, 2, 3 * 10**6]
     path = make_clip(tmp_path / "a.mkv", frames=4, times=times, time_base=Fraction(1))
-    assert "lasts more than 48 hours" in refusal(path)
+    assert "claims to last more than 48 hours" in refusal(path)
 
 
 def test_streams_are_counted(tmp_path, monkeypatch):

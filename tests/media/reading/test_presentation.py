@@ -2,20 +2,18 @@
 
 import struct
 from dataclasses import replace
-from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
 from media.boxes import with_aperture
-from media.clips import make_clip
+from media.clips import make_clip, remuxed
 from venhancer.errors import InputError
 from venhancer.media.orientation import NO_BORDER, Border
 from venhancer.media.reading.isolation import inspect
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import FrameReader, read_frames
-from venhancer.media.reading.shot_search import find_shots
+from venhancer.media.reading.shots import find_shots
 from venhancer.model_files.traits import load_traits
 from venhancer.plan import make_plan
 from venhancer.reports.plan_rows import describe_plan
@@ -34,16 +32,6 @@ def framed(border: Border) -> list[np.ndarray]:
         picture[border.above : HEIGHT - border.below, border.left : WIDTH - border.right] = 60 + 20 * number
         shown.append(picture)
     return shown
-
-
-def remuxed(source: Path, target: Path) -> Path:
-    with av.open(str(source)) as given, av.open(str(target), "w") as output:
-        stream = output.add_stream_from_template(given.streams.video[0], opaque=True)
-        for packet in given.demux(video=0):
-            if packet.size:
-                packet.stream = stream
-                output.mux(packet)
-    return target
 
 
 def is_grey(frame: np.ndarray, level: int) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from media.clips import make_clip
 from venhancer.media.reading.probe import probe
-from venhancer.media.reading.shot_search import find_shots, read_lumas
+from venhancer.media.reading.shots import find_shots, read_lumas
 
 
 def scenes(*lengths: int, width: int = 192, height: int = 108) -> list[np.ndarray]:

@@ -17,7 +17,7 @@ from venhancer.errors import InputError
 from venhancer.media.reading.isolation import inspect, search_shots
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import FrameReader, read_frames
-from venhancer.media.stills.picture_decoder import PictureDecoder
+from venhancer.media.stills.picture_clip import PictureDecoder
 
 PIXELS = picture(5)
 KINDS = {".png": {}, ".tif": {}, ".bmp": {}, ".webp": {"lossless": True}, ".jpg": {"quality": 100, "subsampling": 0}}

@@ -91,6 +91,8 @@ def test_equal_frames_give_equal_bytes(tmp_path, codec):
         ("a.mp4", {}, ("h264", "yuv420p", 17)),
         ("a.mp4", {"depth": 10}, ("hevc", "yuv420p10le", 18)),
         ("a.MOV", {"depth": 12}, ("hevc", "yuv420p12le", 18)),
+        ("a.mp4", {"depth": 16}, ("hevc", "yuv420p12le", 18)),
+        ("a.mkv", {"depth": 16}, ("ffv1", "gbrp16le", None)),
         ("a.mkv", {"depth": 10, "codec": "av1"}, ("av1", "yuv420p10le", 22)),
         ("a.mp4", {"depth": 10, "codec": "h264"}, ("h264", "yuv420p", 17)),
         ("a.mp4", {"codec": "h264", "pixel_format": "yuv420p10le"}, ("h264", "yuv420p10le", 17)),

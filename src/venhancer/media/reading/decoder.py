@@ -4,21 +4,29 @@ What the reader and the search for shots stand on: both ask for ascending number
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from fractions import Fraction
+from itertools import chain, islice
 
+from av.filter import Graph
 from av.video.frame import VideoFrame
 
 from venhancer.errors import InputError
 from venhancer.media.clip import ClipInfo
-from venhancer.media.opacity import shows_through
-from venhancer.media.reading.deinterlacing import CONTEXT, deinterlace
+from venhancer.media.colour import shows_through
 from venhancer.media.reading.frame_index import Entry, FrameIndex, read_index, seek_entry
 from venhancer.media.source import WAYS_ON, decode, open_source, video_stream
-from venhancer.media.stills.picture_decoder import PictureDecoder
+from venhancer.media.stills.picture_clip import PictureDecoder
 
 WORTH_A_JUMP = 16
 """Frames that decoding on may cost before jumping ahead to a key frame is faster."""
+
+CONTEXT = 2
+"""Frames before the first one wanted that must be given, so that it does not matter where one begins."""
+
+DEINTERLACER = "bwdif", "mode=send_frame:parity=auto:deint=interlaced"
+CLOCK = Fraction(1, 1000)  # on which frame n has time n inside the filter
 
 
 def decoder_of(clip: ClipInfo, *, is_rough: bool = False) -> "FrameDecoder | PictureDecoder":
@@ -140,3 +148,50 @@ def _told_transparent(clip: ClipInfo, number: int) -> str:
     when = f"{float(clip.frame_time(number)):.3f}".rstrip("0").rstrip(".")
     what = f"{clip.path} is transparent at {when} s; transparency cannot be kept"
     return f"{what}; pass --background black or another colour"
+
+
+def deinterlace(frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
+    """Yield one whole frame for each frame, a frame later.
+
+    A frame that holds two moments, its even and its odd lines, is brought to one, as its own flag and its neighbours on
+    both sides tell. Others stay as they are. Film that was spread over fields (telecine) is not gathered again.
+    """
+    graph: Graph | None = None
+    frame, count, taken = None, 0, 0
+    for count, frame in enumerate(frames, start=1):
+        graph = graph or _build(frame)
+        for whole in _push(graph, frame, count - 1):
+            if _number(whole) == taken:  # the first one may come twice
+                taken += 1
+                yield whole
+    if graph is not None and frame is not None:
+        extra = [] if count > 1 else _push(graph, frame, 1)  # one alone would be let through
+        graph.push(None)
+        wanted = (whole for whole in chain(extra, _pull(graph)) if _number(whole) >= taken)
+        yield from islice(wanted, count - taken)
+
+
+def _build(frame: VideoFrame) -> Graph:
+    graph = Graph()
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=CLOCK)
+    step, sink = graph.add(*DEINTERLACER), graph.add("buffersink")
+    source.link_to(step)
+    step.link_to(sink)
+    graph.configure()
+    return graph
+
+
+def _push(graph: Graph, frame: VideoFrame, number: int) -> list[VideoFrame]:
+    frame.pts, frame.time_base = number, CLOCK
+    graph.push(frame)
+    return list(_pull(graph))
+
+
+def _number(frame: VideoFrame) -> Fraction:
+    return (frame.pts or 0) * (frame.time_base or CLOCK) / CLOCK
+
+
+def _pull(graph: Graph) -> Iterator[VideoFrame]:
+    with suppress(BlockingIOError, EOFError):  # it wants more, or has no more
+        while True:
+            yield graph.vpull()

@@ -6,7 +6,8 @@ every frame on the way to where shots begin. Whatever happens there, here it is 
 wrong with the file. The child has limits on time, memory and processor, can write no file and, where the system allows
 it, reaches no network; `docs/security.md` says where which of these hold.
 
-The answer is plain JSON, read field by field: a child that was taken over can lie about a clip, and do nothing else.
+The answer is plain JSON, read field by field as annotated: a child that was taken over can lie about a clip, and do
+nothing else.
 """
 
 import json
@@ -17,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from math import ceil
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -25,9 +27,8 @@ from typing import Any, TypeVar
 
 from venhancer.errors import InputError, SettingsError, VEnhancerError
 from venhancer.media.limits import VARIABLE, Limits, read_limits
-from venhancer.media.reading.plain import read_plain, to_plain
 from venhancer.media.reading.probe import ClipInfo, probe_film, with_sound
-from venhancer.media.reading.shot_search import find_shots
+from venhancer.media.reading.shots import find_shots
 from venhancer.media.stills.numbering import bytes_of
 from venhancer.progress import SILENT, Progress
 
@@ -46,7 +47,7 @@ def inspect(path: Path, *, is_part: bool = False, keep_damaged: bool = False) ->
         InputError: no usable clip, or one that crashes, hangs or overloads the child.
     """
     answer = _ask(path, {"task": "probe", "is_part": is_part, "keep_damaged": keep_damaged})
-    return _believe(lambda: read_plain(ClipInfo, {**answer["clip"], "path": os.fspath(path)}), path)
+    return _believe(lambda: read_clip(answer["clip"], path), path)
 
 
 def search_shots(clip: ClipInfo, frames: range | None = None, *, progress: Progress = SILENT) -> tuple[int, ...]:
@@ -57,9 +58,9 @@ def search_shots(clip: ClipInfo, frames: range | None = None, *, progress: Progr
     """
     frames = range(clip.frames) if frames is None else frames
     progress.start(len(frames), "look for cuts")
-    request = {"task": "shots", "clip": to_plain(clip), "first": frames.start, "stop": frames.stop}
+    request = {"task": "shots", "clip": asdict(clip), "first": frames.start, "stop": frames.stop}
     answer = _ask(clip.path, request, progress)
-    return _believe(lambda: read_plain(tuple[int, ...], answer["shots"]), clip.path)
+    return _believe(lambda: tuple(map(int, answer["shots"])), clip.path)
 
 
 def _ask(path: Path, request: Mapping[str, object], progress: Progress = SILENT) -> Any:  # noqa: ANN401 - JSON
@@ -84,7 +85,7 @@ def _ask(path: Path, request: Mapping[str, object], progress: Progress = SILENT)
     except (OSError, ValueError) as error:  # no process available; a name with a zero byte
         raise InputError(f"{path} cannot be inspected ({error}); check the path and free memory") from error
     lines: SimpleQueue[bytes] = SimpleQueue()
-    talk = Thread(target=_talk, args=(child, json.dumps(request).encode(), lines), daemon=True)
+    talk = Thread(target=_talk, args=(child, json.dumps(request, default=str).encode(), lines), daemon=True)
     talk.start()
     try:
         last = _listen(lines, seconds, progress)
@@ -163,6 +164,20 @@ def _understand(last: bytes, code: int, path: Path, seconds: int) -> Any:  # noq
     raise failure
 
 
+def read_clip(told: Mapping[str, Any], path: Path) -> ClipInfo:
+    """Return what JSON tells of the clip at `path`, read field by field as annotated.
+
+    Raises:
+        ValueError: a field is missing or no such value.
+    """
+    from pydantic import TypeAdapter, ValidationError  # which a child that only probes does without
+
+    try:
+        return TypeAdapter(ClipInfo).validate_python({**told, "path": path})
+    except ValidationError as error:
+        raise ValueError(f"{error.errors()[0]['loc']}: {error.errors()[0]['msg']}") from error
+
+
 def _believe(read: Callable[[], Answer], path: Path) -> Answer:
     try:
         return read()
@@ -219,7 +234,7 @@ class _Telling:
 
 
 def _say(what: object) -> None:
-    sys.stdout.write(f"{json.dumps(what)}\n")
+    sys.stdout.write(f"{json.dumps(what, default=str)}\n")
     sys.stdout.flush()
 
 
@@ -227,11 +242,11 @@ def _answer(path: Path, request: Mapping[str, Any]) -> Mapping[str, object]:
     try:
         if request["task"] == "probe":
             clip = probe_film(path, is_part=request["is_part"], keep_damaged=request["keep_damaged"])
-            _say({"clip": to_plain(clip)})  # valid even if the sound crashes its decoders
+            _say({"clip": asdict(clip)})  # valid even if the sound crashes its decoders
             with suppress(MemoryError):
                 clip = with_sound(clip)
-            return {"clip": to_plain(clip)}
-        clip = read_plain(ClipInfo, {**request["clip"], "path": os.fspath(path)})
+            return {"clip": asdict(clip)}
+        clip = read_clip(request["clip"], path)
         return {"shots": find_shots(clip, range(request["first"], request["stop"]), progress=_Telling())}
     except VEnhancerError as error:
         return {"error": type(error).__name__, "message": str(error)}

@@ -22,14 +22,11 @@ from av.video.stream import VideoStream
 
 from venhancer.errors import InputError
 from venhancer.media.clip import ClipInfo
-from venhancer.media.colour import MATRICES, UNSPECIFIED, matrix_of_size
+from venhancer.media.colour import MATRICES, UNSET_OPACITY, UNSPECIFIED, is_clear, matrix_of_size, shows_through
 from venhancer.media.endings import MOV
 from venhancer.media.limits import read_limits
-from venhancer.media.opacity import UNUSED, is_clear, shows_through
 from venhancer.media.orientation import NO_BORDER, orientation_of
-from venhancer.media.reading.credentials import has_credentials
-from venhancer.media.reading.dynamic_range import describe_stream, light_not_kept
-from venhancer.media.reading.presentation import presentation_of
+from venhancer.media.reading.notes import describe_stream, has_credentials, light_not_kept, presentation_of
 from venhancer.media.source import (
     ENDLESS,
     WAYS_ON,
@@ -106,7 +103,7 @@ def probe_film(path: Path, *, is_part: bool = False, keep_damaged: bool = False)
         audio = next((track for track in container.streams.audio if track.codec_context is not None), None)
         matrix = _color_matrix(stream, frame, path)
         codec = stream.codec_context.codec.canonical_name
-        is_unused = codec in UNUSED.split() and is_clear(frame) and _is_clear_throughout(path)
+        is_unused = codec in UNSET_OPACITY.split() and is_clear(frame) and _is_clear_throughout(path)
         border, chroma_location = presentation_of(described, frame.format)
         orientation = orientation_of(frame, path)
         width, height = frame.width - border.left - border.right, frame.height - border.above - border.below

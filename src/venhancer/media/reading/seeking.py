@@ -105,7 +105,7 @@ def _from_key_frame(
 def _picture(
     frame: VideoFrame, access: FrameAccess, size: tuple[int, int] | None, reformatter: VideoReformatter
 ) -> UInt8[np.ndarray, "h w 3"]:
-    stored = size if size is None or not access.orientation.is_transposed else size[::-1]
+    stored = size if size is None or not access.orientation.is_transposed else (size[1], size[0])
     is_cut = access.border != NO_BORDER  # before it is made smaller
     height, width = (None, None) if is_cut or stored is None else stored
     if is_subsampled(frame.format):

@@ -1,8 +1,9 @@
 """Where one shot ends and the next begins, told from small luma pictures as they stream by.
 
-Nothing here reads files or keeps pictures: `measure_changes` boils each picture down to three numbers, `find_cuts`
-compares each change with those around it. A cut changes far more than the frames before and after it do; a flash or a
-single broken frame changes as much twice in a row, and fast motion all the time. Slow dissolves are not found.
+One pass over the frames of a clip, decoded no better than that needs; no picture is kept. `measure_changes` boils each
+down to three numbers, `find_cuts` compares each change with those around it. A cut changes far more than the frames
+before and after it do; a flash or a single broken frame changes as much twice in a row, and fast motion all the time.
+Slow dissolves are not found.
 """
 
 from collections import deque
@@ -11,7 +12,13 @@ from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+from jaxtyping import UInt8, UInt16
+
+from venhancer.media.clip import ClipInfo
+from venhancer.media.reading.decoder import decoder_of
+from venhancer.progress import SILENT, Progress, track
 
 SMALL = 96
 """A width in pixels that suffices for the pictures to judge by."""
@@ -23,6 +30,8 @@ _NEAR = 2
 _BINS = 32
 _CLEAR, _CLEAR_RATIO = 4.0, 2.0
 _AMID_MOTION, _AMID_MOTION_RATIO, _AMID_MOTION_MOVED = 8.0, 3.0, 0.15
+Luma = UInt8[np.ndarray, "h w"]
+Picture = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
 
 
 class FrameChange(NamedTuple):
@@ -39,6 +48,49 @@ class FrameChange(NamedTuple):
     change: float
     change_over_two: float
     moved: float
+
+
+def find_shots(clip: ClipInfo, frames: range | None = None, *, progress: Progress = SILENT) -> tuple[int, ...]:
+    """Return the numbers of the input frames at which a shot begins, without the first.
+
+    Args:
+        clip: as probed.
+        frames: the part of it to look at; all if left out.
+        progress: advanced by every frame.
+
+    Raises:
+        InputError: the file changed, or a frame is damaged or missing.
+    """
+    frames = range(clip.frames) if frames is None else frames
+    lumas = track(read_lumas(clip, frames), len(frames), "look for cuts", progress)
+    changes = measure_changes(lumas)
+    return tuple(frames.start + cut for cut in find_cuts(changes))
+
+
+def find_shots_in(frames: Iterable[Picture]) -> tuple[int, ...]:
+    """Return the numbers of the frames at which a shot begins, without the first, of frames in memory."""
+    reformatter = VideoReformatter()
+    formats = {np.dtype(np.uint8): "rgb24", np.dtype(np.uint16): "rgb48le"}
+    pictures = (VideoFrame.from_ndarray(np.ascontiguousarray(one), formats[one.dtype]) for one in frames)
+    return tuple(find_cuts(measure_changes(small_luma(picture, reformatter) for picture in pictures)))
+
+
+def read_lumas(clip: ClipInfo, frames: range | None = None) -> Iterator[Luma]:
+    """Yield the luma of frames, `SMALL` pixels wide and as they are stored."""
+    reformatter = VideoReformatter()
+    decoder = decoder_of(clip, is_rough=True)
+    try:
+        for number in range(clip.frames) if frames is None else frames:
+            yield small_luma(decoder.frame(number), reformatter)
+    finally:
+        decoder.close()
+
+
+def small_luma(frame: VideoFrame, reformatter: VideoReformatter) -> Luma:
+    """Return the luma of a frame, `SMALL` pixels wide."""
+    height = max(1, round(frame.height * SMALL / frame.width))
+    small = reformatter.reformat(frame, width=SMALL, height=height, format="gray", interpolation=Interpolation.AREA)
+    return small.to_ndarray()
 
 
 def measure_changes(pictures: Iterable[UInt8[np.ndarray, "h w"]]) -> Iterator[FrameChange]:

@@ -41,26 +41,39 @@ def decode_film(file: FileIO, path: Path) -> VideoFrame:
     Raises:
         InputError: damaged, too large, or of levels that are densities of film.
     """
-    codec, limits = film_codec(file), read_limits()
+    codec = film_codec(file)
     content = file.read(MOST + 1) or b""
     file.seek(0)
     if len(content) > MOST:
         raise InputError(f"{path} is larger than {MOST >> 30} GiB; save it without unneeded layers")
     if codec == "dpx" and content[TRANSFER : TRANSFER + 1] and content[TRANSFER] in DENSITIES:
         raise InputError(f"{path} holds logarithmic film densities; convert it to video levels first")
-    context = CodecContext.create(codec, "r")
-    assert isinstance(context, VideoCodecContext)
-    context.options, context.thread_count = {"max_pixels": str(limits.pixels)}, 1
+    frame = decode_picture(codec, content, path)
     try:
-        frames = [*context.decode(av.Packet(content)), *context.decode(None)]
         is_short = codec == "exr" and _lacks_lines(content)
-    except FFmpegError as failure:
-        raise InputError(f"{path} cannot be decoded ({failure.strerror}); copy or save it again") from failure
     except (ValueError, LookupError, struct.error) as error:
         raise InputError(f"{path} is damaged ({error}); copy it again") from error
-    if not frames or frames[0].is_corrupt or is_short:
+    if is_short:
         raise InputError(f"{path} is damaged or cut short; copy it again")
-    limits.check_size(frames[0].width, frames[0].height, path)
+    read_limits().check_size(frame.width, frame.height, path)
+    return frame
+
+
+def decode_picture(codec: str, content: bytes, path: Path) -> VideoFrame:
+    """Return the picture in the bytes of a file, decoded by libav, which is given nothing to open.
+
+    Raises:
+        InputError: damaged or too large.
+    """
+    context = CodecContext.create(codec, "r")
+    assert isinstance(context, VideoCodecContext)
+    context.options, context.thread_count = {"max_pixels": str(read_limits().pixels)}, 1
+    try:
+        frames = [*context.decode(av.Packet(content)), *context.decode(None)]
+    except FFmpegError as failure:
+        raise InputError(f"{path} cannot be decoded ({failure.strerror}); copy or save it again") from failure
+    if not frames or frames[0].is_corrupt:
+        raise InputError(f"{path} is damaged or cut short; copy it again")
     return frames[0]
 
 
@@ -83,7 +96,7 @@ def _lacks_lines(content: bytes) -> bool:
 
 def film_pixels(frame: VideoFrame) -> tuple[Pixels, bool]:
     """Return the colours of a decoded picture, and opacity if it has some; and whether light beyond white was cut."""
-    stored = _stored(frame)
+    stored = stored_levels(frame)
     if stored.dtype.kind != "f":
         most = (1 << frame.format.components[0].bits) - 1
         kind = np.uint8 if most == 255 else np.uint16
@@ -97,8 +110,8 @@ def film_pixels(frame: VideoFrame) -> tuple[Pixels, bool]:
     return np.round(light * WHITE).astype(np.uint16), is_cut  # IEC 61966-2-1
 
 
-def _stored(frame: VideoFrame) -> Shaped[np.ndarray, "h w channels"]:
-    """Return the numbers of a picture as they are stored, red first."""
+def stored_levels(frame: VideoFrame) -> Shaped[np.ndarray, "h w channels"]:
+    """Return the numbers of a picture as they are stored, red first; of grey ones, the same three times."""
     name, bits = frame.format.name, frame.format.components[0].bits
     letter = "f" if "f16" in name or "f32" in name else "u"
     kind = np.dtype(f"{'>' if name.endswith('be') else '<'}{letter}{(bits + 7) // 8}")
@@ -107,6 +120,6 @@ def _stored(frame: VideoFrame) -> Shaped[np.ndarray, "h w channels"]:
         return np.stack([planes[place][:, : frame.width] for place in (2, 0, 1, 3)[: len(planes)]], -1)
     channels = len(frame.format.components)
     pixels = planes[0][:, : frame.width * channels].reshape(frame.height, frame.width, channels)
-    if channels == 1:
-        return pixels.repeat(3, -1)
+    if channels < 3:
+        return np.concatenate([pixels[..., :1].repeat(3, -1), pixels[..., 1:]], -1)
     return pixels[..., ::-1] if name.startswith("abgr") else pixels

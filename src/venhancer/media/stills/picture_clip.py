@@ -1,4 +1,4 @@
-"""What a clip of pictures is: one still, numbered ones, or an animation that libav does not read.
+"""Clips of pictures and their frames by number: one still, numbered ones, or an animation that libav does not read.
 
 Every picture is inspected: all must be of one size, and one that is transparent anywhere makes the clip so. Pictures
 that cannot be transparent are not decoded for that.
@@ -6,20 +6,24 @@ that cannot be transparent are not decoded for that.
 
 from array import array
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from av.video.frame import VideoFrame
 from PIL import Image
 
 from venhancer.errors import InputError
 from venhancer.media.clip import ClipInfo, Kind
-from venhancer.media.colour import matrix_of_size
+from venhancer.media.colour import Pixels, matrix_of_size
 from venhancer.media.limits import read_limits
-from venhancer.media.source import Identity, identity_of
-from venhancer.media.stills.numbering import Numbered, find_numbered, identities_of, is_pattern
+from venhancer.media.source import PICTURE_ERRORS, Identity, identity_of
+from venhancer.media.stills.numbering import Identities, Numbered, find_numbered, identities_of, is_pattern
+from venhancer.media.stills.profiles import to_srgb
 from venhancer.media.stills.still import (
+    BROKEN,
     FURTHER,
     Look,
     is_transparent,
@@ -38,6 +42,7 @@ TICK = Fraction(1, 1_000_000)  # seconds: WebP counts in milliseconds, animated 
 UNSAID = 100_000  # ticks that a frame is shown whose duration is 0: what browsers do
 JPEG_AFTER_JPEG = b"\xff\xd9\xff\xd8\xff"
 AT_A_TIME = 1 << 20
+FORMATS = {(3, 8): "rgb24", (4, 8): "rgba", (3, 16): "rgb48le", (4, 16): "rgba64le"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,71 @@ def probe_pictures(path: Path) -> ClipInfo:
         has_alpha = is_transparent(read_pixels(picture, file, first, path))
     seen = _Seen(first, first.depth, has_alpha, (*first.not_kept, *further))
     return _describe(path, "still", seen, _even(1), identity)
+
+
+class PictureDecoder:
+    """The stored pictures of a clip; each must be the one that was probed.
+
+    Args:
+        clip: as probed.
+    """
+
+    def __init__(self, clip: ClipInfo) -> None:
+        self.clip = clip
+        self._opened = ExitStack()
+        self._animation: Image.Image | None = None
+        self._pictures: tuple[Numbered, Identities] | None = None
+
+    def close(self) -> None:
+        """Close the file; another `frame` opens it again."""
+        self._animation, self._pictures = None, None
+        self._opened.close()
+
+    def frame(self, number: int) -> VideoFrame:
+        """Return the frame of this number; of animations, numbers that ascend cost least.
+
+        Raises:
+            InputError: a picture changed, or is damaged or missing; the message names it.
+        """
+        pixels = self._animated(number) if self.clip.kind == "animation" else self._picture(number)
+        if self.clip.depth > 8 and pixels.dtype == np.uint8:
+            pixels = pixels.astype(np.uint16) * 257
+        return VideoFrame.from_ndarray(np.ascontiguousarray(pixels), FORMATS[pixels.shape[-1], 8 * pixels.itemsize])
+
+    def _picture(self, number: int) -> Pixels:
+        clip = self.clip
+        path, identity = clip.path, clip.identity
+        if clip.kind == "numbered":
+            pictures, identities = self._pictures = self._pictures or self._find()
+            path, identity = pictures.path(number), identities.of(number)
+        with opened(path, identity) as (picture, file):
+            return self._checked(read_pixels(picture, file, look(picture, file, path), path), number)
+
+    def _find(self) -> tuple[Numbered, Identities]:
+        pictures = find_numbered(self.clip.path)
+        identities = identities_of(pictures)
+        if self.clip.identity not in (None, identities.together):
+            raise InputError(f"{self.clip.path}: pictures have changed since they were inspected; try again")
+        return pictures, identities
+
+    def _animated(self, number: int) -> Pixels:
+        clip = self.clip
+        if self._animation is None:
+            self._animation, _ = self._opened.enter_context(opened(clip.path, clip.identity))
+        assert self._animation is not None
+        try:
+            shown = play(self._animation, number)
+        except (*BROKEN, *PICTURE_ERRORS) as error:
+            raise InputError(f"{clip.path}: frame {number} is damaged ({error}); copy the file again") from error
+        profile = shown.info.get("icc_profile")
+        return self._checked(np.asarray(to_srgb(shown, profile, with_alpha=may_be_transparent(shown))), number)
+
+    def _checked(self, pixels: Pixels, number: int) -> Pixels:
+        clip = self.clip
+        stored = (clip.width, clip.height) if clip.orientation.is_transposed else (clip.height, clip.width)
+        if pixels.shape[:2] != stored:
+            raise InputError(f"{clip.path}: frame {number} has changed its size; try again")
+        return pixels
 
 
 def play(picture: Image.Image, number: int) -> Image.Image:

@@ -12,28 +12,21 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-import av
 import numpy as np
-from av.codec.context import CodecContext
-from av.error import FFmpegError
-from av.video.codeccontext import VideoCodecContext
-from av.video.frame import VideoFrame
 from jaxtyping import UInt16
 from PIL import Image
 
 from venhancer.errors import InputError
-from venhancer.media.colour import UNSPECIFIED, Pixels
-from venhancer.media.limits import read_limits
-from venhancer.media.opacity import UNUSED
+from venhancer.media.colour import UNSET_OPACITY, UNSPECIFIED, Pixels
 from venhancer.media.orientation import EXIF, UPRIGHT, Orientation, turn_upright
-from venhancer.media.source import Identity, identity_of_open, open_file, open_picture
+from venhancer.media.source import Identity, open_file, open_picture, open_unchanged
 from venhancer.media.stills.film_pictures import SIGNATURES as FILM_SIGNATURES
-from venhancer.media.stills.film_pictures import decode_film, film_codec, film_pixels
+from venhancer.media.stills.film_pictures import decode_film, decode_picture, film_codec, film_pixels, stored_levels
 from venhancer.media.stills.profiles import describe_profile, has_foreign_colours, name_of, to_srgb
 
 SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM", *FILM_SIGNATURES)
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "YCbCr", "I;16", "I;16B", "I;16L", "I;16N")
-DEEP_FORMATS = {"gray16": 1, "ya16": 2, "rgb48": 3, "rgba64": 4}
+DEEP_FORMATS = ("gray16", "ya16", "rgb48", "rgba64")  # of either order of bytes
 CHUNKS = 8  # where those of a PNG begin
 BITS_OF_SAMPLES, PHOTOMETRIC, ORIENTATION, EXTRA_SAMPLES = 258, 262, 274, 338  # tags of TIFF 6.0
 EXIF_IFD = 0x8769
@@ -91,17 +84,12 @@ def opened(path: Path, known: Identity | None = None) -> Iterator[tuple[Image.Im
     Raises:
         InputError: no picture, damaged, too large, or another file than `known`.
     """
-    changed = f"{path} has changed since it was inspected; try again when nothing writes to it"
-    with open_file(path) as file:
-        if known not in (None, identity_of_open(file)):
-            raise InputError(changed)
+    with open_unchanged(path, known) as file:
         try:
             with nullcontext() if film_codec(file) else open_picture(path, file) as picture:
                 yield picture, file
         except BROKEN as error:  # what Pillow meets in damaged headers
             raise InputError(f"{path} is damaged ({type(error).__name__}: {error}); copy it again") from error
-        if known not in (None, identity_of_open(file)):
-            raise InputError(changed)
 
 
 @contextmanager
@@ -193,7 +181,7 @@ def read_pixels(picture: Image.Image | None, file: FileIO, known: Look, path: Pa
         before = orientation_tag(picture)
         picture.load()
         pixels = np.asarray(to_srgb(picture, profile, with_alpha=known.may_be_transparent))
-        if known.codec in UNUSED.split() and not pixels[..., 3:].any():
+        if known.codec in UNSET_OPACITY.split() and not pixels[..., 3:].any():
             pixels = pixels[..., :3]
         was_turned = before != orientation_tag(picture)  # by Pillow, as it does with TIFF
     return turn_upright(pixels, EXIF[before].inverse) if was_turned else pixels
@@ -262,31 +250,15 @@ def _chunks(file: FileIO) -> dict[bytes, bytes]:
 
 def _read_deep(file: FileIO, known: Look, path: Path) -> UInt16[np.ndarray, "h w c"]:
     """Return the pixels of a PNG or TIFF of 16 bits."""
-    limits = read_limits()
     most = 8 * known.width * known.height + SPARE
     file.seek(0)
     content = file.read(most + 1) or b""
     if len(content) > most:
         raise InputError(f"{path} is larger than its pixels allow; it is damaged: save it again")
-    context = CodecContext.create(known.codec, "r")
-    assert isinstance(context, VideoCodecContext)
-    context.options, context.thread_count = {"max_pixels": str(limits.pixels)}, 1
-    try:
-        frames = [*context.decode(av.Packet(content)), *context.decode(None)]
-    except FFmpegError as failure:
-        raise InputError(f"{path} cannot be decoded ({failure.strerror}); copy or save it again") from failure
-    if not frames or frames[0].is_corrupt or (frames[0].width, frames[0].height) != (known.width, known.height):
+    frame = decode_picture(known.codec, content, path)
+    if (frame.width, frame.height) != (known.width, known.height):
         raise InputError(f"{path} is damaged or cut short; copy it again")
-    return _to_array(frames[0], path)
-
-
-def _to_array(frame: VideoFrame, path: Path) -> UInt16[np.ndarray, "h w c"]:
-    """Return the pixels of one plane of 16 bits a channel: RGB, or RGB and opacity."""
     name = frame.format.name
-    channels = DEEP_FORMATS.get(name[:-2])
-    if channels is None:
+    if name[:-2] not in DEEP_FORMATS:
         raise InputError(f"{path} is stored as {name}; only grey and RGB with 8 or 16 bits are supported: convert it")
-    order = ">u2" if name.endswith("be") else "<u2"
-    rows = np.frombuffer(memoryview(frame.planes[0]), order).reshape(frame.height, -1)
-    pixels = rows[:, : frame.width * channels].reshape(frame.height, frame.width, channels).astype(np.uint16)
-    return pixels if channels > 2 else np.concatenate([pixels[..., :1].repeat(3, -1), pixels[..., 1:]], -1)
+    return stored_levels(frame).astype(np.uint16)

@@ -24,8 +24,7 @@ from venhancer.media.clock import Clock
 from venhancer.media.source import failures_as, open_source
 from venhancer.media.tracks import plan_tracks
 from venhancer.media.writing.carry import carry_tracks, output_options, sound_starts
-from venhancer.media.writing.output import failing, open_output
-from venhancer.media.writing.writing import Span, Writing
+from venhancer.media.writing.writing import Span, Writing, failing, open_output
 
 SEGMENT_SUFFIX = ".mkv"  # holds every codec with its parameters, colours and order of frames
 EARLY = Fraction(1, 20)  # seconds: sound from longer before the first picture is more than an encoder's delay

@@ -369,11 +369,11 @@ def _fitting(codec: Codec, depth: int, *, has_alpha: bool) -> str:
 
 
 def _keeping(codecs: Sequence[Codec], depth: int, *, has_alpha: bool) -> Codec:
-    """Return the first codec that loses least."""
+    """Return the first codec that loses least: transparency before bits."""
 
-    def lost(codec: Codec) -> tuple[bool, bool]:
+    def lost(codec: Codec) -> tuple[bool, int]:
         fitting = _fitting(codec, depth, has_alpha=has_alpha)
-        return has_alpha and not holds_alpha(fitting), depth_of(fitting) < depth
+        return has_alpha and not holds_alpha(fitting), max(0, depth - depth_of(fitting))
 
     return min(codecs, key=lost)
 

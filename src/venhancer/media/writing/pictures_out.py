@@ -20,8 +20,7 @@ from venhancer.media.colour import EXACT
 from venhancer.media.source import failures_as
 from venhancer.media.stills.numbering import has_one_place, label
 from venhancer.media.writing.encoders import Encoding, open_options
-from venhancer.media.writing.output import add_video_stream, failing
-from venhancer.media.writing.writing import Writing
+from venhancer.media.writing.writing import Writing, add_video_stream, failing
 
 STILL = (".png", ".tif", ".tiff")
 GIF_TICK = Fraction(1, 100)  # seconds, in which a GIF counts

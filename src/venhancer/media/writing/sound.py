@@ -19,8 +19,8 @@ from av.container import OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 
-from venhancer.media.channels import channels_of
 from venhancer.media.containers import CHANNELS
+from venhancer.media.tracks import channels_of
 from venhancer.media.writing.writing import Span
 
 logger = logging.getLogger(__name__)

@@ -34,9 +34,8 @@ from venhancer.media.source import failures_as
 from venhancer.media.stills.numbering import is_called_by
 from venhancer.media.writing.assemble import SEGMENT_SUFFIX, assemble
 from venhancer.media.writing.encoders import CODECS, open_options, usual_codecs
-from venhancer.media.writing.output import add_video_stream, failing, open_output
 from venhancer.media.writing.pictures_out import check_numbering, finish, is_numbered, unit_of
-from venhancer.media.writing.writing import Writing
+from venhancer.media.writing.writing import Writing, add_video_stream, failing, open_output
 from venhancer.settings import Codec
 
 MOST_AHEAD = 64  # frames by which encoders may reorder; none comes near

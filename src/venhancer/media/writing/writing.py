@@ -1,11 +1,21 @@
-"""What a file to be written must be: size, times, colours, compression, and the stretch of the source it shows."""
+"""What a file to be written must be: size, times, colours, compression, stretch of the source; and how it is opened."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import NamedTuple
 
+import av
+from av.container import OutputContainer
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+
+from venhancer.errors import JobFailed
 from venhancer.media.colour import MATRIX_TAGS, UNSPECIFIED, ChromaLocation
+from venhancer.media.containers import CONTAINERS
+from venhancer.media.source import TEXT_AS_BYTES, failures_as
 from venhancer.media.writing.encoders import CODECS, Encoding, Maker, pixel_formats
 from venhancer.settings import Codec
 
@@ -92,3 +102,47 @@ class Writing:
             crf=traits.usual_crf if self.crf is None or traits.crf is None else self.crf,
             maker=self.maker,
         )
+
+
+@contextmanager
+def open_output(part: Path, called: Path, **options: str) -> Iterator[OutputContainer]:
+    """Give the open output; finish it if the block succeeds.
+
+    Args:
+        part: the file written.
+        called: what errors call it.
+        options: of the container.
+    """
+    with failing(called):
+        output = av.open(
+            f"file:{part.absolute()}",
+            "w",
+            format=CONTAINERS[part.suffix.lower()].name,
+            container_options=options,
+            **TEXT_AS_BYTES,
+        )
+    try:
+        yield output
+    except BaseException:
+        with suppress(FFmpegError, OSError):
+            part.unlink()  # first, so that closing does not rearrange a long file for nothing
+        with suppress(FFmpegError, OSError):
+            output.close()
+        raise
+    with failing(called):
+        output.close()
+
+
+@contextmanager
+def failing(target: Path) -> Iterator[None]:
+    """Turn what the libraries and the system raise inside the block into one line about `target`."""
+    with failures_as(JobFailed, f"{target} could not be written; check its free space and permissions"):
+        yield
+
+
+def add_video_stream(output: OutputContainer, encoder: str, rate: Fraction, options: dict[str, str]) -> VideoStream:
+    """Return a new video stream of an output, made by the encoder of that name."""
+    stream = output.add_stream(encoder, rate=rate, options=options)
+    if not isinstance(stream, VideoStream):
+        raise ValueError(f"{encoder} does not encode video")
+    return stream

@@ -16,8 +16,7 @@ from jaxtyping import UInt8
 from venhancer.errors import InputError
 from venhancer.media.clip import ClipInfo
 from venhancer.media.reading.probe import probe
-from venhancer.media.reading.shot_search import Luma, read_lumas, small_luma
-from venhancer.media.reading.shots import FrameChange, find_cuts, measure_changes
+from venhancer.media.reading.shots import FrameChange, Luma, find_cuts, measure_changes, read_lumas, small_luma
 from venhancer.training.data.clips import open_array
 from venhancer.training.data.manifest import ClipEntry
 from venhancer.training.settings import IndexSettings
