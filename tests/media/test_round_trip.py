@@ -64,7 +64,7 @@ TARGETS = {  # codec, and by how many codes of 8 bits a sample may be off; 0 sta
     "h264.mp4": ("h264", 4.0),
     "hevc.mov": ("hevc", 4.0),
     "vp9.webm": ("vp9", 8.0),
-    "av1.mp4": ("av1", 16.0),  # which has no setting near lossless
+    "av1.mp4": ("av1", 4.0),
     "prores.mov": ("prores", 4.0),
     "prores.mkv": ("prores", 4.0),
 }

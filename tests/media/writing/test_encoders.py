@@ -70,6 +70,22 @@ def test_every_pixel_format_encodes_and_comes_back(tmp_path, codec):
             assert np.abs(frames[2].astype(int) - picture(2)).mean() < 4
 
 
+@pytest.mark.parametrize("codec", [codec for codec in STREAMS if CODECS[codec].crf])
+def test_the_lowest_crf_is_the_best(tmp_path, codec):
+    """Of pictures of noise, which every step of quality shows."""
+    shown = [np.random.default_rng(n).integers(40, 200, (48, 64, 1), np.uint8).repeat(3, -1) for n in range(3)]
+    errors, sizes = [], []
+    for crf in (0, 1, 20, CODECS[codec].crf[-1]):
+        writing = Writing(width=64, height=48, rate=Fraction(24), codec=codec, crf=crf)
+        file = write_segment(tmp_path / f"{crf}.mkv", shown, writing)
+        pairs = zip(read_frames(probe(file)), shown, strict=True)
+        errors.append(np.mean([np.abs(frame.astype(int) - one) for frame, one in pairs]))
+        sizes.append(sum(map(len, packets_of(file, "video"))))
+    assert errors[0] <= 1.5
+    assert errors[0] <= errors[1] + 0.5 < errors[2] < errors[3]
+    assert sizes[0] >= sizes[1] > sizes[2] > sizes[3]
+
+
 @pytest.mark.parametrize("codec", STREAMS)
 def test_equal_frames_give_equal_bytes(tmp_path, codec):
     """At a size at which threads divide the work; the encoder of H.264 otherwise differs from run to run."""

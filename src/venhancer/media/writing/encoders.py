@@ -349,6 +349,7 @@ def open_options(encoding: Encoding, *, width: int = TRIAL_SIZE) -> tuple[dict[s
     if encoding.codec == "webp" and encoding.pixel_format == "bgra":
         options["lossless"] = "1"
     if encoding.codec == "av1":
+        options["svtav1-params"] += f":crf={options.pop('crf')}"  # of which libav leaves 0 to the encoder, for 35
         os.environ.setdefault("SVT_LOG", "1")  # it has no other way to be silent
     return options, 0 if encoding.codec in ("hevc", "ffv1", "prores") else 1  # x264's threads change bits
 
