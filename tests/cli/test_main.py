@@ -14,6 +14,7 @@ from media.clips import make_clip
 from venhancer.cli.main import main
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import read_frames
+from venhancer.runtime.processor import has_bfloat16
 
 SCRIPT = [str(Path(sys.executable).with_name("venhancer"))]
 MODULE = [sys.executable, "-m", "venhancer"]
@@ -146,7 +147,8 @@ def test_enhance_as_a_module_with_a_report(folder, tiny_model):
     done = run(MODULE, "enhance", "in.mp4", "out.mp4", *flags, "--quiet", folder=folder)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     report = json.loads((folder / "report.json").read_text())
-    assert (report["target"], report["device"], report["dtype"]) == ("out.mp4", "cpu", "float32")
+    number_format = "bfloat16" if has_bfloat16() else "float32"
+    assert (report["target"], report["device"], report["dtype"]) == ("out.mp4", "cpu", number_format)
     assert (report["plan"]["frames"], report["plan"]["sampling"]["seed"]) == (12, 3)
     assert report["seconds"] > 0
     assert report["versions"]["torch"]
