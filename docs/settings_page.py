@@ -17,7 +17,6 @@ from venhancer.settings import EnhanceSettings, allowed_values
 from venhancer.training.settings import (
     AugmentSettings,
     DataSettings,
-    IndexSettings,
     LogSettings,
     LoraSettings,
     NetworkSettings,
@@ -48,10 +47,6 @@ Each is a field of `venhancer.EnhanceSettings` and a flag: `noise_augmentation` 
 differ by model name it; your own model keeps its defaults in `model_index.json`.
 `src/venhancer/model_files/traits.py` lists the authors' words.
 """
-INDEX = """## `venhancer train index`
-
-See [training-data.md](training-data.md).
-"""
 RECIPES = """## Training recipes
 
 Keys of a YAML file for `venhancer train`, with their defaults. Unknown keys are refused.
@@ -65,7 +60,7 @@ def main() -> None:
 
 def render() -> str:
     """Return the page as Markdown."""
-    parts = [HEAD, ENHANCE, enhance_entries(), INDEX, entries(IndexSettings, "--"), RECIPES]
+    parts = [HEAD, ENHANCE, enhance_entries(), RECIPES]
     for name, group in GROUPS.items():
         parts.append(f"### {f'`{name}:`' if name else 'Top level'}\n\n{entries(group)}")
     return "\n".join(parts)
@@ -98,18 +93,15 @@ def model_defaults() -> dict[str, str]:
     return texts
 
 
-def entries(group: type[BaseModel], dashes: str = "") -> str:
+def entries(group: type[BaseModel]) -> str:
     """Return a list of a group's settings with their defaults and choices, groups within it left out."""
     lines = []
     for name, field in group.model_fields.items():
         if name in GROUPS:
             continue
-        is_empty = field.is_required() or field.default in (None, "", {}, ()) or (dashes and field.default is False)
+        is_empty = field.is_required() or field.default in (None, "", {}, ())
         default = "" if is_empty else shown(field.default)
-        if dashes:
-            key = f"{dashes}{name.replace('_', '-')} {'x'.join(default.strip('[]').split(', '))}".rstrip()
-        else:
-            key = f"{name}: {default}" if default else name
+        key = f"{name}: {default}" if default else name
         choices = ", ".join(word for word in literals(field.annotation) if word != field.default)
         note = "required" if field.is_required() else f"or {choices}" if choices and default else choices
         lines.append(f"- `{key}`{f' ({note})' if note else ''}: {field.description}\n")
