@@ -7,8 +7,8 @@ Either the whole result appears at `target` or nothing does.
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,10 @@ from venhancer.jobs.origin import fingerprint, origin_of
 from venhancer.jobs.outcome import encoding_of, writing_of
 from venhancer.jobs.report import EnhanceReport
 from venhancer.jobs.work import find_work, goes_on, is_finished
-from venhancer.media.reading.isolation import inspect, search_shots
-from venhancer.media.reading.reader import FrameReader
+from venhancer.media.reading.cadence import read_cadence
+from venhancer.media.reading.isolation import inspect, search_clip
+from venhancer.media.reading.reader import Frame, FrameReader
+from venhancer.media.reading.shots import Findings
 from venhancer.media.writing.assemble import SEGMENT_SUFFIX
 from venhancer.media.writing.writer import check_target, put_together, write_segment
 from venhancer.media.writing.writing import Writing
@@ -78,14 +80,20 @@ def plan_video(
     plan = make_plan(clip, settings, traits, machine=machine)  # refuses before the frames are inspected
     if target is not None:
         encoding_of(plan, target)  # likewise
-    if settings.looks_for_cuts:
-        cuts = choices.get("cuts")
-        if cuts is None:
-            cuts = search_shots(plan.clip, plan.timeline.inputs, progress=progress)
-        plan = make_plan(clip, settings, traits, cuts=cuts, machine=machine) if cuts else plan
+    if settings.looks_through:
+        found = _found(choices) or search_clip(plan.clip, plan.timeline.inputs, progress=progress)
+        cuts = found.cuts if settings.looks_for_cuts else ()
+        plan = make_plan(clip, settings, traits, cuts=cuts, cadence=found.cadence, machine=machine)
     for _ in range(choices.get("smaller", 0)):  # times that memory ran out
         plan = next_smaller(plan) or plan
     return plan
+
+
+def _found(choices: Mapping[str, Any]) -> Findings | None:
+    """Return what an earlier run found in the clip; None if it had not looked."""
+    if choices.get("cuts") is None or choices.get("cadence") is None:
+        return None
+    return Findings(tuple(choices["cuts"]), read_cadence(choices["cadence"]))
 
 
 def enhance_video(
@@ -145,22 +153,24 @@ def enhance_as_planned(
     restart: bool = False,
     stop: Callable[[], bool] = lambda: False,
     tell: Callable[[str], None] = logger.warning,
+    show: Callable[[Frame], None] = lambda _: None,
     progress: Progress = SILENT,
 ) -> EnhanceReport:
     """Carry out a plan and write the result to `target`; see `enhance_video`.
 
-    If memory runs out, the work continues with a plan that needs less, and `tell` gets a line about it.
+    If memory runs out, the work continues with a plan that needs less, and `tell` gets a line about it. `show` gets
+    each output frame before it is written.
     """
     target = Path(target)
     started, writing = time.monotonic(), writing_of(plan, target)
     device, dtype = str(pipeline.device), str(pipeline.unet.dtype).removeprefix("torch.")
     machine = {"device": pipeline.device.type, "number format": dtype, "weights": pipeline.fingerprint()}
     origin = origin_of(plan.clip.path, plan.settings) | machine
-    choices = {"cuts": plan.cuts, "memory": plan.machine.memory}
+    choices = {"cuts": plan.cuts, "cadence": asdict(plan.cadence), "memory": plan.machine.memory}
     with open_job(target, origin, frames=plan.frames, choices=choices, restart=restart) as job:
         before = job.manifest.finished_frames
         if not job.is_published:
-            plan = _make_segments(job, plan, writing, pipeline, stop=stop, tell=tell, progress=progress)
+            plan = _make_segments(job, plan, writing, pipeline, stop=stop, tell=tell, show=show, progress=progress)
             _refuse_changed_input(job, plan)
             put_together(job.result, target, job.segments, writing, plan.clip)  # and all else -> file
             job.publish(overwrite=overwrite)
@@ -176,6 +186,7 @@ def _make_segments(
     *,
     stop: Callable[[], bool],
     tell: Callable[[str], None],
+    show: Callable[[Frame], None],
     progress: Progress,
 ) -> EnhancePlan:
     """Make the segments that are not finished yet, and return the plan of the last one.
@@ -186,7 +197,7 @@ def _make_segments(
     """
     while job.finished_segments < len(plan.segments):
         try:
-            _make_as_planned(job, plan, writing, pipeline, stop=stop, progress=progress)
+            _make_as_planned(job, plan, writing, pipeline, stop=stop, show=show, progress=progress)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -207,6 +218,7 @@ def _make_as_planned(
     pipeline: "venhancer.pipeline.VEnhancerPipeline",
     *,
     stop: Callable[[], bool],
+    show: Callable[[Frame], None],
     progress: Progress,
 ) -> None:
     path = job.unfinished(SEGMENT_SUFFIX)
@@ -215,10 +227,16 @@ def _make_as_planned(
             plan, reader.read, first=job.finished_segments, carry=job.carry(), progress=progress
         )  # frames -> latents -> denoised -> frames
         for enhanced in segments:
-            write_segment(path, enhanced.frames, writing, called=job.target)  # frames -> file
+            write_segment(path, _shown(enhanced.frames, show), writing, called=job.target)  # frames -> file
             job.keep(path, len(enhanced.segment.frames), enhanced.carry)
             if stop() and job.finished_segments < len(plan.segments):
                 raise Stopped
+
+
+def _shown(frames: Iterator[Frame], show: Callable[[Frame], None]) -> Iterator[Frame]:
+    for frame in frames:
+        show(frame)
+        yield frame
 
 
 def _refuse_changed_input(job: Job, plan: EnhancePlan) -> None:

@@ -6,14 +6,12 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property, partial
 from typing import TypeAlias
 
-import numpy as np
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
@@ -27,15 +25,13 @@ from venhancer.conditioning import (
     reach_of,
     steadiness_of,
 )
-from venhancer.diffusion.denoiser import Continued, Denoiser, Guided, divided
+from venhancer.diffusion.denoiser import Continued, Denoiser, Guided, OnStep, divided, watched
 from venhancer.diffusion.noise import DrawNoise, frame_noise
 from venhancer.diffusion.samplers import SOLVERS
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
 from venhancer.frames.colour_fix import Colours, coarse_size
 from venhancer.frames.enlarging import Enlarging
 from venhancer.frames.levels import Frame, ReadFrames, to_pixels
-from venhancer.media.clip import describe_frames
-from venhancer.media.reading.shots import find_shots_in
 from venhancer.model_files.traits import ModelTraits, load_traits
 from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.autoencoder import Autoencoder, mode_of, sample_of
@@ -44,13 +40,15 @@ from venhancer.models.offload import arrange, bring
 from venhancer.models.prompts import ProjectedText, predict_velocities, project_text
 from venhancer.models.text import encode_prompts
 from venhancer.pictures import Fidelity, decoded, enlarged, finished, noted
-from venhancer.plan import EnhancePlan, make_plan
+from venhancer.plan import EnhancePlan
 from venhancer.planning.layout import Segment
 from venhancer.planning.machine import machine_of
 from venhancer.planning.memory import Machine
 from venhancer.progress import SILENT, Progress
 from venhancer.runtime.devices import release_memory
-from venhancer.settings import Offload, parse_ratio, parse_settings
+from venhancer.session.call import InCalls
+from venhancer.session.session import InSessions
+from venhancer.settings import Offload
 from venhancer.windows import Tile, blend_weights, tile_weights
 
 # Noises of one output frame, distinguished by their number; solver steps follow.
@@ -73,7 +71,7 @@ class EnhancedSegment:
     carry: Carry
 
 
-class VEnhancerPipeline(DiffusionPipeline):
+class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
     """A model ready to enhance clips.
 
     Args:
@@ -164,35 +162,11 @@ class VEnhancerPipeline(DiffusionPipeline):
         """What this pipeline runs on, with the memory that is free for it now."""
         return machine_of(self.device, self.unet.dtype)
 
-    def __call__(
-        self,
-        frames: UInt8[np.ndarray, "f h w 3"],
-        *,
-        source_fps: Fraction | float | str,
-        progress: Progress = SILENT,
-        **settings: object,
-    ) -> UInt8[np.ndarray, "f2 h2 w2 3"]:
-        """Return enhanced frames, all in memory.
-
-        Args:
-            frames: RGB.
-            source_fps: their rate, in frames a second.
-            progress: advanced by every evaluation of a window's tile.
-            settings: fields of `EnhanceSettings`, such as scale=4, fps=24, prompt="...".
-
-        Raises:
-            SettingsError: the settings cannot be met for these frames and this model.
-        """
-        count, height, width, _ = frames.shape
-        clip = describe_frames(count, height, width, parse_ratio(source_fps))
-        request = parse_settings(**settings)
-        cuts = find_shots_in(frames) if request.looks_for_cuts else ()
-        plan = make_plan(clip, request, self.traits, cuts=cuts, machine=self.machine)
-        return np.stack(list(self.enhance(plan, lambda inputs: (frames[index] for index in inputs), progress=progress)))
-
-    def enhance(self, plan: EnhancePlan, read: ReadFrames, *, progress: Progress = SILENT) -> Iterator[Frame]:
+    def enhance(
+        self, plan: EnhancePlan, read: ReadFrames, *, progress: Progress = SILENT, on_step: OnStep | None = None
+    ) -> Iterator[Frame]:
         """Yield the output frames of a plan, in order, in memory that does not grow with the clip."""
-        for enhanced in self.enhance_segments(plan, read, progress=progress):
+        for enhanced in self.enhance_segments(plan, read, progress=progress, on_step=on_step):
             yield from enhanced.frames
 
     def enhance_segments(
@@ -203,10 +177,12 @@ class VEnhancerPipeline(DiffusionPipeline):
         first: int = 0,
         carry: Carry | None = None,
         progress: Progress = SILENT,
+        on_step: OnStep | None = None,
     ) -> Iterator[EnhancedSegment]:
         """Yield the segments of a plan from `first` on, each to be drawn to its end before the next.
 
-        `carry` is that of the segment before; `progress` advances with every evaluation of a window's tile.
+        `carry` is that of the segment before; `progress` advances with every evaluation of a window's tile, and
+        `on_step` is called with every evaluation of a segment.
         """
         segments = plan.segments[first:]
         windows = sum(len(segment.windows) for segment in segments)
@@ -219,7 +195,8 @@ class VEnhancerPipeline(DiffusionPipeline):
         )
         carried = {name: tensor.to(self.device) for name, tensor in (carry or {}).items()}
         for segment in segments:
-            enhanced = self._enhance_segment(plan, segment, read, prompts, carried=carried, progress=progress)
+            told = {"progress": progress, "on_step": on_step}
+            enhanced = self._enhance_segment(plan, segment, read, prompts, carried=carried, **told)
             yield enhanced
             carried = enhanced.carry
 
@@ -232,6 +209,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         *,
         carried: Carry,
         progress: Progress,
+        on_step: OnStep | None,
     ) -> EnhancedSegment:
         clip, reach = plan.clip, self.reach(plan, segment)
         size = coarse_size(plan.height, plan.width, clip.height, clip.width)
@@ -243,7 +221,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         pictures = colours.note(reach.key_frames, (to_pixels(frame, self.device) for frame in inputs))
         conditions = self.encode(pictures, plan, reach)
         latents, shared = self.denoise(
-            conditions, prompts, plan, segment, carried=carried.get("denoised"), progress=progress
+            conditions, prompts, plan, segment, carried=carried.get("denoised"), progress=progress, on_step=on_step
         )
         settled = latents[:, :, : len(self.sampled_frames(plan, segment.settled))]
         if "latents" in carried:
@@ -332,6 +310,7 @@ class VEnhancerPipeline(DiffusionPipeline):
         *,
         carried: Float[Tensor, "n c s h w"] | None = None,
         progress: Progress = SILENT,
+        on_step: OnStep | None = None,
     ) -> tuple[Float[Tensor, "1 c f h w"], Float[Tensor, "n c s2 h w"]]:
         """Return the enhanced latents of a segment's context, and what to hand on to the next segment.
 
@@ -342,6 +321,7 @@ class VEnhancerPipeline(DiffusionPipeline):
             segment: which one.
             carried: x0 of the shared frames by the segment before, an entry an evaluation; None for a shot's first.
             progress: advanced by every evaluation of a window's tile.
+            on_step: called with every evaluation of the segment; may change its result.
         """
         sampling, schedule, program, how = plan.sampling, self.schedule, plan.program, plan.execution
         predict = partial(
@@ -370,12 +350,14 @@ class VEnhancerPipeline(DiffusionPipeline):
         denoise = divided(denoiser, parts[1:], fades, plan.tiles, feathers, device=self.device, progress=progress)
         denoise = Continued(denoise, carried, torch.as_tensor(carried_fade, device=self.device), handed_on)
         levels = {"timetable": sampling.timetable, "drop_penultimate": sampling.penultimate == "drop"}
-        sigmas = schedule.sigmas(schedule.timesteps(sampling.steps, sampling.start_timestep, **levels))
+        timesteps = schedule.timesteps(sampling.steps, sampling.start_timestep, **levels)
+        sigmas = schedule.sigmas(timesteps)
         start = self.space.enter(conditions.start_latents, conditions)
         noise = partial(self._noise, plan, context, start)
         noisy = schedule.add_noise(start, sampling.start_noise * noise(START_NOISE), sampling.start_timestep)
         x = (program.start if program else solver_from_noisy)(noisy, sigmas[0])
-        denoised = SOLVERS[sampling.solver](denoise, x, sigmas, noise=lambda step: noise(STEP_NOISE + step))
+        evaluate = denoise if on_step is None else watched(denoise, timesteps, on_step)
+        denoised = SOLVERS[sampling.solver](evaluate, x, sigmas, noise=lambda step: noise(STEP_NOISE + step))
         return self.space.leave(denoised, conditions), torch.stack(denoise.shared)
 
     def decode(

@@ -13,6 +13,7 @@ from typing import Any
 
 from venhancer.errors import InputError, SettingsError
 from venhancer.media.clip import ClipInfo
+from venhancer.media.reading.cadence import Cadence
 from venhancer.model_files.traits import ModelTraits
 from venhancer.planning.estimate import Estimate
 from venhancer.planning.execution import Execution
@@ -33,8 +34,9 @@ from venhancer.published import Program, program_of
 from venhancer.settings import EnhanceSettings
 from venhancer.windows import Tile
 
-TABLES = {"source", "is_key", "timestamps"}  # one entry a frame: not for JSON
+TABLES = {"source", "is_key", "timestamps", "repeats"}  # one entry a frame: not for JSON
 UNKNOWN_MACHINE = Machine()
+NO_CADENCE = Cadence()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,7 @@ class EnhancePlan:
         height: of the output, in pixels, even.
         padding: to the network's grid.
         cuts: input frames that begin a shot, without the first.
+        cadence: what of the input repeats, as far as it was looked through.
         timeline: when output frames are shown and which input frames they come from.
         sampling: how it is sampled.
         layout: how the output is divided and worked on within the memory there is.
@@ -62,6 +65,7 @@ class EnhancePlan:
     height: int
     padding: Padding
     cuts: tuple[int, ...]
+    cadence: Cadence
     timeline: Timeline
     sampling: Sampling
     layout: Layout
@@ -192,6 +196,7 @@ def make_plan(
     traits: ModelTraits,
     *,
     cuts: Sequence[int] = (),
+    cadence: Cadence = NO_CADENCE,
     machine: Machine = UNKNOWN_MACHINE,
 ) -> EnhancePlan:
     """Return the plan that enhances `clip` exactly as the settings ask, or refuse.
@@ -201,6 +206,7 @@ def make_plan(
         settings: the request.
         traits: of the model.
         cuts: input frames that begin a shot, without the first; nothing is blended or made across them.
+        cadence: what of the input repeats; left out where `settings.drop_duplicates` says so.
         machine: what it is planned for; `settings.memory` replaces its memory.
 
     Raises:
@@ -211,7 +217,7 @@ def make_plan(
     program = program_of(settings, traits)
     width, height = output_size(clip, settings, program)
     padding = pad_to_grid(width, height, traits, program)
-    timeline = make_timeline(clip, settings, program)
+    timeline = make_timeline(clip, settings, program, cadence if settings.drop_duplicates else NO_CADENCE)
     key_frames = [index for index, is_key in enumerate(timeline.is_key) if is_key]
     if settings.memory is not None:
         machine = replace(machine, memory=settings.memory)
@@ -240,6 +246,7 @@ def make_plan(
         height=height,
         padding=padding,
         cuts=cuts,
+        cadence=cadence,
         timeline=timeline,
         sampling=sampling,
         layout=layout,

@@ -267,6 +267,11 @@ class EnhanceSettings(BaseModel):
         description="Find cuts, so that nothing blends across them.",
         json_schema_extra={"off": "Do not look for cuts: treat the clip as one shot."},
     )
+    drop_duplicates: bool = Field(
+        default=False,
+        description="Leave out frames that repeat the one before, put the others at even times, and make the frames "
+        "between.",
+    )
     codec: Codec | None = Field(
         None,
         description="Output codec. Default: the target's usual one that keeps the bit depth.",
@@ -308,6 +313,11 @@ class EnhanceSettings(BaseModel):
     model: str = Field("nano", min_length=1, max_length=4000, description="nano, v1, v2 or a model folder.")
 
     @property
+    def looks_through(self) -> bool:
+        """Whether the frames are looked through before the work begins."""
+        return self.looks_for_cuts or self.drop_duplicates
+
+    @property
     def looks_for_cuts(self) -> bool:
         """Whether a clip is divided at its cuts; the published program knows none."""
         return self.shots and not self.published
@@ -324,6 +334,12 @@ class EnhanceSettings(BaseModel):
         if self.end is not None and self.end <= (self.start or 0):
             request = f"end {float(self.end):g} s is not above start {float(self.start or 0):g} s"
             raise ValueError(f"{request}; pass an --end above --start")
+        return self
+
+    @model_validator(mode="after")
+    def _duplicates_of_our_own_layout(self) -> Self:
+        if self.drop_duplicates and self.published:
+            raise ValueError("the published program keeps every frame; leave out --drop-duplicates or --published")
         return self
 
     @model_validator(mode="after")

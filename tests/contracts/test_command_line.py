@@ -17,6 +17,8 @@ COMMANDS = [
     "",
     "enhance",
     "plan",
+    "ui",
+    "serve",
     "weights",
     "weights download",
     "weights convert",
@@ -27,18 +29,22 @@ COMMANDS = [
     "train",
     "train index",
     "train curves",
+    "doctor",
 ]
 SETTINGS = (
-    "--scale --size --fps --slow --input-fps --start --end --no-shots -p --prompt --noise-aug --noise-augmentation "
-    "--seed --negative-prompt --prompt-suffix --guidance-scale --guidance-rescale --start-timestep --start-noise "
-    "--downscale-factor --posterior --color-fix --background --keep-damaged --published --codec --crf --pix-fmt "
-    "--encoder --model --steps --memory --solver --timetable --penultimate --window-frames --window-overlap "
-    "--window-fade --tile --offload"
+    "--scale --size --fps --slow --input-fps --start --end --no-shots --drop-duplicates -p --prompt --noise-aug "
+    "--noise-augmentation --seed --negative-prompt --prompt-suffix --guidance-scale --guidance-rescale "
+    "--start-timestep --start-noise --downscale-factor --posterior --color-fix --background --keep-damaged "
+    "--published --codec --crf --pix-fmt --encoder --model --steps --memory --solver --timetable --penultimate "
+    "--window-frames --window-overlap --window-fade --tile --offload"
 )
+SERVER = "--host --port --auth --folder --inputs --models --most-upload --most-waiting --device --dtype"
 FLAGS = {
     "": "--version",
     "enhance": f"--debug --overwrite --dry-run --help-all {SETTINGS} --restart --json --quiet --device --dtype",
     "plan": f"--debug --json --help-all {SETTINGS} --device --dtype",
+    "ui": f"--debug --no-browser {SERVER}",
+    "serve": f"--debug --token --no-page {SERVER}",
     "weights": "",
     "weights download": "--debug --dtype",
     "weights convert": "--debug --dtype --vae --text --tokenizer --target",
@@ -58,6 +64,7 @@ FLAGS = {
     "--darkest --stillest --whole-files --moves --move-size --move-frames --parallax-share --rate --shard-size "
     "--workers",
     "train curves": "--debug --output",
+    "doctor": "--debug",
 }
 
 

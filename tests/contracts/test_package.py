@@ -61,10 +61,14 @@ WITHOUT_TORCH = (
 )
 AT_HOME = {
     "accelerate": "training",
+    "fastapi": ("api", "page", "web"),
+    "gradio": "page",
     "imageio_ffmpeg": "evaluation",
     "matplotlib": ("reports", "training"),
     "ncnn": "evaluation",
+    "starlette": ("api", "web"),
     "stlpips_pytorch": ("evaluation", "training"),
+    "uvicorn": "web",
     "yaml": "training",
 }
 """Optional packages and the only folders that may import them."""
@@ -127,7 +131,7 @@ def test_layers_hold():
 
 def test_planning_loads_no_torch():
     code = f"import sys\nimport {', '.join(WITHOUT_TORCH)}\nfrom venhancer import EnhanceSettings, plan_video\n"
-    code += "print(*sorted({'torch', 'diffusers', 'transformers'} & sys.modules.keys()))"
+    code += "print(*sorted({'torch', 'diffusers', 'transformers', 'gradio', 'fastapi'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "\n"
 

@@ -29,7 +29,7 @@ SHORTER = {"prompt": "-p", "noise_augmentation": "--noise-aug"}
 
 
 GROUPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "size and rate": (("scale", "size", "fps", "slow"), ("input_fps", "start", "end", "shots")),
+    "size and rate": (("scale", "size", "fps", "slow"), ("input_fps", "start", "end", "shots", "drop_duplicates")),
     "look": (
         ("prompt", "noise_augmentation", "seed"),
         (
@@ -133,7 +133,8 @@ class OneLineParser(argparse.ArgumentParser):
 
 def add_command(commands: argparse._SubParsersAction, name: str, run: Command, takes: str, what: str) -> OneLineParser:
     """Return the parser of a new command, which leaves `run` and itself among the arguments."""
-    parser: OneLineParser = commands.add_parser(name, help=what, description=what, usage=f"%(prog)s {takes} [flags]")
+    usage = " ".join(filter(None, ("%(prog)s", takes, "[flags]")))
+    parser: OneLineParser = commands.add_parser(name, help=what, description=what, usage=usage)
     parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
     parser.set_defaults(run=run, parser=parser)
     return parser

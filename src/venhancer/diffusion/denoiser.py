@@ -11,6 +11,7 @@ joins the parts of a clip that is longer than memory. Guidance acts on v, whose 
 a window; only x0 is blended. That order is the published one. Networks see their own dtype; all else is float32.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Generic, TypeAlias, TypeVar
@@ -30,6 +31,9 @@ Prompt = TypeVar("Prompt")
 
 Denoise: TypeAlias = Callable[[Latents, float], Latents]
 """Return x0 for a solver's x = x0 + sigma * eps at noise level sigma; at infinite sigma, x is the noise itself."""
+
+OnStep: TypeAlias = Callable[[int, float, Latents], Latents]
+"""Given the number of an evaluation, its timestep and x0, returns the x0 to go on with."""
 
 PredictV: TypeAlias = Callable[[Latents, Timesteps], Latents]
 """Return v for noisy latents x_t at whole timesteps."""
@@ -187,6 +191,17 @@ def divided(
         return Tiled(denoise_tile, tiles, tile_weights)(x, sigma)
 
     return Windowed(denoise_window, windows, weights)
+
+
+def watched(denoise: Denoise, timesteps: Sequence[float], on_step: OnStep) -> Denoise:
+    """Return a `denoise` of which somebody is told at every evaluation; the last timestep stands for any beyond it."""
+    numbers = itertools.count()
+
+    def evaluate(x: Latents, sigma: float) -> Latents:
+        number = next(numbers)
+        return on_step(number, timesteps[min(number, len(timesteps) - 1)], denoise(x, sigma))
+
+    return evaluate
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from statistics import median_high
 
 from venhancer.errors import InputError, SettingsError
 from venhancer.media.clip import ClipInfo
+from venhancer.media.reading.cadence import Cadence
 from venhancer.media.source import WAYS_ON
 from venhancer.planning.layout import LARGEST_FACTOR, format_number
 from venhancer.published import Program
@@ -70,16 +71,29 @@ class Timeline:
         return index / self.rate if self.timestamps is None else self.timestamps[index] * self.time_base
 
 
-def make_timeline(clip: ClipInfo, settings: EnhanceSettings, program: Program | None = None) -> Timeline:
+def make_timeline(
+    clip: ClipInfo, settings: EnhanceSettings, program: Program | None = None, cadence: Cadence | None = None
+) -> Timeline:
     """Return the frames in time that the settings request of a clip; a published program has its own layout.
+
+    Args:
+        clip: the input.
+        settings: what is asked for.
+        program: to follow, if any.
+        cadence: frames to leave out because they repeat the one before.
 
     Raises:
         InputError: frames between start and end are damaged.
-        SettingsError: too many output frames per input frame, or no input frame between start and end.
+        SettingsError: too many output frames per input frame, no input frame between start and end, or repeats to be
+            left out of varying timing.
     """
     inputs = _part(clip, settings)
     if not settings.keep_damaged and (damage := clip.damage_in(inputs)):
         raise InputError(f"{clip.path} is damaged at {damage[0]}; {WAYS_ON}")
+    if settings.drop_duplicates and clip.timestamps is not None:
+        raise SettingsError(
+            f"{clip.path} has varying timing, whose frames keep their times; leave out --drop-duplicates"
+        )
     begin, is_whole_to_end = clip.frame_time(inputs.start), inputs.stop == clip.frames
     gap = None if program is None else program.frames_between(clip.rate, settings.fps, len(inputs)) + 1
     factor = _temporal_factor(clip, settings, inputs) if gap is None else Fraction(gap)
@@ -96,14 +110,16 @@ def make_timeline(clip: ClipInfo, settings: EnhanceSettings, program: Program | 
         duration = timestamps[-1] * time_base
         rate = (len(source) / duration).limit_denominator(100_000)
     else:
+        kept: Sequence[int] = inputs
         if clip.timestamps is None:
-            ticks, end, interval = range(len(inputs)), Fraction(len(inputs)), 1 / factor
+            end, interval = Fraction(len(inputs)), 1 / factor
+            kept, ticks = (inputs, range(len(inputs))) if cadence is None else cadence.times(inputs)
         else:
             ticks = clip.timestamps[inputs.start : inputs.stop]
             end = _end(clip, settings, inputs) / clip.time_base
             interval = 1 / (rate * settings.slow * clip.time_base)
         numbers, is_key = key_layout(ticks, end, interval)
-        source = tuple(inputs[number] for number in numbers)
+        source = tuple(kept[number] for number in numbers)
         duration = len(source) / rate
     return Timeline(
         inputs=inputs,
@@ -119,7 +135,9 @@ def make_timeline(clip: ClipInfo, settings: EnhanceSettings, program: Program | 
     )
 
 
-def key_layout(ticks: Sequence[int], end: Fraction, interval: Fraction) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+def key_layout(
+    ticks: Sequence[int | Fraction], end: Fraction, interval: Fraction
+) -> tuple[tuple[int, ...], tuple[bool, ...]]:
     """Return, for every output frame, the input frame it starts from and whether it is that frame's key.
 
     Outputs are shown from the first input on, an interval apart, to the end of the last. An input frame is the key of

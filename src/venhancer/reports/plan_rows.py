@@ -11,6 +11,7 @@ from venhancer.planning.timeline import format_moment
 from venhancer.published import MOST_TOKENS
 from venhancer.settings import MOST_NOISE, EnhanceSettings, format_memory
 
+WAY_TO_DROP = "pass --drop-duplicates to make their motion even"
 MOMENTS = 5  # that one row names at most
 COLOR_FIXES = {
     "wavelet": "restores the input's low frequencies (wavelet)",
@@ -121,6 +122,9 @@ def _describe_time(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     elif clip.jitter:
         off = format_number(float(1000 * clip.jitter))
         yield "timing", f"made constant: frames are up to {off} ms off {format_number(clip.rate)} fps"
+    if plan.cadence.repeats:
+        fix = "left out, and frames between are made" if plan.settings.drop_duplicates else WAY_TO_DROP
+        yield "repeats", f"{plan.cadence.describe(len(timeline.inputs))}: {fix}"
     if clip.is_interlaced:
         yield "interlacing", "every frame is rebuilt from its two fields and their neighbours"
     if any(clip.border):

@@ -27,8 +27,9 @@ from typing import Any, TypeVar
 
 from venhancer.errors import InputError, SettingsError, VEnhancerError
 from venhancer.media.limits import VARIABLE, Limits, read_limits
+from venhancer.media.reading.cadence import read_cadence
 from venhancer.media.reading.probe import ClipInfo, probe_film, with_sound
-from venhancer.media.reading.shots import find_shots
+from venhancer.media.reading.shots import Findings, look_through
 from venhancer.media.stills.numbering import bytes_of
 from venhancer.progress import SILENT, Progress
 
@@ -51,7 +52,12 @@ def inspect(path: Path, *, is_part: bool = False, keep_damaged: bool = False) ->
 
 
 def search_shots(clip: ClipInfo, frames: range | None = None, *, progress: Progress = SILENT) -> tuple[int, ...]:
-    """Return what `find_shots` does, even if frames crash decoders: each is decoded in the child first.
+    """Return the cuts that `search_clip` finds."""
+    return search_clip(clip, frames, progress=progress).cuts
+
+
+def search_clip(clip: ClipInfo, frames: range | None = None, *, progress: Progress = SILENT) -> Findings:
+    """Return what `look_through` does, even if frames crash decoders: each is decoded in the child first.
 
     Raises:
         InputError: the file changed, a frame is damaged or missing, or one crashes, hangs or overloads a decoder.
@@ -60,7 +66,7 @@ def search_shots(clip: ClipInfo, frames: range | None = None, *, progress: Progr
     progress.start(len(frames), "look for cuts")
     request = {"task": "shots", "clip": asdict(clip), "first": frames.start, "stop": frames.stop}
     answer = _ask(clip.path, request, progress)
-    return _believe(lambda: tuple(map(int, answer["shots"])), clip.path)
+    return _believe(lambda: Findings(tuple(map(int, answer["cuts"])), read_cadence(answer["cadence"])), clip.path)
 
 
 def _ask(path: Path, request: Mapping[str, object], progress: Progress = SILENT) -> Any:  # noqa: ANN401 - JSON
@@ -247,7 +253,8 @@ def _answer(path: Path, request: Mapping[str, Any]) -> Mapping[str, object]:
                 clip = with_sound(clip)
             return {"clip": asdict(clip)}
         clip = read_clip(request["clip"], path)
-        return {"shots": find_shots(clip, range(request["first"], request["stop"]), progress=_Telling())}
+        found = look_through(clip, range(request["first"], request["stop"]), progress=_Telling())
+        return {"cuts": found.cuts, "cadence": asdict(found.cadence)}
     except VEnhancerError as error:
         return {"error": type(error).__name__, "message": str(error)}
     except MemoryError:

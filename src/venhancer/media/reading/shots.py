@@ -17,6 +17,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from jaxtyping import UInt8, UInt16
 
 from venhancer.media.clip import ClipInfo
+from venhancer.media.reading.cadence import Cadence, find_cadence
 from venhancer.media.reading.decoder import decoder_of
 from venhancer.progress import SILENT, Progress, track
 
@@ -50,8 +51,25 @@ class FrameChange(NamedTuple):
     moved: float
 
 
+class Findings(NamedTuple):
+    """What one pass over the frames of a clip tells.
+
+    Args:
+        cuts: numbers of the frames at which a shot begins, without the first.
+        cadence: what repeats.
+    """
+
+    cuts: tuple[int, ...] = ()
+    cadence: Cadence = Cadence()
+
+
 def find_shots(clip: ClipInfo, frames: range | None = None, *, progress: Progress = SILENT) -> tuple[int, ...]:
-    """Return the numbers of the input frames at which a shot begins, without the first.
+    """Return the numbers of the input frames at which a shot begins, without the first; see `look_through`."""
+    return look_through(clip, frames, progress=progress).cuts
+
+
+def look_through(clip: ClipInfo, frames: range | None = None, *, progress: Progress = SILENT) -> Findings:
+    """Return where shots begin and what repeats.
 
     Args:
         clip: as probed.
@@ -63,16 +81,27 @@ def find_shots(clip: ClipInfo, frames: range | None = None, *, progress: Progres
     """
     frames = range(clip.frames) if frames is None else frames
     lumas = track(read_lumas(clip, frames), len(frames), "look for cuts", progress)
-    changes = measure_changes(lumas)
-    return tuple(frames.start + cut for cut in find_cuts(changes))
+    return _findings(lumas, frames.start)
 
 
-def find_shots_in(frames: Iterable[Picture]) -> tuple[int, ...]:
-    """Return the numbers of the frames at which a shot begins, without the first, of frames in memory."""
+def look_through_frames(frames: Iterable[Picture]) -> Findings:
+    """Return the same of frames in memory."""
     reformatter = VideoReformatter()
     formats = {np.dtype(np.uint8): "rgb24", np.dtype(np.uint16): "rgb48le"}
     pictures = (VideoFrame.from_ndarray(np.ascontiguousarray(one), formats[one.dtype]) for one in frames)
-    return tuple(find_cuts(measure_changes(small_luma(picture, reformatter) for picture in pictures)))
+    return _findings((small_luma(picture, reformatter) for picture in pictures), 0)
+
+
+def _findings(lumas: Iterable[Luma], first: int) -> Findings:
+    changes: list[float] = []
+
+    def noted() -> Iterator[FrameChange]:
+        for change in measure_changes(lumas):
+            changes.append(change.change)
+            yield change
+
+    cuts = tuple(first + cut for cut in find_cuts(noted()))
+    return Findings(cuts, find_cadence(changes, first))
 
 
 def read_lumas(clip: ClipInfo, frames: range | None = None) -> Iterator[Luma]:

@@ -1,0 +1,1 @@
+"""Frames of other programs, which have no file."""

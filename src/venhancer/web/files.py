@@ -1,0 +1,49 @@
+"""The files of a job that are handed out, by the job and one of a few names."""
+
+from pathlib import Path
+
+from fastapi import APIRouter
+from starlette.responses import FileResponse, Response
+
+from venhancer.errors import InputError
+from venhancer.serving.record import AFTER, BEFORE, COMPARISON, LATEST, REPORT, STILLS, STRIP
+from venhancer.serving.store import JobStore
+from venhancer.web.guard import refuse
+
+SHOWN = (AFTER, BEFORE, COMPARISON, LATEST, STILLS, STRIP)
+
+
+def job_files(store: JobStore) -> APIRouter:
+    """Return the routes under which a page finds what a job shows, its result and its report."""
+    router = APIRouter(prefix="/jobs", include_in_schema=False)
+
+    @router.get("/{identity}/result")
+    def result(identity: str) -> Response:
+        return send_result(store, identity)
+
+    @router.get("/{identity}/{name}")
+    def shown(identity: str, name: str) -> Response:
+        try:
+            record = store.find(identity)
+        except InputError as error:
+            return refuse(404, str(error))
+        path = store.path(record, name) if name in (*SHOWN, REPORT) else None
+        if path is None:
+            return refuse(404, "there is no such file of this job")
+        kept = "no-store" if name == LATEST else "private, max-age=3600"
+        attached = f"{record.title}.json" if name == REPORT else None
+        return FileResponse(path, headers={"Cache-Control": kept}, filename=attached)
+
+    return router
+
+
+def send_result(store: JobStore, identity: str) -> Response:
+    """Return a job's result as a file to download, or why there is none."""
+    try:
+        record = store.find(identity)
+    except InputError as error:
+        return refuse(404, str(error))
+    path: Path = store.target(record)
+    if record.state != "finished" or not path.is_file():
+        return refuse(409, f"job {record.id} is {record.state}; its result is there once it is finished")
+    return FileResponse(path, filename=path.name)

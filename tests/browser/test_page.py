@@ -1,0 +1,196 @@
+"""The page as people use it: a clip in, a plan to read, a job to watch, a result to compare and take away."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+
+def upload(page, path: Path) -> None:
+    page.locator("#clip input[type=file]").set_input_files(str(path))
+
+
+def choose(page, box: str, words: str) -> None:
+    """Choose from a dropdown by its words."""
+    page.locator(f"#{box} input").first.click()
+    page.get_by_role("option", name=words).first.click()
+
+
+def shown_job(page) -> str:
+    return page.locator("#progress").inner_text()
+
+
+def wait_for_job(page, words: str) -> None:
+    page.locator("#progress .ve-job", has_text=words).wait_for()
+
+
+def run(page) -> None:
+    page.get_by_role("button", name="Enhance", exact=True).click()
+
+
+def jobs_of(server) -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted((server.folder / "jobs").glob("*/job.json"))]
+
+
+def test_a_clip_is_uploaded_planned_enhanced_compared_and_downloaded(page, server, tmp_path):
+    clip = server.folder / "inputs" / "meadow.mp4"
+    upload(page, clip)
+    plan = page.locator("#plan")
+    plan.get_by_text("256x192, 8 fps, 8 frames, 1 s").wait_for()
+    page.locator("#size").get_by_label("2x").check()
+    page.locator("#rate").get_by_label("24").check()
+    plan.get_by_text("128x96, 24 fps, 24 frames, 1 s").wait_for()
+    assert "memory" in plan.inner_text()
+    assert "nothing is lost" in plan.inner_text()
+    assert not [job for job in jobs_of(server) if job["name"] == "meadow.mp4"]  # nothing ran yet
+    run(page)
+    wait_for_job(page, "meadow.mp4: at work")
+    page.wait_for_function("document.querySelector('#progress progress').value > 0")
+    wait_for_job(page, "meadow.mp4: finished")
+
+    figure = page.locator(".ve-compare")
+    figure.wait_for()
+    page.wait_for_function("document.querySelector('.ve-compare').dataset.frame === '0'")
+    assert figure.locator(".ve-number").inner_text() == "frame 1 of 24"
+    figure.locator(".ve-next").click()
+    page.wait_for_function("document.querySelector('.ve-compare').dataset.frame === '1'")
+    pixels = "() => document.querySelector('.ve-compare canvas').toDataURL()"
+    before = page.evaluate(pixels)
+    split = figure.locator(".ve-split")
+    split.focus()
+    for _ in range(5):
+        page.keyboard.press("PageUp")
+    assert int(split.input_value()) > 500
+    assert page.evaluate(pixels) != before
+    figure.locator(".ve-play").click()
+    page.wait_for_function("Number(document.querySelector('.ve-compare').dataset.frame) > 3")
+    figure.locator(".ve-play").click()
+    assert page.locator("#result img").count() == 2
+    assert page.locator("#result table").count() == 1
+
+    with page.expect_download() as download:
+        page.get_by_text("Download meadow_enhanced.mp4").click()
+    download.value.save_as(tmp_path / "page.mp4")
+    flags = ["--scale", "2", "--fps", "24", "--device", "cpu", "--dtype", "fp32", "--quiet"]
+    command = [sys.executable, "-m", "venhancer", "enhance", str(clip), str(tmp_path / "line.mp4"), *flags]
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert (tmp_path / "page.mp4").read_bytes() == (tmp_path / "line.mp4").read_bytes()
+
+
+def test_a_job_is_cancelled_resumed_and_survives_a_reload_and_a_restart(page, server):
+    choose(page, "chosen", "long.mp4")
+    choose(page, "model", server.model.name)
+    page.locator("#size").get_by_label("as it is").check()
+    page.locator("#rate").get_by_label("24").check()
+    page.locator("#plan").get_by_text("32x24, 24 fps, 400 frames").wait_for()
+    run(page)
+    wait_for_job(page, "long.mp4: at work")
+    page.reload()  # in the middle: the job goes on, and the page finds it
+    wait_for_job(page, "long.mp4: at work")
+    until_a_segment_is_kept(server)
+    page.get_by_role("button", name="Cancel").click()
+    wait_for_job(page, "long.mp4: cancelled")
+    kept = segments(server)
+    assert kept > 0
+    page.get_by_role("button", name="Resume").click()
+    wait_for_job(page, "long.mp4: at work")
+    server.kill()
+    server.start()
+    page.reload()
+    wait_for_job(page, "long.mp4: finished")
+    assert jobs_of(server)[-1]["frames"] == 400
+
+
+def test_a_preview_is_ten_frames_from_the_playhead(page, server):
+    choose(page, "chosen", "long.mp4")
+    page.locator("#plan").get_by_text("128x96, 12 fps, 200 frames").wait_for()
+    page.locator("#playhead input[type=number]").fill("5")
+    page.get_by_role("button", name="Preview ten frames").click()
+    wait_for_job(page, "long.mp4: finished")
+    number = "document.querySelector('.ve-compare .ve-number')?.value"
+    page.wait_for_function(f"{number} === 'frame 1 of 10'")
+    newest = jobs_of(server)[-1]
+    assert (newest["preview"], newest["settings"]["start"], newest["frames"]) == (True, "5", 10)
+
+
+def segments(server) -> int:
+    newest = sorted((server.folder / "jobs").glob("*/job.json"))[-1].parent
+    return len(list(newest.glob("result/*.part/segment_*")))
+
+
+def until_a_segment_is_kept(server) -> None:
+    end = time.monotonic() + 120
+    while not segments(server):
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_two_tabs_share_the_jobs_and_one_works_at_a_time(page, server):
+    other = page.context.new_page()
+    other.goto(server.address)
+    for tab in (page, other):
+        choose(tab, "chosen", "long.mp4")
+        choose(tab, "model", server.model.name)
+        tab.locator("#size").get_by_label("as it is").check()
+        tab.locator("#plan").get_by_text("32x24, 12 fps").wait_for()
+    run(page)
+    wait_for_job(page, "at work")
+    run(other)
+    wait_for_job(other, re.compile("waiting|at work"))
+    states = [job["state"] for job in jobs_of(server)][-2:]
+    assert states.count("working") <= 1
+    wait_for_job(page, "finished")
+    wait_for_job(other, "finished")
+    assert [job["state"] for job in jobs_of(server)][-2:] == ["finished", "finished"]
+
+
+def test_a_hostile_file_is_refused_in_one_line_without_paths(page, server, tmp_path):
+    name = "<img src=x onerror=alert(1)>.mp4"
+    (tmp_path / name).write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + bytes(range(256)) * 64)
+    upload(page, tmp_path / name)
+    refusal = page.locator("#plan .ve-refusal")
+    refusal.wait_for()
+    line = refusal.inner_text()
+    assert "\n" not in line.strip()
+    assert str(server.folder) not in line
+    run(page)
+    refusal.wait_for()
+    assert page.locator("#plan img").count() == 0
+    assert "onerror" not in [job["name"] for job in jobs_of(server)]
+
+
+def test_values_that_cannot_be_are_refused_where_the_plan_is(page):
+    choose(page, "chosen", "meadow.mp4")
+    page.get_by_text("More", exact=True).click()
+    page.locator("#more-crf input, #more-crf textarea").fill("99")
+    page.locator("#plan .ve-refusal", has_text="crf 99 is above 63").wait_for()
+    page.locator("#more-crf input, #more-crf textarea").fill("")
+    page.locator("#plan").get_by_text("256x192, 8 fps").wait_for()
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_nothing_is_cut_off_at_any_width_and_every_control_has_a_name(browser, server, width, scheme):
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    tab = context.new_page()
+    tab.goto(server.address)
+    tab.get_by_role("button", name="Enhance", exact=True).wait_for()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    unnamed = tab.evaluate(
+        """() => [...document.querySelectorAll('button, input:not([type=file]), select, textarea')]
+        .filter(one => one.offsetParent !== null)
+        .filter(one => !(one.ariaLabel || one.innerText || one.title || one.labels?.length || one.placeholder
+                         || one.getAttribute('aria-labelledby')))
+        .map(one => one.outerHTML.slice(0, 200))"""
+    )
+    assert unnamed == []
+    is_dark = tab.evaluate("document.body.classList.contains('dark')")
+    assert is_dark == (scheme == "dark")
+    context.close()
