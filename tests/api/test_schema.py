@@ -34,15 +34,20 @@ def api(tmp_path_factory):
 
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-schema = schemathesis.pytest.from_fixture("api")
 
 
-@schema.parametrize()
-@hypothesis.settings(
-    max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck)
-)
-def test_no_request_makes_it_fail(case):
-    case.call_and_validate(checks=CHECKS)
+def test_no_request_makes_it_fail(api):
+    for found in api.get_all_operations():
+        operation = found.ok()
+
+        @hypothesis.settings(
+            max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck)
+        )
+        @hypothesis.given(case=operation.as_strategy())
+        def send(case):
+            case.call_and_validate(checks=CHECKS)
+
+        send()
 
 
 def test_every_route_has_words_and_examples(api):
