@@ -1,6 +1,5 @@
 """Names that are more than letters, links, disks without room or permission, files that change: by the command line."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -11,6 +10,8 @@ import pytest
 
 from media.clips import make_clip
 from venhancer.cli.main import main
+from venhancer.fleet.ledger import Ledger
+from venhancer.fleet.stores import Store
 from venhancer.media.reading.probe import probe
 
 TINY = {"width": 32, "height": 24, "rate": 12, "frames": 6}
@@ -109,10 +110,11 @@ def test_any_name_works_in_a_folder_of_clips(folder, tiny_model, capfd):
     (folder / "-in" / "'\x1b[31m\".mp4").write_text("no video")
     assert command("enhance", "--model", tiny_model, "--scale", 1, "--", "-in", "-out") == 2
     assert {name for name in names(folder / "-out") if name.endswith(".mp4")} == {"-x.mp4", "new\nline.mp4"}
-    record = json.loads((folder / "-out" / "venhancer-queue.json").read_text())
-    assert {name: entry["state"] for name, entry in record["files"].items()} == {
-        "-x.mp4": "finished",
-        "new\nline.mp4": "finished",
+    ledger = Ledger(Store(str(folder / "-out")))
+    ledger.refresh()
+    assert {name: standing.state(ledger.lives) for name, standing in ledger.newest().items()} == {
+        "-x.mp4": "done",
+        "new\nline.mp4": "done",
         "'\x1b[31m\".mp4": "failed",
     }
     shown = capfd.readouterr()

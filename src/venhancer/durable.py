@@ -1,5 +1,6 @@
 """Files that appear whole or not at all and survive a power cut, and locks that keep other processes away from them."""
 
+import hashlib
 import os
 import re
 import secrets
@@ -51,6 +52,12 @@ def remove_partials(folder: Path) -> None:
     for path in folder.glob(".*.part*"):
         if re.match(r"\.[0-9a-f]{16}\.part", path.name):
             _remove(path)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def flush_to_disk(path: Path) -> None:

@@ -7,7 +7,7 @@ Either the whole result appears at `target` or nothing does.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,19 +163,98 @@ def enhance_as_planned(
     """
     target = Path(target)
     started, writing = time.monotonic(), writing_of(plan, target)
-    device, dtype = str(pipeline.device), str(pipeline.unet.dtype).removeprefix("torch.")
-    machine = {"device": pipeline.device.type, "number format": dtype, "weights": pipeline.fingerprint()}
-    origin = origin_of(plan.clip.path, plan.settings) | machine
-    choices = {"cuts": plan.cuts, "cadence": asdict(plan.cadence), "memory": plan.machine.memory}
-    with open_job(target, origin, frames=plan.frames, choices=choices, restart=restart) as job:
+    with open_job(target, _origin(plan, pipeline), frames=plan.frames, choices=_choices(plan), restart=restart) as job:
         before = job.manifest.finished_frames
         if not job.is_published:
             plan = _make_segments(job, plan, writing, pipeline, stop=stop, tell=tell, show=show, progress=progress)
             _refuse_changed_input(job, plan)
             put_together(job.result, target, job.segments, writing, plan.clip)  # and all else -> file
             job.publish(overwrite=overwrite)
-    seconds = time.monotonic() - started
-    return EnhanceReport(plan=plan, target=target, seconds=seconds, frames_before=before, device=device, dtype=dtype)
+    return _report(plan, target, pipeline, started=started, before=before)
+
+
+def make_share(
+    plan: EnhancePlan,
+    target: AnyPath,
+    pipeline: "venhancer.pipeline.VEnhancerPipeline",
+    segments: range,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    tell: Callable[[str], None] = logger.warning,
+    progress: Progress = SILENT,
+) -> tuple[list[Path], EnhanceReport]:
+    """Make some segments of a plan, and return their files, which stay in the work on `target`.
+
+    All shares of a plan together, joined by `join_shares`, give what `enhance_as_planned` does.
+
+    Args:
+        plan: of the whole.
+        target: what the whole will be called; every share needs a folder of its own.
+        pipeline: the model.
+        segments: numbers of the segments; the first begins a shot, and the last ends one.
+        stop: see `enhance_video`.
+        tell: see `enhance_as_planned`.
+        progress: see `enhance_video`.
+
+    Raises:
+        ValueError: the segments begin or end within a shot.
+        InputError: see `enhance_video`; likewise the rest.
+    """
+    chosen = plan.segments[segments.start : segments.stop]
+    if chosen[0].carried or not chosen[-1].ends_shot:
+        raise ValueError(f"segments {segments.start} to {segments.stop - 1} are no whole shots")
+    target = Path(target)
+    started, writing = time.monotonic(), writing_of(plan, target)
+    origin = {**_origin(plan, pipeline), "segments": [segments.start, segments.stop]}
+    frames = sum(len(segment.frames) for segment in chosen)
+    share = replace(plan, layout=replace(plan.layout, segments=chosen))
+    with open_job(target, origin, frames=frames, choices=_choices(plan)) as job:
+        before = job.manifest.finished_frames
+        share = _make_segments(
+            job, share, writing, pipeline, stop=stop, tell=tell, show=lambda _: None, progress=progress
+        )
+        _refuse_changed_input(job, plan)
+        made = job.segments
+    return made, _report(share, target, pipeline, started=started, before=before)
+
+
+def join_shares(plan: EnhancePlan, target: AnyPath, segments: Sequence[Path]) -> None:
+    """Put the segments of all shares of a plan together, in order, to `target`.
+
+    Raises:
+        InputError: the source is damaged or gone.
+        JobFailed: a segment is damaged, or the target cannot be written.
+    """
+    target = Path(target)
+    put_together(target, target, segments, writing_of(plan, target), plan.clip)
+
+
+def _origin(plan: EnhancePlan, pipeline: "venhancer.pipeline.VEnhancerPipeline") -> dict[str, Any]:
+    """Return all that the result depends on."""
+    machine = {"device": pipeline.device.type, "number format": _dtype(pipeline), "weights": pipeline.fingerprint()}
+    return origin_of(plan.clip.path, plan.settings) | machine
+
+
+def _choices(plan: EnhancePlan) -> dict[str, Any]:
+    """Return what was found out or chosen for a plan, and must stay for the rest of the work."""
+    return {"cuts": plan.cuts, "cadence": asdict(plan.cadence), "memory": plan.machine.memory}
+
+
+def _dtype(pipeline: "venhancer.pipeline.VEnhancerPipeline") -> str:
+    return str(pipeline.unet.dtype).removeprefix("torch.")
+
+
+def _report(
+    plan: EnhancePlan, target: Path, pipeline: "venhancer.pipeline.VEnhancerPipeline", *, started: float, before: int
+) -> EnhanceReport:
+    return EnhanceReport(
+        plan=plan,
+        target=target,
+        seconds=time.monotonic() - started,
+        frames_before=before,
+        device=str(pipeline.device),
+        dtype=_dtype(pipeline),
+    )
 
 
 def _make_segments(

@@ -310,7 +310,7 @@ def test_folder_without_permission_is_refused(folder, tiny_model):
     """An ordinary user's process; the superuser may write anywhere."""
     folder.chmod(0o555)
     ordinary = after(
-        "import os, venhancer.cli.main, venhancer.cli.enhance, venhancer.queue.queue, venhancer.planning.machine\n"
+        "import os, venhancer.cli.main, venhancer.cli.enhance, venhancer.fleet.fleet, venhancer.planning.machine\n"
         "import venhancer.cli.terminal\n"
         "if os.getuid() == 0: os.setuid(65534)"
     )

@@ -17,6 +17,10 @@ COMMANDS = [
     "",
     "enhance",
     "plan",
+    "fleet",
+    "fleet run",
+    "fleet plan",
+    "fleet status",
     "ui",
     "serve",
     "weights",
@@ -43,6 +47,16 @@ FLAGS = {
     "": "--version",
     "enhance": f"--debug --overwrite --dry-run --help-all {SETTINGS} --restart --json --quiet --device --dtype",
     "plan": f"--debug --json --help-all {SETTINGS} --device --dtype",
+    "fleet": "",
+    "fleet run": (
+        "--debug --prompts --prompt-column --shard --help-all --workers --scratch --time-limit --tries --share-frames "
+        "--retry-quarantined --overwrite --restart --metrics --quiet --engine --address --gpus --cpus --resources "
+        f"--runtime-env {SETTINGS} --device --dtype"
+    ),
+    "fleet plan": (
+        f"--debug --prompts --prompt-column --shard --sample --tflops --workers --help-all {SETTINGS} --device --dtype"
+    ),
+    "fleet status": "--debug --json --html --watch",
     "ui": f"--debug --no-browser {SERVER}",
     "serve": f"--debug --token --no-page {SERVER}",
     "weights": "",
@@ -68,7 +82,8 @@ FLAGS = {
 }
 
 
-WITH_SETTINGS = ("enhance", "plan")
+WITH_SETTINGS = ("enhance", "plan", "fleet run", "fleet plan")
+MOST_SHOWN = {"enhance": 16, "plan": 16, "fleet run": 32, "fleet plan": 24}
 FULL = dict.fromkeys(WITH_SETTINGS, "--help-all")
 
 
@@ -106,7 +121,7 @@ def test_short_help_shows_a_dozen_flags_and_the_full_one_every_setting():
     assert sorted(placed) == sorted(EnhanceSettings.model_fields)
     for command in WITH_SETTINGS:
         shown = re.findall(r"(?m)^  (-.*?)(?:  |$)", help_of(command))
-        assert len(shown) <= 16
+        assert len(shown) <= MOST_SHOWN[command]
         assert f"venhancer {command} --help-all" in help_of(command)
 
 

@@ -66,10 +66,11 @@ AT_HOME = {
     "imageio_ffmpeg": "evaluation",
     "matplotlib": ("reports", "training"),
     "ncnn": "evaluation",
+    "ray": "fleet",
     "starlette": ("api", "web"),
     "stlpips_pytorch": ("evaluation", "training"),
     "uvicorn": "web",
-    "yaml": "training",
+    "yaml": ("cli", "training"),
 }
 """Optional packages and the only folders that may import them."""
 JUNK_DRAWERS = {

@@ -5,7 +5,6 @@ folder that `load_pipeline` reads, with safetensors and JSON only. All inputs ar
 tensors pass through memory one by one, and the folder appears under its name when it is complete.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from venhancer.checkpoints.reading import TensorFile, open_tensors
 from venhancer.checkpoints.text import text_encoder
 from venhancer.checkpoints.tokenizer import clip_tokenizer, find_merges
 from venhancer.checkpoints.writing import stored_bytes
-from venhancer.durable import written_whole
+from venhancer.durable import sha256_of, written_whole
 from venhancer.errors import WeightsError
 from venhancer.model_files.traits import load_traits
 from venhancer.progress import SILENT, Progress, track
@@ -114,12 +113,6 @@ def _describe(inputs: dict[str, Path], progress: Progress) -> dict[str, dict[str
     for name, path in track(inputs.items(), len(inputs), "checksums", progress):
         described[name] = {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
     return described
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _require_space(target: Path, needed: int) -> None:

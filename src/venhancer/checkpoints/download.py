@@ -16,7 +16,8 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers
 
-from venhancer.checkpoints.convert import StoredDtype, Version, convert, sha256_of
+from venhancer.checkpoints.convert import StoredDtype, Version, convert
+from venhancer.durable import sha256_of
 from venhancer.errors import WeightsError
 from venhancer.model_files.folders import cache_folder
 from venhancer.progress import SILENT, Progress

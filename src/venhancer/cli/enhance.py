@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 from venhancer.cli.flags import add_command, add_device_flags, add_settings, read_settings
-from venhancer.cli.queue import STOPPING, run_queue
+from venhancer.cli.folder import STOPPING, run_folder
 from venhancer.cli.terminal import Terminal
 from venhancer.errors import InputError, JobFailed, SettingsError
 from venhancer.jobs.stopping import stop_requests
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
     with failures_as(InputError, f"{source} cannot be read; check the path"):
         is_folder = source.is_dir()
     if is_folder:
-        run_queue(arguments)
+        run_folder(arguments)
         return
     settings = read_settings(arguments)
     check_target(target, source, overwrite=arguments.overwrite or is_finished(target), codec=settings.codec)

@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from venhancer.errors import InputError, SettingsError
+from venhancer.fleet.folders import VIDEOS
 from venhancer.media.clip import ClipInfo
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import in_eight_bits, read_frames
-from venhancer.queue.queue import VIDEOS
 from venhancer.settings import SMALLEST_SIDE, parse_size
 
 

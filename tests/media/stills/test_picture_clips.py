@@ -15,6 +15,8 @@ from PIL import Image
 
 from media.clips import make_clip, picture
 from venhancer.cli.main import main
+from venhancer.fleet.ledger import Ledger
+from venhancer.fleet.stores import Store
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import read_frames
 
@@ -190,9 +192,11 @@ def test_a_folder_passes_pictures_over_and_takes_animations(tiny, capsys):
     images = [Image.fromarray(picture(number, WIDTH, HEIGHT)) for number in range(3)]
     images[0].save("in/c.webp", save_all=True, append_images=images[1:], duration=40)
     main(["enhance", "in", "out", *tiny, "--quiet"])
-    record = json.loads(Path("out/venhancer-queue.json").read_text())["files"]
-    assert {name: entry["state"] for name, entry in record.items()} == {
-        "a.png": "skipped", "b.webp": "skipped", "c.webp": "finished",
+    ledger = Ledger(Store("out"))
+    ledger.refresh()
+    known = ledger.newest()
+    assert {name: standing.state(ledger.lives) for name, standing in known.items()} == {
+        "a.png": "skipped", "b.webp": "skipped", "c.webp": "done",
     }  # fmt: skip
-    assert "pass it by itself" in record["b.webp"]["reason"]
+    assert "pass it by itself" in known["b.webp"].reason
     assert probe(Path("out/c.webp")).frames == 3

@@ -21,9 +21,9 @@ import numpy as np
 
 from venhancer.durable import written_whole
 from venhancer.errors import InputError, JobFailed
+from venhancer.fleet.folders import VIDEOS
 from venhancer.media.source import failures_as
 from venhancer.progress import SILENT, Progress, track
-from venhancer.queue.queue import VIDEOS
 from venhancer.training.data.manifest import MANIFEST, ClipEntry, read_captions, write_manifest
 from venhancer.training.data.shards import SIDECARS, pack, read_members
 from venhancer.training.data.stretches import ARRAY, Stretches, find_stretches

@@ -1,37 +1,42 @@
-"""A folder of files: each is finished, failed or skipped, all of it is told, and the same command goes on."""
+"""A folder of files in one process: each is done, failed or skipped, all of it is told, and the command goes on."""
 
 import json
 from io import StringIO
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from rich.console import Console
 
+from fleet.runs import Memory
 from media.clips import make_clip
+from venhancer.cli.folder import FolderTable
 from venhancer.cli.main import main
-from venhancer.cli.queue import QueueTable
 from venhancer.cli.terminal import Terminal
 from venhancer.errors import InputError, Stopped
-from venhancer.jobs.work import find_work
+from venhancer.fleet.enhancing import Enhancing
+from venhancer.fleet.fleet import open_fleet
+from venhancer.fleet.folders import list_folder
+from venhancer.fleet.in_process import InProcessEngine
+from venhancer.fleet.items import Item
+from venhancer.fleet.ledger import Ledger
+from venhancer.fleet.run import Policy
+from venhancer.fleet.stores import OWN, Store
+from venhancer.fleet.worker import SCRATCH, Setup
 from venhancer.media.reading.probe import probe
 from venhancer.progress import SILENT
-from venhancer.queue.queue import LOCK, enhance_folder, list_items
-from venhancer.queue.record import RECORD, Entry, read_record
 from venhancer.settings import parse_settings
-from venhancer.weights import load_pipeline
 
 
-class Watcher:
-    """Remembers what it is told."""
+def enhance_folder(settings, source="clips", out="out", stop=lambda: False, watcher=None, load=Enhancing):
+    """Do what the command does, and return the states of all files."""
+    fleet = open_fleet(source, out, settings, keep_order=True)
+    setup = Setup(out=fleet.out.address, scratch=None, model=settings.model, weights=fleet.weights, device="cpu")
 
-    progress = SILENT
+    def engine():
+        return InProcessEngine(setup, lambda: load(setup), stop=stop, progress=SILENT)
 
-    def __init__(self) -> None:
-        self.told: list[tuple[str, str]] = []
-
-    def tell(self, name: str, entry: Entry) -> None:
-        self.told.append((name, entry.state))
+    policy = Policy(tries=None, tries_a_run=1)
+    return fleet.run(engine, policy=policy, watcher=watcher or Memory(), stop=stop)
 
 
 @pytest.fixture
@@ -74,33 +79,38 @@ def run(capsys, *words: str) -> tuple[int, str, str]:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    """Return the files in a folder, but for the records and what is ours."""
+    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(str(name) for name in files if OWN not in name.parts and not name.name.endswith(".venhancer.json"))
 
 
 def states() -> dict[str, str]:
-    return {name: entry.state for name, entry in read_record(Path("out")).files.items()}
+    ledger = Ledger(Store("out"))
+    ledger.refresh()
+    return {name: standing.state(ledger.lives) for name, standing in ledger.newest().items()}
 
 
 def test_each_file_is_finished_failed_or_skipped(folder, words, capsys):
     code, out, err = run(capsys, *words)
     assert code == 2
-    assert names(Path("out")) == ["a.mp4", "deep/b.mkv", RECORD]
+    assert names(Path("out")) == ["a.mp4", "deep/b.mkv"]
+    assert Path("out/deep/b.mkv.venhancer.json").is_file()
     assert (probe(Path("out/a.mp4")).frames, probe(Path("out/deep/b.mkv")).frames) == (4, 5)
     assert states() == {
-        "a.mp4": "finished",
+        "a.mp4": "done",
         "broken.mov": "failed",
-        "deep/b.avi": "finished",
+        "deep/b.avi": "done",
         "notes.txt": "skipped",
         "photo.jpg": "skipped",
     }
     lines = out.splitlines()
-    assert lines[0].startswith("a.mp4: finished in ")
-    assert [line.partition(" ")[0] for line in lines] == ["a.mp4:", "deep/b.avi:", "notes.txt:", "photo.jpg:"]
+    assert [line.partition(" ")[0] for line in lines] == ["photo.jpg:", "a.mp4:", "deep/b.avi:", "notes.txt:"]
+    assert lines[1].startswith("a.mp4: done in ")
     failed, last = err.splitlines()
     assert failed.startswith("venhancer: broken.mov: failed: clips/broken.mov is damaged")
     assert last == (
-        "venhancer: 2 finished, 1 failed, 2 skipped; see out/venhancer-queue.json for the reasons, "
-        "and run the same command again to retry"
+        "venhancer: 2 done, 1 failed, 2 skipped; `venhancer fleet status out` gives the reasons; "
+        "run the same command again to retry"
     )
 
 
@@ -110,7 +120,7 @@ def test_the_same_command_does_only_what_is_left(folder, words, capsys):
     make_clip(folder / "broken.mov", width=32, height=24, frames=3)
     code, out, err = run(capsys, *words)
     assert (code, err) == (0, "")
-    assert out.splitlines()[-1] == "3 finished, 0 failed, 2 skipped; see out/venhancer-queue.json"
+    assert out.splitlines()[-1] == "3 done, 2 skipped; see out"
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert probe(Path("out/broken.mov")).frames == 3
 
@@ -121,10 +131,12 @@ def test_outputs_of_other_settings_or_of_others_are_left_alone(folder, words, ca
     assert "a.mp4: failed: out/a.mp4 exists; pass --overwrite" in run(capsys, *words)[2]
     assert Path("out/a.mp4").read_bytes() == b"of somebody else"
     run(capsys, *words, "--overwrite")
-    assert states()["a.mp4"] == "finished"
+    assert states()["a.mp4"] == "done"
     other = run(capsys, *words, "--seed", "3")[2]
-    assert "a.mp4: failed: out/a.mp4 exists" in other
-    assert "deep/b.avi: failed: out/deep/b.mkv exists" in other
+    assert other == (
+        "venhancer: out holds the outputs of another job (seed 0 then and 3 now); choose another folder, or pass "
+        "--overwrite\n"
+    )
 
 
 def test_a_changed_input_is_noticed(folder, words, capsys):
@@ -133,34 +145,35 @@ def test_a_changed_input_is_noticed(folder, words, capsys):
     assert "a.mp4: failed: out/a.mp4 exists; pass --overwrite" in run(capsys, *words)[2]
 
 
-def test_a_stopped_queue_goes_on(folder, settings):
+def test_a_stopped_folder_goes_on_from_the_segment(folder, settings):
     make_clip(folder / "a.mp4", width=32, height=24, frames=80)
-    pipeline = load_pipeline(settings.model, device="cpu")
-    with pytest.raises(Stopped, match=r"of 80 frames are finished and kept in out/a\.mp4\.part"):
-        enhance_folder(folder, Path("out"), settings, lambda: pipeline, Watcher(), stop=Stop(after=3))
-    assert find_work(Path("out/a.mp4")) is not None
-    assert states() == {"a.mp4": "working"}
-    loads, watcher = [], Watcher()
+    with pytest.raises(Stopped, match="files finished: 0; run the same command again to resume"):
+        enhance_folder(settings, stop=Stop(after=2))
+    (work,) = (Path("out") / SCRATCH).glob("*/a.mp4.part")
+    assert len(list(work.glob("segment_*"))) == 1
+    loads, watcher = [], Memory()
 
-    def load():
-        loads.append(pipeline)
-        return pipeline
+    def load(setup):
+        loads.append(setup)
+        return Enhancing(setup)
 
-    enhance_folder(folder, Path("out"), settings, load, watcher)
+    enhance_folder(settings, load=load, watcher=watcher)
     assert len(loads) == 1
-    assert watcher.told[:2] == [("a.mp4", "working"), ("a.mp4", "finished")]
-    assert names(Path("out")) == ["a.mp4", "deep/b.mkv", RECORD]
+    assert watcher.states("a.mp4") == ["running", "done"]
+    assert names(Path("out")) == ["a.mp4", "deep/b.mkv"]
     assert probe(Path("out/a.mp4")).frames == 80
+    record = json.loads(Path("out/a.mp4.venhancer.json").read_text())
+    assert record["frames_before"] > 0
 
-    def refuse():
+    def refuse(setup):
         raise AssertionError("the model is not needed")
 
     (folder / "broken.mov").unlink()
-    enhance_folder(folder, Path("out"), settings, refuse, Watcher())
+    enhance_folder(settings, load=refuse)
 
 
 class Stop:
-    """Says to stop when asked for the so-manieth time."""
+    """Says to stop when it is asked for the so-manieth time, and ever after."""
 
     def __init__(self, *, after: int) -> None:
         self.left = after
@@ -170,26 +183,12 @@ class Stop:
         return self.left <= 0
 
 
-def test_a_queue_stops_between_files(folder, settings):
-    pipeline, watcher = load_pipeline(settings.model, device="cpu"), Watcher()
+def test_a_folder_stops_between_files(folder, settings):
+    watcher = Memory()
     with pytest.raises(Stopped, match=r"^files finished: 1; run the same command again to resume$"):
-        enhance_folder(
-            folder, Path("out"), settings, lambda: pipeline, watcher, stop=lambda: ("a.mp4", "finished") in watcher.told
-        )
-    assert names(Path("out")) == ["a.mp4", RECORD]
-    assert states() == {"a.mp4": "finished"}
-
-
-def test_killed_before_a_finished_file_was_noted(folder, settings):
-    """Such a run leaves the file's state at `working`, the output in place and no work beside it."""
-    pipeline = load_pipeline(settings.model, device="cpu")
-    record = enhance_folder(folder, Path("out"), settings, lambda: pipeline, Watcher())
-    entry = record.files["a.mp4"].model_copy(update={"state": "working", "result": None, "seconds": None})
-    record.noting("a.mp4", entry).write(Path("out"))
-    before = Path("out/a.mp4").stat().st_mtime_ns
-    enhance_folder(folder, Path("out"), settings, lambda: pipeline, Watcher())
-    assert states()["a.mp4"] == "finished"
-    assert Path("out/a.mp4").stat().st_mtime_ns == before
+        enhance_folder(settings, watcher=watcher, stop=lambda: watcher.states("a.mp4")[-1:] == ["done"])
+    assert names(Path("out")) == ["a.mp4"]
+    assert states()["a.mp4"] == "done"
 
 
 def test_two_files_with_one_output_are_refused_before_any_work(folder, words, capsys):
@@ -215,8 +214,8 @@ def test_two_files_with_one_output_are_refused_before_any_work(folder, words, ca
 def test_outputs_keep_the_container_where_it_can_hold_the_codec(tmp_path, codec, targets):
     for name in targets:
         (tmp_path / name).touch()
-    items = list_items(tmp_path, Path("out"), parse_settings(codec=codec))
-    assert {item.name: item.target.name for item in items} == targets
+    items = list_folder(Store(str(tmp_path)), Store("out"), parse_settings(codec=codec))
+    assert {item.id: item.output for item in items} == targets
 
 
 def test_folders_that_cannot_be_used_are_refused(folder, words, capsys, settings):
@@ -224,47 +223,33 @@ def test_folders_that_cannot_be_used_are_refused(folder, words, capsys, settings
     Path("empty").mkdir()
     for target, reason in {
         "clips": "is the input folder",
-        "out.mp4": "clips is a folder, so out.mp4 must be one",
-        "file": "clips is a folder, so file must be one",
+        "out.mp4": "out.mp4 must be a folder, for clips holds several clips",
+        "file": "file must be a folder, for clips holds several clips",
         "none/out": "create its parent folder first",
     }.items():
         with pytest.raises(SystemExit):
             main(["enhance", "clips", target, *words])
         assert reason in capsys.readouterr().err
     with pytest.raises(InputError, match="empty contains no files"):
-        list_items(Path("empty"), Path("out"), settings)
+        list_folder(Store("empty"), Store("out"), settings)
     assert "--json works for one file" in run(capsys, *words, "--json", "report.json")[2]
     assert "pass --model nano, v1, v2 or a folder" in run(capsys, "--model", "v9")[2]
     assert not Path("out").exists()
 
 
 def test_outputs_below_the_inputs_are_no_inputs(folder, settings):
-    pipeline = load_pipeline(settings.model, device="cpu")
     for _ in range(2):
-        record = enhance_folder(folder, folder / "out", settings, lambda: pipeline, Watcher())
-    assert list(record.files) == ["a.mp4", "broken.mov", "deep/b.avi", "notes.txt", "photo.jpg"]
-
-
-def test_the_second_of_two_queues_is_refused(folder, words, capsys):
-    Path("out").mkdir()
-    with FileLock(Path("out") / LOCK):
-        code, _, err = run(capsys, *words)
-    assert (code, err) == (2, "venhancer: another run works on out; wait for it, or choose another folder\n")
+        found = enhance_folder(settings, out="clips/out")
+    assert list(found) == ["a.mp4", "broken.mov", "deep/b.avi", "notes.txt", "photo.jpg"]
 
 
 @pytest.mark.usefixtures("windows")
-def test_a_queue_ends_where_open_files_cannot_be_removed(folder, settings):
+def test_a_run_ends_where_open_files_cannot_be_removed(folder, settings):
     for name in ("a.mp4", "deep/b.avi"):
         (folder / name).unlink()
-    record = enhance_folder(folder, Path("out"), settings, lambda: load_pipeline(settings.model), Watcher())
-    assert record.count("failed") == 1
-    assert names(Path("out")) == [RECORD]
-
-
-def test_a_record_that_is_none_is_refused(folder, words, capsys):
-    Path("out").mkdir()
-    (Path("out") / RECORD).write_text(json.dumps({"program": "another"}))
-    assert "is damaged or from another program or version; move it away" in run(capsys, *words)[2]
+    found = enhance_folder(settings)
+    assert list(found.values()).count("failed") == 1
+    assert names(Path("out")) == []
 
 
 def test_dry_run_lists_what_would_be_done(folder, words, capsys):
@@ -283,18 +268,18 @@ def test_dry_run_lists_what_would_be_done(folder, words, capsys):
 def test_the_table_on_a_terminal():
     terminal, shown = Terminal(), StringIO()
     terminal.errors = Console(file=shown, force_terminal=True, width=100, height=14, color_system=None)
-    with QueueTable(terminal, [f"{number}.mp4" for number in range(40)]) as table:
+    with FolderTable(terminal, [f"{number}.mp4" for number in range(40)]) as table:
         for number in range(20):
-            table.tell(f"{number}.mp4", Entry(state="finished", seconds=2))
-        table.tell("20.mp4", Entry(state="failed", reason="is damaged\nhere"))
-        table.tell("21.mp4", Entry(state="working"))
-        table.progress.start(10, "denoise")
-        table.progress.advance()
+            table.tell(Item(f"{number}.mp4", "", ""), "done", "", {"seconds": 2})
+        table.tell(Item("20.mp4", "", ""), "failed", "is damaged\nhere", {})
+        table.tell(Item("21.mp4", "", ""), "running", "", {})
+        table.steps.start(10, "denoise")
+        table.steps.advance()
     drawn = shown.getvalue().split("\x1b[2K")[-1]
-    assert "19.mp4  finished  in 2.0 s" in drawn
-    assert "20.mp4  failed    is damaged\\nhere" in drawn
-    assert "21.mp4  working" in drawn
+    assert "19.mp4  done     in 2.0 s" in drawn
+    assert "20.mp4  failed   is damaged\\nhere" in drawn
+    assert "21.mp4  running" in drawn
     assert "22.mp4  waiting" in drawn
-    assert "1 working, 20 finished, 1 failed, 18 waiting" in drawn
+    assert "1 running, 20 done, 1 failed, 18 waiting" in drawn
     assert "1/10" in drawn
-    assert "0.mp4  finished" not in drawn.replace("20.mp4", "")
+    assert "0.mp4  done" not in drawn.replace("20.mp4", "")

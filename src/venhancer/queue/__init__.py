@@ -1,1 +1,0 @@
-"""Folders of files, one after the other."""

@@ -1,0 +1,91 @@
+"""How a folder stands, and the numbers of a run: read from the ledger, shown as rows, a page and for Prometheus."""
+
+import re
+import time
+
+import pytest
+
+from venhancer.cli.main import main
+from venhancer.errors import InputError
+from venhancer.fleet.items import Item
+from venhancer.fleet.job_folder import claim_folder
+from venhancer.fleet.ledger import LedgerWriter
+from venhancer.fleet.metrics import HELP, Metrics, Watchers
+from venhancer.fleet.status import read_status
+from venhancer.fleet.stores import Store
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> Store:
+    monkeypatch.chdir(tmp_path)
+    return Store("out")
+
+
+@pytest.fixture
+def writer(store):
+    claim_folder(store, {"model": "none"})
+    with LedgerWriter(store, items=10) as writer:
+        writer.note("running", "k1", "a.mp4")
+        writer.note("done", "k2", "b.mp4", facts={"frames": 48, "seconds": 6.0})
+        writer.note("failed", "k3", "<c>.mp4", reason="is damaged")
+        writer.note("failed", "k3", "<c>.mp4", reason="is damaged")
+        writer.note("quarantined", "k3", "<c>.mp4", reason="is damaged")
+        writer.note("skipped", "k4", "d.txt", reason="no clip")
+        writer.flush()
+        yield writer
+
+
+def test_a_folder_that_is_worked_on(store, writer):
+    status = read_status(store)
+    assert dict(status.counts) == {
+        "waiting": 6, "running": 1, "done": 1, "failed": 0, "quarantined": 1, "skipped": 1,
+    }  # fmt: skip
+    assert status.items == 10
+    assert (status.frames, status.busy) == (48, 6.0)
+    assert [tuple(trouble) for trouble in status.troubles] == [("<c>.mp4", "quarantined", 2, "is damaged")]
+    assert status.running == ("a.mp4",)
+    assert len(status.runs) == 1
+    assert status.speed > 0
+    assert status.left is not None
+    writer.close()
+    assert read_status(store).counts["running"] == 0
+
+
+def test_status_changes_nothing(store, writer):
+    before = store.files()
+    time.sleep(0.02)
+    read_status(store)
+    assert store.files() == before
+
+
+def test_the_command_shows_rows_json_and_a_page(store, writer, capsys, tmp_path):
+    main(["fleet", "status", "out"])
+    shown = capsys.readouterr().out
+    assert "quarantined         1\n" in shown
+    assert "<c>.mp4             quarantined after 2 tries: is damaged\n" in shown
+    main(["fleet", "status", "out", "--json", "--html", "page.html"])
+    assert '"done": 1' in capsys.readouterr().out
+    page = (tmp_path / "page.html").read_text()
+    assert "&lt;c&gt;.mp4" in page
+    assert "<c>" not in page
+    with pytest.raises(InputError, match="holds no outputs of `venhancer fleet`"):
+        read_status(Store("elsewhere"))
+
+
+def test_numbers_for_prometheus(tmp_path):
+    path = tmp_path / "fleet.prom"
+    metrics = Metrics(path)
+    watchers = Watchers(metrics)
+    watchers.begin({"a": "waiting", "b": "waiting", "c": "done"})
+    watchers.tell(Item("a", "", ""), "done", "", {"frames": 8, "seconds": 1.5})
+    watchers.tell(Item("b", "", ""), "failed", "x", {})
+    metrics.close()
+    text = path.read_text()
+    assert 'venhancer_fleet_clips{state="done"} 2\n' in text
+    assert 'venhancer_fleet_clips{state="failed"} 1\n' in text
+    assert "venhancer_fleet_frames_total 8\n" in text
+    assert "venhancer_fleet_busy_seconds_total 1.5\n" in text
+    assert "venhancer_fleet_failures_total 1\n" in text
+    line = re.compile(r'# (HELP|TYPE) venhancer_\w+ .+|venhancer_\w+(\{state="\w+"\})? [0-9.e+]+')
+    assert all(line.fullmatch(each) for each in text.splitlines())
+    assert all(f"# TYPE {name} " in text for name in HELP)
