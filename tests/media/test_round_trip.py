@@ -302,7 +302,8 @@ def test_what_goes_in_comes_out(identity, case):
     if first.format.name.replace("yuvj", "yuv") != last.format.name or (is_moved and not is_whole):
         pictures, results = ([planes[:1] for planes in frames] for frames in (pictures, results))
     if was_full and (last.format.is_rgb or not is_full(last)):
-        pictures = [[16 + luma * 219 / 255, *(128 + (c - 128) * 224 / 255 for c in more)] for luma, *more in pictures]
+        white = 256 - 2.0 ** (8 - first.format.components[0].bits)  # the highest code of all bits, in codes of 8
+        pictures = [[16 + y * 219 / white, *(128 + (c - 128) * 224 / white for c in more)] for y, *more in pictures]
     luma = most or 2.0 ** (8 - min(clip.depth, first.format.components[0].bits))
     chroma = luma if is_whole or "ffv1" in case.source else 4 * luma  # noise of a codec is finer than its grid
     for before, after in zip(pictures, results, strict=True):
