@@ -104,10 +104,10 @@ class Page:
                     progress = gr.HTML(elem_id="progress")
                     with gr.Row():
                         buttons = {
-                            "paused": gr.Button("Pause", elem_id="pause", min_width=80, size="sm"),
-                            "resume": gr.Button("Resume", elem_id="resume", min_width=80, size="sm"),
-                            "cancelled": gr.Button("Cancel", elem_id="cancel", min_width=80, size="sm"),
-                            "remove": gr.Button("Remove", elem_id="remove", min_width=80, size="sm", variant="stop"),
+                            "paused": gr.Button("Pause", elem_id="pause", min_width=60, size="sm"),
+                            "resume": gr.Button("Resume", elem_id="resume", min_width=60, size="sm"),
+                            "cancelled": gr.Button("Cancel", elem_id="cancel", min_width=60, size="sm"),
+                            "remove": gr.Button("Remove", elem_id="remove", min_width=60, size="sm", variant="stop"),
                         }
             result = gr.HTML(elem_id="result", js_on_load=script())
             seen = gr.State(())
@@ -115,13 +115,13 @@ class Page:
 
             for one in form:
                 event = one.input if hasattr(one, "input") and not isinstance(one, gr.Video) else one.change
-                event(self._plan, form, plan, **QUIET)
+                event(self._plan, form, plan, **QUIET, **IN_ORDER)
             clip, chosen = form[0], form[1]
             for one in (clip, chosen):
                 one.change(self._length, [clip, chosen], playhead, **QUIET)
             preset, creativity, model = self.preset, form[5], form[8]
             preset.input(self._preset, [preset, model], [form[3], form[4], creativity], **QUIET).then(
-                self._plan, form, plan, **QUIET
+                self._plan, form, plan, **QUIET, **IN_ORDER
             )
             model.input(self._levels, model, [creativity, form[6]], **QUIET)
             shown = [job, seen, progress, result]
@@ -318,6 +318,9 @@ class Page:
 
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+IN_ORDER: dict[str, Any] = {"concurrency_id": "plan", "concurrency_limit": 1}
+"""Of plans: one made of what was filled in before must not come after the newest."""
+
 SURE: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private"}
 
 
