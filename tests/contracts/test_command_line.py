@@ -30,6 +30,7 @@ COMMANDS = [
     "evaluate",
     "seams",
     "study",
+    "table",
     "train",
     "train index",
     "train curves",
@@ -65,13 +66,17 @@ FLAGS = {
     "weights show": "--debug",
     "evaluate": (
         "--debug --contenders --model-folder --baseline --scale --temporal-factor --frames --start --kernel "
-        "--input-noise --input-crf --no-reference --metrics --lpips-weights --dists-weights --output --cache --fresh "
-        "--quiet"
+        "--input-noise --input-crf --no-reference --metrics --weights --lpips-weights --dists-weights --output --cache "
+        "--fresh --quiet"
     ),
     "seams": "--debug --report --json",
     "study": (
         "--debug --model --studies --values --scale --temporal-factor -p --prompt --seed --frames --start --crop "
         "--metrics --output --cache --fresh --device --dtype --quiet"
+    ),
+    "table": (
+        "--debug --clips --frames --start --crop --set --videos --enhanced --results --prompts --shard --protocol "
+        "--systems --only --scale --temporal-factor --model --weights --metrics --seed --output --cache --fresh --quiet"
     ),
     "train": "--debug --dry-run --tflops --quiet",
     "train index": "--debug --output --overwrite --quiet --licence --split --captions --shortest --longest --smallest "

@@ -70,7 +70,7 @@ AT_HOME = {
     "starlette": ("api", "web"),
     "stlpips_pytorch": ("evaluation", "training"),
     "uvicorn": "web",
-    "yaml": ("cli", "training"),
+    "yaml": ("cli", "evaluation", "training"),
 }
 """Optional packages and the only folders that may import them."""
 JUNK_DRAWERS = {

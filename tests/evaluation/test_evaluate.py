@@ -135,10 +135,10 @@ def test_a_clip_that_does_not_allow_a_metric_has_none(tmp_path):
 
 def test_metrics_that_cannot_be_had_are_told_of_or_refused(tmp_path):
     metrics, left_out = choose_metrics(settings(metrics=None))
-    assert any(line.startswith("lpips: it needs weights: pass --lpips-weights") for line in left_out)
+    assert any(line.startswith("lpips: it needs lpips in the folder --weights") for line in left_out)
     assert "input_ssim" not in [metric.name for metric in metrics]
     metrics, left_out = choose_metrics(settings(metrics=None, has_reference=False))
-    assert left_out == ()
+    assert all("in the folder --weights" in line for line in left_out)
     assert not any(metric.needs_reference for metric in metrics)
     with pytest.raises(SettingsError, match="unknown metric sharp"):
         choose_metrics(settings(metrics=("sharp",)))

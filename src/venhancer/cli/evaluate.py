@@ -61,6 +61,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     output = parser.add_argument_group("output")
     output.add_argument("--metrics", metavar="NAMES", help="Comma-separated. Default: all available.")
+    output.add_argument("--weights", metavar="FOLDER", type=Path, help="Weights of metrics; see docs/tables.md.")
     for name in ("lpips", "dists"):
         output.add_argument(
             f"--{name}-weights", metavar="PATH", type=Path, help=f"{name.upper()}'s weights: a file or folder."
@@ -119,13 +120,15 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _settings(arguments: argparse.Namespace, degradation: "Degradation") -> "EvaluateSettings":
     from venhancer.evaluation.evaluation import EvaluateSettings
+    from venhancer.evaluation.metrics.weights import find_weights
 
-    weights = {"lpips": arguments.lpips_weights, "dists": arguments.dists_weights}
+    named = {"lpips": arguments.lpips_weights, "dists": arguments.dists_weights}
+    weights = {**find_weights(arguments.weights), **{name: path for name, path in named.items() if path is not None}}
     return EvaluateSettings(
         degradation=degradation,
         has_reference=not arguments.no_reference and degradation.changes_anything,
         metrics=tuple(arguments.metrics.split(",")) if arguments.metrics else None,
-        weights={name: path for name, path in weights.items() if path is not None},
+        weights=weights,
     )
 
 

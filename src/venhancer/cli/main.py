@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from venhancer.cli import doctor, enhance, evaluate, fleet, plan, seams, serve, study, train, weights
+from venhancer.cli import doctor, enhance, evaluate, fleet, plan, seams, serve, study, table, train, weights
 from venhancer.cli.flags import OneLineParser
 from venhancer.cli.terminal import Terminal
 from venhancer.errors import SettingsError, Stopped, VEnhancerError
@@ -79,6 +79,6 @@ def make_parser() -> OneLineParser:
     parser.set_defaults(parser=parser, run=None, when_stopped="nothing was written")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", prog=parser.prog)
 
-    for command in (enhance, plan, fleet, serve, weights, evaluate, seams, study, train, doctor):
+    for command in (enhance, plan, fleet, serve, weights, evaluate, seams, study, table, train, doctor):
         command.add(commands)
     return parser

@@ -102,9 +102,14 @@ class Evaluation:
 
     def mean(self, contender: str, metric: str) -> float:
         """Return a contender's mean over the compared clips that all allow the metric; NaN if it failed."""
+        values = self.values(contender, metric)
+        return float(np.mean(list(values.values()))) if values else nan
+
+    def values(self, contender: str, metric: str) -> dict[str, float]:
+        """Return a contender's scores on the compared clips that all allow the metric, by clip; none if it failed."""
         clips = [clip for clip in self.compared if self._allows(clip, metric)]
-        results = [self.result(clip, contender) for clip in clips]
-        return nan if not clips or results[0].error else float(np.mean([one.scores[metric] for one in results]))
+        results = {clip: self.result(clip, contender) for clip in clips}
+        return {clip: one.scores[metric] for clip, one in results.items() if not one.error}
 
     def _allows(self, clip: str, metric: str) -> bool:
         return all(isfinite(one.scores[metric]) for one in self.results if one.clip == clip and not one.error)
@@ -185,7 +190,7 @@ def choose_metrics(settings: EvaluateSettings) -> tuple[tuple[Metric, ...], tupl
     blank = np.zeros((1, 64, 64, 3), np.uint8)
     reference = blank if settings.has_reference else None
     subject = Subject(result=blank, reference=reference, source=blank, weights=settings.weights)
-    for name in settings.weights:  # tried now rather than after an hour
+    for name in settings.weights.keys() & all_metrics().keys():  # tried now rather than after an hour
         score(subject, [name])
     if settings.metrics is not None:
         return metrics_named(settings.metrics, subject), ()
@@ -214,7 +219,7 @@ def _task(clip: TestClip, settings: EvaluateSettings, inputs: dict[str, Frames])
         inputs[clip.name] = degradation.apply(frames)
     source = inputs[clip.name] if settings.has_reference else frames
     rate = clip.rate / degradation.factor if settings.has_reference else clip.rate
-    request = Request(key_frames=source, rate=rate, scale=degradation.scale, factor=degradation.factor)
+    request = Request(key_frames=source, rate=rate, scale=degradation.scale, factor=degradation.factor, name=clip.name)
     return _Task(clip.name, request, frames if settings.has_reference else None)
 
 
@@ -267,6 +272,7 @@ def _scores(
         reference=task.reference,
         source=request.key_frames,
         factor=request.factor,
+        rate=request.rate * request.factor,
         weights=settings.weights,
     )
     scores = measure_all(missing, subject)

@@ -114,7 +114,7 @@ def render_page(evaluation: Evaluation, clips: Sequence[TestClip], cache: Cache)
         "<h2>Means</h2>",
         f"<div class=plots>{''.join(_bars(evaluation, metric) for metric in evaluation.metrics)}</div>",
         "<h2>Clips</h2>",
-        *(_clip(evaluation, clip, cache) for clip in clips),
+        *(clip_pictures(evaluation, clip, cache) for clip in clips),
         "<h2>By clip</h2>",
         *(table_as_html(table) for table in tables_by_clip(evaluation)),
     ]
@@ -165,7 +165,7 @@ def _notes(evaluation: Evaluation) -> list[str]:
     return [*failures(evaluation), *(f"not measured: {line}" for line in evaluation.left_out)]
 
 
-def _clip(evaluation: Evaluation, clip: TestClip, cache: Cache) -> str:
+def clip_pictures(evaluation: Evaluation, clip: TestClip, cache: Cache) -> str:
     """Return a clip's stills, the part of most detail enlarged, and its motion strips, of all contenders."""
     results = [evaluation.result(clip.name, name) for name in evaluation.contenders]
     frames = {

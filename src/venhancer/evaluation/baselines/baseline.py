@@ -20,12 +20,14 @@ class Request:
         rate: of the key frames, in frames a second.
         scale: how many times larger.
         factor: into how many each interval between key frames is divided.
+        name: of the clip, for what was made elsewhere.
     """
 
     key_frames: Frames
     rate: Fraction
     scale: int
     factor: int
+    name: str = ""
 
     @property
     def height(self) -> int:

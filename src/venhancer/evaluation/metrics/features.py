@@ -8,11 +8,12 @@ import pickle
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -24,6 +25,8 @@ Features = Callable[[Float[Tensor, "n 3 h w"]], list[Tensor]]
 """Return the activations that are compared, from the shallowest on."""
 Distance = Callable[[Float[Tensor, "n 3 h w"], Float[Tensor, "n 3 h w"]], Float[Tensor, "n"]]
 """Return how far apart pictures in [0, 1] look."""
+Maps = Callable[[Float[Tensor, "n 3 h w"], Float[Tensor, "n 3 h w"]], list[Float[Tensor, "n _ _"]]]
+"""Return how far apart pictures in [0, 1] look at each place, a map for each depth, from the shallowest on."""
 
 VGG16 = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
 """Convolutions by their place in torchvision's network; what each row ends with is compared."""
@@ -55,7 +58,8 @@ class Weights:
                 f"{path} contains no weights; pass a .pth, .pt or .safetensors file, or a folder of them"
             )
         self.path = path
-        self.tensors = {_plain_name(name): value.float() for file in files for name, value in _read(file).items()}
+        contents = [read_tensors(file) for file in files]
+        self.tensors = {_plain_name(name): value.float() for one in contents for name, value in one.items()}
 
     def __getitem__(self, name: str) -> Tensor:
         """Return a tensor.
@@ -87,9 +91,14 @@ def mean_distance(distance: Distance, result: Frames, reference: Frames) -> floa
     distances = []
     with torch.inference_mode():
         for pair in zip(result, reference, strict=True):
-            a, b = (torch.from_numpy(frame.copy()).movedim(-1, 0)[None].float() / 255 for frame in pair)
+            a, b = (as_tensor(frame) for frame in pair)
             distances.append(0.0 if torch.equal(a, b) else float(distance(a, b)))
     return float(np.mean(distances))
+
+
+def as_tensor(frame: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 3 h w"]:
+    """Return a frame as a picture in [0, 1]."""
+    return torch.from_numpy(frame.copy()).movedim(-1, 0)[None].float() / 255
 
 
 def vgg16(
@@ -117,18 +126,25 @@ def unit_distance(weights: Weights, stages: Sequence[Sequence[int]], features: F
     Raises:
         WeightsError: the weights are of another network.
     """
+    maps = unit_maps(weights, stages, features)
+
+    def distance(a: Float[Tensor, "n 3 h w"], b: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n"]:
+        return torch.stack([one.mean(dim=(1, 2)) for one in maps(a, b)]).sum(dim=0)
+
+    return distance
+
+
+def unit_maps(weights: Weights, stages: Sequence[Sequence[int]], features: Features) -> Maps:
+    """Return where pictures differ, of which `unit_distance` is the mean; raises as that does."""
     weights.check(stages)
     by_stage = [weights[f"lin{number}"].view(1, -1, 1, 1) for number in range(len(stages))]
 
-    def distance(a: Float[Tensor, "n 3 h w"], b: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n"]:
-        total = a.new_zeros(len(a))
+    def maps(a: Float[Tensor, "n 3 h w"], b: Float[Tensor, "n 3 h w"]) -> list[Float[Tensor, "n _ _"]]:
         shift, scale = (a.new_tensor(values).view(1, 3, 1, 1) for values in (_SHIFT, _SCALE))
         pairs = zip(*(features(((x * 2 - 1) - shift) / scale) for x in (a, b)), by_stage, strict=True)
-        for x, y, channels in pairs:
-            total = total + ((_unit(x) - _unit(y)) ** 2 * channels).sum(dim=1).mean(dim=(1, 2))
-        return total
+        return [((_unit(x) - _unit(y)) ** 2 * channels).sum(dim=1) for x, y, channels in pairs]
 
-    return distance
+    return maps
 
 
 def halve(x: Float[Tensor, "n c h w"], *, padding: int) -> Float[Tensor, "n c h2 w2"]:
@@ -149,11 +165,18 @@ def _plain_name(name: str) -> str:
     return f"lin{channels[1]}" if channels else name
 
 
-def _read(file: Path) -> dict[str, Tensor]:
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file by name; nothing in it is run. Those within "params" or "state_dict" count too.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
     is_safe = file.suffix == ".safetensors"
     try:
-        state = load_file(file) if is_safe else torch.load(file, map_location="cpu", weights_only=True)
+        state: Any = load_file(file) if is_safe else torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:120]
         raise WeightsError(f"{file} cannot be read ({reason}); download it again") from error
+    for inner in ("params", "state_dict"):
+        state = state.get(inner, state) if isinstance(state, dict) else state
     return {name: value for name, value in dict(state).items() if isinstance(value, Tensor)}

@@ -1,5 +1,6 @@
 """Learned perceptual distance (Zhang et al. 2018), with weights that the user names."""
 
+from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 
@@ -7,7 +8,17 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from venhancer.evaluation.metrics.features import VGG16, Distance, Weights, mean_distance, unit_distance, vgg16
+from venhancer.evaluation.metrics.features import (
+    VGG16,
+    Distance,
+    Features,
+    Maps,
+    Weights,
+    mean_distance,
+    unit_distance,
+    unit_maps,
+    vgg16,
+)
 from venhancer.evaluation.metrics.metric import metric
 from venhancer.frames.levels import Frames
 
@@ -33,9 +44,19 @@ def lpips(result: Frames, reference: Frames, weights: Path) -> float:
 @cache
 def load_lpips(path: Path) -> Distance:
     """Return the distance with weights of a file or folder; raises as `lpips` does."""
+    return unit_distance(*_network(path))
+
+
+@cache
+def load_lpips_maps(path: Path) -> Maps:
+    """Return where pictures differ, by the same network; raises as `lpips` does."""
+    return unit_maps(*_network(path))
+
+
+def _network(path: Path) -> tuple[Weights, Sequence[Sequence[int]], Features]:
     weights = Weights(path)
     is_alexnet = weights["0.weight"].shape[-1] == _ALEXNET_CORE
-    return unit_distance(weights, ALEXNET if is_alexnet else VGG16, partial(_alexnet if is_alexnet else vgg16, weights))
+    return weights, ALEXNET if is_alexnet else VGG16, partial(_alexnet if is_alexnet else vgg16, weights)
 
 
 def _alexnet(weights: Weights, x: Float[Tensor, "n 3 h w"]) -> list[Tensor]:

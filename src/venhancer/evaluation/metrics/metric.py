@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from inspect import signature
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class Metric:
         unit: as shown in tables; empty for a pure number.
         packages: modules that must be importable, each of the extra `evaluate`.
         version: raised when its numbers change, so that scores kept from before are not used.
+        weights_of: the metric or program whose weights it takes; its own name if empty.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Metric:
     unit: str = ""
     packages: tuple[str, ...] = ()
     version: int = 1
+    weights_of: str = ""
 
     def __call__(self, *subject: object) -> float:
         """Return what it measures on values of what it takes."""
@@ -56,13 +59,24 @@ class Metric:
         return "weights" in self.takes
 
     @property
+    def weights_key(self) -> str:
+        """What its weights are called among those of the user."""
+        return self.weights_of or self.name
+
+    @property
     def arrow(self) -> str:
         """Which way is better, as shown beside the name."""
         return "↑" if self.higher_is_better else "↓"
 
 
 def metric(
-    what: str, *, higher_is_better: bool, unit: str = "", packages: tuple[str, ...] = (), version: int = 1
+    what: str,
+    *,
+    higher_is_better: bool,
+    unit: str = "",
+    packages: tuple[str, ...] = (),
+    version: int = 1,
+    weights_of: str = "",
 ) -> Callable[[Callable[..., float]], Metric]:
     """Make a function a metric of its name; its parameters name what it takes of a `Subject`. See `Metric`."""
 
@@ -76,6 +90,7 @@ def metric(
             unit=unit,
             packages=packages,
             version=version,
+            weights_of=weights_of,
         )
 
     return named
@@ -90,13 +105,15 @@ class Subject:
         reference: the true frames, of the same shape; None if there are none.
         source: the frames the result was made from: key frames, as a contender was given them.
         factor: how many output frames there are to each of the source's.
-        weights: files or folders of weights that the user named, by metric.
+        rate: of the result, in frames a second.
+        weights: files, folders or programs that the user named, by metric.
     """
 
     result: Frames
     reference: UInt8[np.ndarray, "f2 h2 w2 3"] | None = None
     source: UInt8[np.ndarray, "k h3 w3 3"] | None = None
     factor: int = 1
+    rate: Fraction = Fraction(24)
     weights: Mapping[str, Path] = field(default_factory=dict)
 
     @property

@@ -10,9 +10,20 @@ from pkgutil import iter_modules
 from venhancer.errors import JobFailed, SettingsError
 from venhancer.evaluation import metrics
 from venhancer.evaluation.metrics.metric import Metric, Subject
+from venhancer.evaluation.metrics.shifts import SHIFTED, at_best_shift
+from venhancer.evaluation.metrics.weights import weights_wanted
 
 _FIRST = ("psnr", "ssim", "st_lpips", "vmaf", "warped_error", "temporal_flicker", "frame_difference_error")
 """Metrics that tables begin with; the others follow by name."""
+
+_EXTRA = "pip install 'venhancer[evaluate]'"
+INSTALL = {
+    "erqa": "pip install --no-deps erqa",
+    "flip_evaluator": "pip install flip-evaluator",
+    "pycvvdp": "pip install cvvdp",
+    "stlpips_pytorch": "pip install --no-deps stlpips-pytorch==0.0.2",
+}
+"""How to get packages that the extra `evaluate` does not bring."""
 
 
 @cache
@@ -24,27 +35,28 @@ def all_metrics() -> Mapping[str, Metric]:
 
 
 def metric_named(name: str) -> Metric:
-    """Return a metric.
+    """Return a metric, or with "_shifted" after its name one that compares with the truth at the best shift.
 
     Raises:
         SettingsError: there is none of this name.
     """
-    if name not in all_metrics():
+    base = all_metrics().get(name.removesuffix(SHIFTED))
+    if base is None or (name.endswith(SHIFTED) and not base.needs_reference):
         raise SettingsError(f"unknown metric {name}; there are {', '.join(all_metrics())}")
-    return all_metrics()[name]
+    return at_best_shift(base) if name.endswith(SHIFTED) else base
 
 
 def lacks(metric: Metric, subject: Subject) -> str:
     """Return why a metric is unavailable here, as the end of a sentence; empty if it is available."""
     missing = [package for package in metric.packages if find_spec(package) is None]
     if missing:
-        return f"it needs {', '.join(missing)}: run pip install 'venhancer[evaluate]'"
+        return f"it needs {', '.join(missing)}: run {' and '.join(INSTALL.get(name, _EXTRA) for name in missing)}"
     if metric.needs_reference and subject.reference is None:
         return "it needs the true frames"
     if {"source", "likeness"} & set(metric.takes) and subject.source is None and subject.reference is None:
         return "it needs the frames the result was made from"
-    if metric.needs_weights and metric.name not in subject.weights:
-        return f"it needs weights: pass --{metric.name.replace('_', '-')}-weights PATH"
+    if metric.needs_weights and metric.weights_key not in subject.weights:
+        return f"it needs {weights_wanted(metric.weights_key)}"
     return ""
 
 
@@ -87,7 +99,7 @@ def measure(metric: Metric, subject: Subject) -> float:
         WeightsError: weights that the user named cannot be used.
         JobFailed: a program that measures it failed.
     """
-    weights = subject.weights.get(metric.name)
+    weights = subject.weights.get(metric.weights_key)
     return metric(*(weights if name == "weights" else getattr(subject, name) for name in metric.takes))
 
 
