@@ -141,7 +141,7 @@ def augment_noise(
     noise_augmentation: Int[Tensor, " b"],
     schedule: Schedule,
 ) -> tuple[Float[Tensor, "b c k h w"], Int[Tensor, " b"]]:
-    """Return the latents with their noise on, and the timestep index that the network is told (sec. 3.3).
+    """Return the latents with their noise on, and the timestep index that the network gets (sec. 3.3).
 
     0 leaves the latents clean and tells index 0.
     """

@@ -1,7 +1,7 @@
 """A video file in, an enhanced video file out: the page to read first.
 
 Everything is decided in the plan; the pipeline turns frames into frames, a segment at a time; media reads and writes;
-the job keeps each finished segment beside the target, so that a run that stops, however it stops, can be gone on with.
+the job keeps each finished segment beside the target, so that a run that stops, for any reason, can be resumed.
 Either the whole result appears at `target` or nothing does.
 """
 

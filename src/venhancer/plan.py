@@ -255,7 +255,7 @@ def make_plan(
 
 
 def next_smaller(plan: EnhancePlan) -> EnhancePlan | None:
-    """Return the plan to go on with after memory ran out, from any of its segments on; None if there is none.
+    """Return the plan to continue with after memory ran out, from any of its segments on; None if there is none.
 
     Its segments and windows are the same, so that what one of them hands on stays of use; its tiles are smaller, or
     attention is sliced, or prompts go through one after the other.

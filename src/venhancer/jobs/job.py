@@ -1,7 +1,7 @@
 """The work on one target, kept beside it until the target is whole: a run that stops can be resumed.
 
 `open_job` takes up the work there is, or begins it; each finished segment is handed to `Job.keep`, and at the end
-`Job.publish` moves the result into place. What lies in the folder is told in `venhancer.jobs.work`. No torch at import.
+`Job.publish` moves the result into place. `venhancer.jobs.work` describes the folder. No torch at import.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,8 +1,8 @@
 """How much a file may ask for before it is refused.
 
 A file of a few bytes can declare a picture of terabytes or a million years of film. What is declared is compared with
-these limits before anything is decoded, what turns up later as it turns up. They lie far above real footage; whoever
-has more sets `VENHANCER_LIMITS`, such as `frames=20000000,probe_memory=32`.
+these limits before anything is decoded, what appears later as it appears. They are far above real footage; for more,
+set `VENHANCER_LIMITS`, such as `frames=20000000,probe_memory=32`.
 """
 
 import os

@@ -134,7 +134,7 @@ class SpatialTransformer(nn.Module):
 class TemporalTransformer(nn.Module):
     """Attention along time at every pixel, twice, and a feed-forward; starts as the identity.
 
-    There is no position along time: frames are told apart by what they hold.
+    There is no position along time: frames are distinguished by their content.
     """
 
     def __init__(self, channels: int, *, inner_channels: int, head_dim: int, groups: int) -> None:

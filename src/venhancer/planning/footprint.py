@@ -1,7 +1,7 @@
 """The most memory a plan holds at once, by following live tensors through one forward, without running anything.
 
 What is counted is what the process holds in all: the program, all weights, the latents of a segment in all their
-copies, and the tensors alive at the *peaks* of the work, where a block holds the most. Tensors are told by their
+copies, and the tensors alive at the *peaks* of the work, where a block holds the most. Tensors are known by their
 sizes, since the C library keeps freed blocks below a size for itself (measured with glibc; never on a GPU). A test
 counts the tensors of real forwards against it, and `benchmarks/memory_plan.py` the process. Knows shapes and numbers
 only, and loads no torch.

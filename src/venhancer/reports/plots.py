@@ -1,6 +1,6 @@
 """Plain plots for reports: lines over a number, and bars by name.
 
-They show a handful of series at the size of a page; whoever wants more finds the figures in the JSON of every report.
+They show a handful of series at the size of a page; the JSON of every report has the figures.
 """
 
 from collections.abc import Mapping, Sequence

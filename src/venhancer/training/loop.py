@@ -2,7 +2,7 @@
 
 Read `train` top-down. Stopped at any moment and started again, it resumes from the newest checkpoint and ends with the
 same weights: the clips and the randomness of a group depend on the seed, the step and the group's number only. So one
-process and many do the same work; a step's gradient is the mean over all its groups, whoever computes them.
+process and many do the same work; a step's gradient is the mean over all its groups, in any process.
 """
 
 import logging

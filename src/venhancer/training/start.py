@@ -51,7 +51,7 @@ def start_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
     checksums are, so that they cannot change unnoticed.
 
     Raises:
-        JobFailed: the run was begun with other settings, or from other weights; or its folder cannot be written.
+        JobFailed: the run was started with other settings, or from other weights; or its folder cannot be written.
         SettingsError: the crop does not fit the model.
         WeightsError: the model to start from cannot be used.
     """

@@ -1,8 +1,8 @@
 """What a file says of its pictures that PyAV has no names for: the visible part, the place of chroma, what is lost.
 
-Most of it stands in libav's own description of a file, which players print, whatever the container or codec: MP4's
-clean aperture, Matroska's cropping, notes on chroma, Dolby Vision. What changes from picture to picture lies beside
-each, and content credentials (C2PA) in a box of their own.
+Most of it is in libav's own description of a file, which players print for any container and codec: MP4's clean
+aperture, Matroska's cropping, chroma location, Dolby Vision. What changes from picture to picture is side data of each,
+and content credentials (C2PA) have their own box.
 """
 
 import re

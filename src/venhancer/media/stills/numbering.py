@@ -1,7 +1,7 @@
 """Numbered pictures by their pattern, such as `frames/%04d.png`: which files are meant, and that none is missing.
 
-The pattern stands in the file's name only and is nothing but a place for a number; a file that is called so is that
-file. The pictures must follow one another without a gap, whatever the first one's number is.
+The pattern is in the file's name only and is nothing but a place for a number; an existing file of that literal name
+takes precedence. The pictures must follow one another without a gap, from any first number.
 """
 
 import os

@@ -1,7 +1,7 @@
 """One picture file as pixels: what it is before it is decoded, and then its colours as sRGB in all their bits.
 
 Pillow reads everything of 8 bits. It cuts 16 bits to 8, so those are decoded by libav, which is given the bytes of the
-file and nothing to open. Pixels come as they are stored; whoever shows them turns them (`Look.orientation`).
+file and nothing to open. Pixels come as they are stored; the caller turns them (`Look.orientation`).
 """
 
 import struct
