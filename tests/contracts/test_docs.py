@@ -36,10 +36,10 @@ def test_index_links_every_page():
 
 
 def test_map_names_every_room():
-    rooms = set(re.findall(r"^\| `([\w/]+)/` \|", CONTRIBUTING.read_text(), re.MULTILINE))
+    rooms = set(re.findall(r"^- `([\w/]+)/`: ", CONTRIBUTING.read_text(), re.MULTILINE))
     package = ROOT / "src" / "venhancer"
     folders = {path.parent.relative_to(package).as_posix() for path in package.rglob("__init__.py")}
-    assert rooms == (folders | {"nano"}) - {".", "evaluation/baselines"}, "every room has one row in CONTRIBUTING.md"
+    assert rooms == (folders | {"nano"}) - {".", "evaluation/baselines"}, "every room has one line in CONTRIBUTING.md"
 
 
 def test_readme_fits_on_a_few_screens():
