@@ -26,7 +26,7 @@ sys.path[0] = str(ROOT / "tests")  # in place of this folder, whose `fleet` is a
 
 from fleet.runs import environment_of_hands, make_sources, run_copies  # noqa: E402 - after the path to it
 
-COUNTS = (500, 1000, 2000, 5000)
+COUNTS = (1000, 2000, 5000)
 PARTS = ("overhead", "memory", "workers", "resume")
 SETTINGS = "--scale 2 --device cpu --quiet"
 
