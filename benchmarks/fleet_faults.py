@@ -58,8 +58,8 @@ def run_part(part: str, folder: Path, kills: int, items: int, chance: random.Ran
         return campaign.verdict()
     if part == "ray":
         return run_on_ray(folder, kills, chance)
-    campaign = Campaign(folder, 200, chance, {"time_limit": 4}, drivers=2 if part == "two" else 1)
-    campaign.go(kills, longest=2.0)
+    campaign = Campaign(folder, 200, chance, {"time_limit": 4}, drivers=2 if part == "two" else 1, pace=0.1)
+    campaign.go(kills, longest=1.5)
     return campaign.verdict()
 
 
@@ -67,11 +67,12 @@ def run_on_ray(folder: Path, kills: int, chance: random.Random) -> dict:
     """Return the verdict of a campaign on a cluster of three nodes, of which one is killed now and then."""
     from ray.cluster_utils import Cluster
 
-    os.environ["PYTHONPATH"] = environment_of_hands()["PYTHONPATH"]
+    noted = {"FLEET_SEGMENTS": str(folder / "segments"), "FLEET_PACE": "0.1"}  # which nodes hand on to their workers
+    os.environ.update(environment_of_hands(noted))
     memory = {"object_store_memory": 80 * 2**20}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **memory})
     nodes = [cluster.add_node(num_cpus=1, resources={"bench": 1}, **memory) for _ in range(2)]
-    campaign = Campaign(folder, 100, chance, {"ray_address": cluster.address, "time_limit": 4})
+    campaign = Campaign(folder, 100, chance, {"ray_address": cluster.address, "time_limit": 4}, pace=0.1)
 
     def other() -> str | None:
         if chance.random() < 0.25:

@@ -37,6 +37,7 @@ class Campaign:
         chance: for who is killed when.
         options: of the runs, see `run_copies`.
         drivers: runs at the same time.
+        pace: seconds that a segment takes; a source has four.
     """
 
     folder: Path
@@ -44,6 +45,7 @@ class Campaign:
     chance: random.Random
     options: dict[str, Any] = field(default_factory=dict)
     drivers: int = 1
+    pace: float = 0.001
     kills: list[str] = field(default_factory=list)
     half: int = 0
 
@@ -60,7 +62,7 @@ class Campaign:
 
     def start(self) -> subprocess.Popen:
         """Start a run in a process of its own."""
-        noted = {"FLEET_SEGMENTS": str(self.segments), "OMP_NUM_THREADS": "1"}
+        noted = {"FLEET_SEGMENTS": str(self.segments), "FLEET_PACE": str(self.pace), "OMP_NUM_THREADS": "1"}
         return start_run(str(self.source), str(self.out), environment=noted, **self.options)
 
     def go(self, wanted: int, longest: float, other: Callable[[], str | None] = lambda: None) -> None:
@@ -73,10 +75,16 @@ class Campaign:
         """
         runs = [self.start() for _ in range(self.drivers)]
         while len(self.kills) < wanted:
-            time.sleep(self.chance.uniform(0.2, longest))
-            self.check_visible()
             runs = [run if run.poll() is None else self.start() for run in runs]
-            self.kills.append(other() or self.kill_one(self.chance.choice(runs)))
+            run = self.chance.choice(runs)
+            while "ray_address" not in self.options and not self.hands(run) and run.poll() is None:
+                time.sleep(0.02)  # a run that has only begun to start has nothing to lose yet
+            time.sleep(self.chance.uniform(0.1, longest))
+            self.check_visible()
+            if run.poll() is None:
+                self.kills.append(other() or self.kill_one(run))
+            elif run.returncode == 0 and self.is_over():
+                break
         for run in runs:
             run.wait()
         while True:
@@ -85,6 +93,10 @@ class Campaign:
             if last.returncode == 0:
                 break
         self.check_visible()
+
+    def is_over(self) -> bool:
+        """Tell whether every source has its output."""
+        return self.expected.keys() <= outputs(self.out).keys()
 
     def kill_one(self, run: subprocess.Popen) -> str:
         """Kill a run, or one of its workers, and return which."""
@@ -118,7 +130,7 @@ class Campaign:
         ledger.refresh()
         known = ledger.newest()
         aside = {name: each.reason for name, each in known.items() if each.state(ledger.lives) == "quarantined"}
-        segments = Counter(self.segments.read_text().splitlines())
+        segments = Counter(self.segments.read_text().splitlines() if self.segments.exists() else ())
         before = sorted((self.out / LEDGER).iterdir())
         again = self.start()
         again.wait()

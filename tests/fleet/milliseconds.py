@@ -44,7 +44,7 @@ class Copying:
         for number in range(SEGMENTS):
             part = target.with_name(f"segment_{number}")
             if not part.exists():
-                time.sleep(0.3 if word == b"slow" else 0.001)
+                time.sleep(0.3 if word == b"slow" else float(os.environ.get("FLEET_PACE", "0.001")))
                 part.with_suffix(".part").write_bytes(content[number::SEGMENTS])
                 part.with_suffix(".part").replace(part)
                 note_segment(order.id, number)
