@@ -1,9 +1,9 @@
 """A pipeline called on arrays, as people know it from diffusers: a generator, a callback, a type of output."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,13 +11,10 @@ from diffusers.utils.outputs import BaseOutput
 from jaxtyping import UInt8
 from PIL import Image
 
-from venhancer.diffusion.denoiser import OnStep
 from venhancer.errors import SettingsError
 from venhancer.media.clip import describe_frames
 from venhancer.media.reading.shots import Findings, look_through_frames
-from venhancer.model_files.traits import ModelTraits
-from venhancer.plan import EnhancePlan, make_plan
-from venhancer.planning.memory import Machine
+from venhancer.plan import make_plan
 from venhancer.progress import SILENT, Progress
 from venhancer.settings import parse_ratio, parse_settings
 
@@ -37,37 +34,11 @@ class VEnhancerOutput(BaseOutput):
     frames: Any
 
 
-@runtime_checkable
-class Enhancer(Protocol):
-    """What a call needs of a pipeline."""
-
-    @property
-    def traits(self) -> ModelTraits:
-        """What plans must know of the model."""
-        ...
-
-    @property
-    def machine(self) -> Machine:
-        """What it runs on."""
-        ...
-
-    def enhance(
-        self,
-        plan: EnhancePlan,
-        read: Callable[[Sequence[int]], Iterable[np.ndarray]],
-        *,
-        progress: Progress = SILENT,
-        on_step: OnStep | None = None,
-    ) -> Iterator[np.ndarray]:
-        """Yield the output frames of a plan."""
-        ...
-
-
 class InCalls:
     """What makes a pipeline one that can be called on arrays."""
 
     def __call__(
-        self: Enhancer,
+        self,
         frames: Clip | Sequence[Image.Image],
         *,
         source_fps: Fraction | float | str,
@@ -105,14 +76,17 @@ class InCalls:
             changed = callback_on_step_end(self, number, timestep, {"latents": latents})
             return (changed or {}).get("latents", latents)
 
+        pipeline: Any = self  # this is a part of one
         request = parse_settings(**settings)
         count, height, width, _ = clip.shape
         found = look_through_frames(clip) if request.looks_through else Findings()
         cuts = found.cuts if request.looks_for_cuts else ()
         described = describe_frames(count, height, width, parse_ratio(source_fps))
-        plan = make_plan(described, request, self.traits, cuts=cuts, cadence=found.cadence, machine=self.machine)
+        plan = make_plan(
+            described, request, pipeline.traits, cuts=cuts, cadence=found.cadence, machine=pipeline.machine
+        )
         told: dict[str, Any] = {"progress": progress, "on_step": on_step if callback_on_step_end else None}
-        result = np.stack(list(self.enhance(plan, lambda inputs: (clip[index] for index in inputs), **told)))
+        result = np.stack(list(pipeline.enhance(plan, lambda inputs: (clip[index] for index in inputs), **told)))
         return result if output_type is None else VEnhancerOutput(frames=as_type(result, output_type))
 
 

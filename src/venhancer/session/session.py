@@ -22,7 +22,6 @@ from venhancer.model_files.traits import ModelTraits
 from venhancer.plan import EnhancePlan, make_plan
 from venhancer.planning.memory import Machine
 from venhancer.progress import SILENT, Progress
-from venhancer.session.call import Enhancer
 from venhancer.settings import EnhanceSettings, parse_ratio, parse_settings
 
 Picture = UInt8[np.ndarray, "h w 3"]
@@ -135,7 +134,7 @@ class InSessions:
     """What a pipeline has to be used by programs whose frames come one by one."""
 
     def session(
-        self: Enhancer,
+        self,
         width: int,
         height: int,
         source_fps: Fraction | float | str,
@@ -155,6 +154,7 @@ class InSessions:
         Raises:
             SettingsError: a setting cannot be.
         """
-        request, enhance = parse_settings(**settings), partial(self.enhance, progress=progress)
-        own: dict[str, Any] = {"traits": self.traits, "machine": self.machine, "enhance": enhance}
+        pipeline: Any = self  # this is a part of one
+        request, enhance = parse_settings(**settings), partial(pipeline.enhance, progress=progress)
+        own: dict[str, Any] = {"traits": pipeline.traits, "machine": pipeline.machine, "enhance": enhance}
         return Session(width, height, parse_ratio(source_fps), request, **own)
