@@ -169,7 +169,7 @@ def test_same_seed_gives_the_same_frames_in_one_process(folder, capsys, monkeypa
 def test_full_disk_is_one_line_and_leaves_nothing(folder, tiny_model):
     """A limit on the size of files stands in for a disk that fills up half-way."""
     before = names(folder)
-    limit = after("import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))")
+    limit = after("import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (2200, 2200))")
     done = run(limit, "enhance", "in.mp4", "out.mp4", "--model", tiny_model, "--scale", 2, folder=folder)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("venhancer: out.mp4 could not be written; check its free space")
@@ -228,7 +228,7 @@ def test_bad_sources_are_refused(folder, refusal, tiny_model):
         "a\nb.mp4": "a\\nb.mp4 cannot be read",
     }
     for source, reason in expected.items():
-        given = ". is a folder, so out.mp4 must be one" if source in (".", "") else reason
+        given = "out.mp4 must be a folder, for . holds several clips" if source in (".", "") else reason
         assert given in refusal("enhance", source, "out.mp4", "--model", tiny_model), source
         assert reason in refusal("plan", source, "--model", tiny_model), source
 
