@@ -33,6 +33,7 @@ from venhancer.models import VideoAutoencoder, VideoControlNet, VideoUNet
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.plan import EnhancePlan, make_plan
 from venhancer.planning.memory import Machine
+from venhancer.runtime.heap import keep_freed_memory
 from venhancer.settings import parse_settings
 from venhancer.weights import load_pipeline
 
@@ -125,7 +126,8 @@ def measure(case: str) -> dict[str, object]:
 
 def run_nano(settings: dict[str, object]) -> EnhancePlan:
     """Enhance the demo clip from file to file."""
-    pipeline = load_pipeline("nano")
+    keep_freed_memory()  # as the program does
+    pipeline = load_pipeline("nano", device="cpu", dtype="fp32")
     plan = make_plan(probe(CLIP), parse_settings(**settings), pipeline.traits)
     with tempfile.TemporaryDirectory() as folder:
         enhance_as_planned(plan, Path(folder) / "out.mp4", pipeline)

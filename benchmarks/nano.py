@@ -19,6 +19,7 @@ import torch
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import FrameReader
 from venhancer.plan import make_plan
+from venhancer.runtime.heap import keep_freed_memory
 from venhancer.settings import parse_settings
 from venhancer.weights import load_pipeline
 
@@ -29,7 +30,7 @@ COMMANDS = {
     "plan": ["plan", str(CLIP), "--scale", "4", "--fps", "24"],
     "plan of v2": ["plan", str(CLIP), "--scale", "4", "--fps", "24", "--model", "v2"],
 }
-RUNS = 5
+RUNS = 3
 
 
 def main() -> None:
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto", help="number format of the networks")
     dtype = parser.parse_args().dtype
     started = time.perf_counter()
+    keep_freed_memory()  # as the program does
     pipeline = load_pipeline("nano", dtype=dtype)
     loading = time.perf_counter() - started
     clip = probe(CLIP)

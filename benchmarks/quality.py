@@ -62,6 +62,8 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="clips")
     parser.add_argument("--frames", type=int, default=25, help="frames of a reference: one more than a multiple of 3")
     parser.add_argument("--kernel", choices=get_args(Kernel), default="bicubic", help="how the inputs are made smaller")
+    parser.add_argument("--noise", type=float, default=0.0, help="on the inputs, in levels of 255")
+    parser.add_argument("--crf", type=int, help="quality of H.264 that the inputs go through")
     parser.add_argument("--quick", action="store_true", help="three clips of 13 frames")
     parser.add_argument("--data", type=Path, default=Path("data"), help="where packages and kept outputs are")
     parser.add_argument("--results", type=Path, help="default: benchmarks/results/quality[_quick][_KERNEL].json")
@@ -72,7 +74,9 @@ def main() -> None:
     packages, cache = arguments.data / "packages", Cache(arguments.data / "evaluation_cache")
     contenders = [parse_contender(name, packages) for name in (*arguments.models, *arguments.contenders)]
     settings = EvaluateSettings(
-        degradation=Degradation(scale=SCALE, factor=FACTOR, kernel=arguments.kernel),
+        degradation=Degradation(
+            scale=SCALE, factor=FACTOR, kernel=arguments.kernel, noise=arguments.noise, crf=arguments.crf
+        ),
         metrics=tuple(arguments.metrics) if arguments.metrics else None,
     )
     folder = arguments.data / "quality_cache"
@@ -85,7 +89,9 @@ def main() -> None:
     for table in (table_of_means(evaluation), *tables_by_clip(evaluation)):
         print(f"\n{table.title}\n", *as_lines(table), sep="\n")
     print(*failures(evaluation), sep="\n")
+    is_damaged = bool(arguments.noise) or arguments.crf is not None
     suffix = "_quick" * arguments.quick + f"_{arguments.kernel}" * (arguments.kernel != "bicubic")
+    suffix += "_damaged" * is_damaged
     file = arguments.results or RESULTS / f"quality{suffix}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({**to_json(evaluation), "clip_frames": frames}, indent=1) + "\n")

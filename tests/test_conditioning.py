@@ -4,11 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from moving import drifting
 from venhancer.conditioning import (
-    LatentSpace,
     augment_noise,
-    encode_clip,
     make_conditions,
     spread_key_frames,
 )
@@ -76,26 +73,6 @@ def patches(frames: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.pixel_unshuffle(pictures, 4).movedim(0, 1)[None]
 
 
-def test_frames_that_the_flow_moves_start_nearest_to_the_truth():
-    moving = drifting(7, speed=1.0)
-    mask = torch.tensor([True, False, False, True, False, False, True])
-    truth = patches(moving.movedim(0, 1)[None])
-    errors = {}
-    for between in ("repeat", "blend", "flow"):
-        latents, starts = encode_clip(iter(moving[mask]), mask, between, patches)
-        assert_close(latents, truth[:, :, mask])
-        assert_close(starts[:, :, mask], latents)
-        errors[between] = float((starts - truth).abs().mean())
-    assert errors["flow"] < 0.3 * errors["blend"] < 0.3 * errors["repeat"]
-
-
-def test_frames_outside_all_key_frames_hold_the_nearest():
-    mask = torch.tensor([False, True, False, True, False])
-    _, starts = encode_clip(iter(drifting(2)), mask, "flow", patches)
-    assert torch.equal(starts[:, :, 0], starts[:, :, 1])
-    assert torch.equal(starts[:, :, 4], starts[:, :, 3])
-
-
 def test_a_window_takes_its_own_key_frames():
     whole = conditions()
     window = whole.frames(range(1, 5))
@@ -113,15 +90,3 @@ def test_noise_is_on_the_key_frames_but_not_on_the_start():
     clean, noisy = conditions(0), conditions(200)
     assert_close(clean.start_latents, noisy.start_latents)
     assert (clean.key_frames.latents - noisy.key_frames.latents).abs().min() > 0
-
-
-def test_latent_space_comes_back():
-    told = conditions()
-    latents = random(1, 4, 6, 2, 2, seed=5)
-    for space in (LatentSpace(None), LatentSpace((0.5, 1.0, 2.0, 4.0))):
-        assert_close(space.leave(space.enter(latents, told), told), latents)
-
-
-def test_start_is_the_origin_of_a_relative_space():
-    told = conditions()
-    assert not LatentSpace((0.5, 1.0, 2.0, 4.0)).enter(told.start_latents, told).any()

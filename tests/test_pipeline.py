@@ -143,7 +143,7 @@ def test_segments_write_every_frame_once(pipeline):
     assert len(run(pipeline, frames, plan)) == 30
 
 
-@pytest.mark.parametrize("between", ["repeat", "blend", "flow"])
+@pytest.mark.parametrize("between", ["repeat", "blend"])
 def test_with_one_step_segments_change_nothing(pipeline, between, monkeypatch):
     """Cut into segments or not, the frames are the same: what neighbours share is carried over."""
     monkeypatch.setitem(pipeline.config, "between", between)
@@ -259,9 +259,7 @@ def test_nothing_crosses_a_cut(pipeline):
     assert np.array_equal(outputs[0][:15], alone)
 
 
-@pytest.mark.parametrize("between", ["repeat", "flow"])
-def test_tiles_make_nearly_the_whole_picture(pipeline, between, monkeypatch):
-    monkeypatch.setitem(pipeline.config, "between", between)
+def test_tiles_make_nearly_the_whole_picture(pipeline):
     frames = moving_frames(3, 48, 64)
     whole, tiled = (plan_for(pipeline, frames, scale=2, fps=16, tile=tile) for tile in (None, "64x56"))
     assert len(whole.tiles) == 1
@@ -304,9 +302,9 @@ def test_a_rate_that_cannot_be_met_is_refused(pipeline):
 
 def test_traits_are_those_of_the_pipeline_not_of_its_folder(tiny_model):
     pipeline = load_pipeline(tiny_model, device="cpu", dtype="fp32")
-    pipeline.register_to_config(defaults={"steps": 7}, between="flow", steadying=0.5)
+    pipeline.register_to_config(defaults={"steps": 7}, between="interpolate", steadying=0.5)
     traits = pipeline.traits
-    assert (traits.defaults.steps, traits.moves_frames, traits.steadying) == (7, True, 0.5)
+    assert (traits.defaults.steps, traits.samples_keys, traits.steadying) == (7, True, 0.5)
 
 
 def test_a_pipeline_put_together_by_hand_has_no_traits(pipeline):

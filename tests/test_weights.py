@@ -68,7 +68,6 @@ def test_values_are_those_of_the_files(folder: Path):
 
 def test_settings_of_the_model_come_along(folder: Path):
     config = load_pipeline(folder, device="cpu").config
-    assert config.residual_scale is None
     assert config.between == "repeat"
     assert config.defaults["steps"] == 50
 

@@ -76,7 +76,6 @@ def make_tiny_model(folder: Path, *, flat: bool = False) -> Path:
         controlnet=randomised(VideoControlNet.from_shape(shape)),
         text_encoder=randomised(CLIPTextModel(text)),
         tokenizer=tokenizer,
-        residual_scale=None if flat else [0.5] * LATENT_CHANNELS,
         between="interpolate" if flat else "blend",
         enlarging="sharp" if flat else "bilinear",
         consistency=0.8 if flat else 0.0,

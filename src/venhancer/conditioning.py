@@ -15,14 +15,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from venhancer.diffusion.schedule import Schedule
-from venhancer.frames.motion import frames_between
 from venhancer.frames.steadying import steadied
 from venhancer.models.controlnet import KeyFrames
 from venhancer.planning.layout import Segment
 from venhancer.settings import MOST_NOISE
 from venhancer.windows import Tile
 
-Between: TypeAlias = Literal["repeat", "blend", "flow", "interpolate"]
+Between: TypeAlias = Literal["repeat", "blend", "interpolate"]
 Encode: TypeAlias = Callable[[Tensor], Tensor]
 
 
@@ -165,31 +164,17 @@ def encode_clip(
     Args:
         key_frames: resized to the output's size, in [-1, 1].
         key_frame_mask: which frames of the clip they are.
-        between: how the frames between key frames start: as a copy of the one before, as a blend of both, or moved
-            along the optical flow between them. With "interpolate" there are none: they are made from finished key
-            frames.
+        between: how the frames between key frames start: as a copy of the one before, or as a blend of both. With
+            "interpolate" there are none: they are made from finished key frames.
         encode: frames to latents, `1 3 f h w` to `1 c f h2 w2`.
         steadiness: how strongly key frames are averaged with their neighbours along the motion, see `steadied`.
         lead: how many of the first key frames come before the clip; they and those after it only steady their
             neighbours.
     """
-    key_frame_latents: list[Tensor] = []
-    latents_between: dict[int, Tensor] = {}
-    positions = key_frame_mask.nonzero().flatten().tolist()
-    before: Tensor | None = None
-    for number, frame in enumerate(islice(steadied(key_frames, steadiness), lead, lead + len(positions))):
-        key_frame_latents.append(encode(frame[None, :, None]))
-        if between == "flow" and before is not None:
-            inside = range(positions[number - 1] + 1, positions[number])
-            times = [(index - inside.start + 1) / (len(inside) + 1) for index in inside]
-            for index, picture in zip(inside, frames_between(before, frame, times), strict=True):
-                latents_between[index] = encode(picture[None, :, None])
-        before = frame
-    latents = torch.cat(key_frame_latents, dim=2)
-    starts = spread_key_frames(latents, key_frame_mask[None], "blend" if between == "blend" else "repeat")
-    for index, picture in latents_between.items():
-        starts[:, :, index] = picture[:, :, 0]
-    return latents, starts
+    keys = int(key_frame_mask.sum())
+    pictures = islice(steadied(key_frames, steadiness), lead, lead + keys)
+    latents = torch.cat([encode(picture[None, :, None]) for picture in pictures], dim=2)
+    return latents, spread_key_frames(latents, key_frame_mask[None], "blend" if between == "blend" else "repeat")
 
 
 def steadiness_of(noise_augmentation: int, steadying: float) -> float:
@@ -221,32 +206,3 @@ def spread_key_frames(
 
 def _take(latents: Float[Tensor, "b c k h w"], order: Int[Tensor, "b f"]) -> Float[Tensor, "b c f h w"]:
     return torch.stack([clip[:, index] for clip, index in zip(latents, order, strict=True)])
-
-
-@dataclass(frozen=True, slots=True)
-class LatentSpace:
-    """Where diffusion happens: on latents themselves, or on what they add to the start latents.
-
-    The published models diffuse latents. The embedded one diffuses the difference from the resized input, each channel
-    brought to unit variance, so that a small network need not learn to copy its input.
-
-    Args:
-        residual_scale: deviation of each channel of the difference; None diffuses the latents themselves.
-    """
-
-    residual_scale: tuple[float, ...] | None
-
-    def enter(self, latents: Float[Tensor, "b c f h w"], conditions: Conditions) -> Float[Tensor, "b c f h w"]:
-        """Return latents as the diffusion process sees them."""
-        if self.residual_scale is None:
-            return latents
-        return (latents - conditions.start_latents) / self._scale(latents)
-
-    def leave(self, denoised: Float[Tensor, "b c f h w"], conditions: Conditions) -> Float[Tensor, "b c f h w"]:
-        """Return the latents that the diffusion process arrived at; undoes `enter`."""
-        if self.residual_scale is None:
-            return denoised
-        return denoised * self._scale(denoised) + conditions.start_latents
-
-    def _scale(self, like: Tensor) -> Float[Tensor, "c 1 1 1"]:
-        return torch.tensor(self.residual_scale, dtype=like.dtype, device=like.device)[:, None, None, None]

@@ -18,7 +18,6 @@ from transformers import CLIPTextModel, PreTrainedTokenizerBase
 from venhancer.conditioning import (
     Between,
     Conditions,
-    LatentSpace,
     Reach,
     encode_clip,
     make_conditions,
@@ -80,7 +79,6 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         controlnet: the video ControlNet.
         text_encoder: prompts to embeddings.
         tokenizer: of the text encoder.
-        residual_scale: see `LatentSpace`; None diffuses the latents themselves, as the published models do.
         between: how frames between key frames start; "interpolate" makes them from the finished key frames, which
             alone go through the networks.
         steadying: how strongly the most noise augmentation steadies key frames, see `encode_clip`; 0 not at all, as in
@@ -103,7 +101,6 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         text_encoder: CLIPTextModel,
         tokenizer: PreTrainedTokenizerBase,
         *,
-        residual_scale: Sequence[float] | None = None,
         between: Between = "repeat",
         steadying: float = 0.0,
         enlarging: Enlarging = "bilinear",
@@ -112,8 +109,8 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
     ) -> None:
         super().__init__()
         self.register_modules(vae=vae, unet=unet, controlnet=controlnet, text_encoder=text_encoder, tokenizer=tokenizer)
-        own = {"residual_scale": residual_scale, "between": between, "steadying": steadying}
-        self.register_to_config(**own, enlarging=enlarging, consistency=consistency, defaults=defaults or {})
+        own = {"between": between, "steadying": steadying, "enlarging": enlarging, "consistency": consistency}
+        self.register_to_config(**own, defaults=defaults or {})
         self.schedule = Schedule()
         self.runs_on: torch.device | None = None
         self.draw_noise: DrawNoise = frame_noise
@@ -122,12 +119,6 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
     def device(self) -> torch.device:
         """Where the work is done: `runs_on`, where weights go when they are needed, or where they all are."""
         return self.runs_on or super().device
-
-    @property
-    def space(self) -> LatentSpace:
-        """Where this model diffuses."""
-        scale = self.config["residual_scale"]
-        return LatentSpace(None if scale is None else tuple(scale))
 
     @cached_property
     def traits(self) -> ModelTraits:
@@ -352,13 +343,13 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         levels = {"timetable": sampling.timetable, "drop_penultimate": sampling.penultimate == "drop"}
         timesteps = schedule.timesteps(sampling.steps, sampling.start_timestep, **levels)
         sigmas = schedule.sigmas(timesteps)
-        start = self.space.enter(conditions.start_latents, conditions)
+        start = conditions.start_latents
         noise = partial(self._noise, plan, context, start)
         noisy = schedule.add_noise(start, sampling.start_noise * noise(START_NOISE), sampling.start_timestep)
         x = (program.start if program else solver_from_noisy)(noisy, sigmas[0])
         evaluate = denoise if on_step is None else watched(denoise, timesteps, on_step)
         denoised = SOLVERS[sampling.solver](evaluate, x, sigmas, noise=lambda step: noise(STEP_NOISE + step))
-        return self.space.leave(denoised, conditions), torch.stack(denoise.shared)
+        return denoised, torch.stack(denoise.shared)
 
     def decode(
         self,

@@ -15,6 +15,7 @@ from venhancer.reports.sheets import (
     as_file,
     busiest_box,
     contact_sheet,
+    disputed_box,
     liveliest_row,
     motion_strips,
     save_picture,
@@ -132,6 +133,14 @@ def test_the_busiest_part_is_where_detail_is():
     assert right >= 68
     assert bottom >= 54
     assert box.cut(picture).shape == (bottom - top, right - left, 3)
+
+
+def test_the_disputed_part_is_where_pictures_differ_most_and_has_whole_pixels():
+    pictures = [plain((90, 90, 90), 67, 91) for _ in range(3)]
+    pictures[1][40:52, 50:65] = 120
+    pictures[2][3:9, 5:12] = 99
+    assert disputed_box(pictures, 15, 12).edges(91, 67) == (50, 40, 65, 52)
+    assert disputed_box(pictures, 200, 300).edges(91, 67) == (0, 0, 91, 67)
 
 
 def test_the_liveliest_row_is_where_things_move():

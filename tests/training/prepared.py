@@ -38,7 +38,6 @@ def tiny_settings(folder: Path, **changes: object) -> TrainSettings:
         "output": folder / "run",
         "data": folder / "clips",
         "train": "all",
-        "relative_to_start": True,
         "between": "blend",
         "network": {
             "latent_channels": 8,
@@ -63,7 +62,7 @@ def tiny_settings(folder: Path, **changes: object) -> TrainSettings:
         "log": {"validation_every": 0, "pictures_every": 0},
     }
     if changes.get("start_from") is not None:
-        fields = {name: value for name, value in fields.items() if name not in ("network", "relative_to_start")}
+        del fields["network"]
     return TrainSettings.model_validate(fields | changes)
 
 

@@ -20,7 +20,6 @@ def test_training_makes_a_pipeline_that_loads(tmp_path):
     make_clips(tmp_path / "clips")
     folder = train(tiny_settings(tmp_path))
     pipeline = VEnhancerPipeline.from_pretrained(folder)
-    assert pipeline.space.residual_scale is not None
     assert pipeline.config.between == "blend"
     steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3, 4, 5, 6]
@@ -82,6 +81,14 @@ def test_learning_rate_warms_up_and_falls(tmp_path):
     assert learning_rate(tiny_settings(tmp_path, learning_rate=1.0), 5) == 1.0
 
 
+def test_learning_rate_falls_evenly_at_the_end(tmp_path):
+    settings = tiny_settings(tmp_path, steps=110, warmup=10, decay_steps=50, learning_rate=1.0)
+    rates = [learning_rate(settings, step) for step in (0, 10, 60, 85, 109)]
+    assert rates == pytest.approx([0.1, 1.0, 1.0, 0.5, 0.02])
+    with pytest.raises(ValueError, match="cosine_decay and decay_steps both lower"):
+        tiny_settings(tmp_path, cosine_decay=True, decay_steps=50)
+
+
 def test_a_run_keeps_its_autoencoder_when_the_data_grow(tmp_path):
     make_clips(tmp_path / "clips")
     first = weights_of(train(tiny_settings(tmp_path, steps=2)))
@@ -98,24 +105,11 @@ def test_defaults_may_change_while_a_run_lasts(tmp_path):
     assert (defaults.steps, defaults.solver) == (2, "ddim")
 
 
-def test_the_residual_is_measured_from_steadied_key_frames(tmp_path):
-    """As it will be learnt."""
-    make_clips(tmp_path / "clips")
-    augment = {"unstable_share": 1.0, "noise_augmentation_range": (300, 300)}
-    plain, steadied = (
-        start_pipeline(tiny_settings(tmp_path, output=tmp_path / str(amount), augment=augment, steadying=amount))
-        for amount in (0.0, 4.0)
-    )
-    assert torch.equal(plain.vae.basis, steadied.vae.basis)
-    assert plain.config["residual_scale"] != steadied.config["residual_scale"]
-
-
 def test_a_run_learns_from_stills(tmp_path):
     """With every term of the loss, and looked at as it is validated."""
     make_clips(tmp_path / "clips")
     log = {"validation_every": 2, "pictures_every": 2, "validation_clips": 1}
     objective = {"finishing_share": 0.5, "frame_difference_weight": 0.5}
-    folder = train(tiny_settings(tmp_path, frames=1, steps=4, batch_size=2, objective=objective, log=log))
-    assert VEnhancerPipeline.from_pretrained(folder).space.residual_scale is not None
+    train(tiny_settings(tmp_path, frames=1, steps=4, batch_size=2, objective=objective, log=log))
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert all(line["validation"]["psnr"] > 0 for line in lines if "validation" in line)

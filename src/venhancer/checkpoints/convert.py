@@ -101,7 +101,6 @@ def _model_index(components: list[Component], tokenizer_class: str, version: Ver
         "_diffusers_version": installed_version("diffusers"),
         **{component.name: component.class_path for component in components},
         "tokenizer": ("transformers", tokenizer_class),
-        "residual_scale": None,
         "between": "repeat",
         "defaults": asdict(load_traits(version).defaults),
     }

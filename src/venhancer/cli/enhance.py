@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     from venhancer.planning.layout import format_number
     from venhancer.planning.machine import find_machine
     from venhancer.reports.plan_rows import describe_plan
+    from venhancer.runtime.heap import keep_freed_memory
 
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
@@ -80,6 +81,8 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.dry_run:
         return
 
+    if plan.traits.keeps_freed_memory:
+        keep_freed_memory()
     with terminal.busy(f"loading {settings.model}"):
         from venhancer.weights import load_pipeline
 

@@ -43,6 +43,7 @@ def _train(arguments: argparse.Namespace) -> None:
         from venhancer.training.settings import TrainSettings
 
         settings = TrainSettings.from_file(arguments.recipe)
+        from venhancer.runtime.heap import keep_freed_memory
         from venhancer.training.cost import run_cost
         from venhancer.training.loop import train
     except ModuleNotFoundError as error:
@@ -58,6 +59,7 @@ def _train(arguments: argparse.Namespace) -> None:
         _hush_libraries()
     if not arguments.quiet:
         terminal.show_log()
+    keep_freed_memory()
     folder = train(settings)
     if int(os.environ.get("RANK", "0")) > 0:  # one of several processes speaks
         return

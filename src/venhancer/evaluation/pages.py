@@ -24,10 +24,13 @@ from venhancer.evaluation.metrics.metric import Metric
 from venhancer.evaluation.tables import Table, as_markdown, describe, failures, heading, table_of_means, tables_by_clip
 from venhancer.media.source import failures_as
 from venhancer.reports.plots import bar_plot, new_figure
-from venhancer.reports.sheets import as_file, busiest_box, liveliest_row, motion_strips, stills
+from venhancer.reports.sheets import as_file, disputed_box, liveliest_row, motion_strips, stills
 
 STILL_WIDTH, STRIP_WIDTH = 300, 900
 """Of every still and every motion strip, in pixels."""
+
+CROP = (75, 60)
+"""Width and height of what is enlarged of a still, in pixels: by four, which leaves every pixel a square."""
 
 
 def check_report_folder(folder: Path) -> None:
@@ -166,7 +169,7 @@ def _notes(evaluation: Evaluation) -> list[str]:
 
 
 def clip_pictures(evaluation: Evaluation, clip: TestClip, cache: Cache) -> str:
-    """Return a clip's stills, the part of most detail enlarged, and its motion strips, of all contenders."""
+    """Return a clip's stills, the part enlarged where they differ most, and its motion strips, of all contenders."""
     results = [evaluation.result(clip.name, name) for name in evaluation.contenders]
     frames = {
         one.contender: shown_frames(clip, evaluation.settings, one, cache) for one in reversed(results) if not one.error
@@ -175,7 +178,8 @@ def clip_pictures(evaluation: Evaluation, clip: TestClip, cache: Cache) -> str:
     middle = len(reference) // 2
     key = middle - middle % evaluation.settings.degradation.factor
     numbers = sorted({key, min(key + 1, len(reference) - 1)})  # a key frame and, where there are any, one between
-    sheet = stills(frames, numbers, crop=busiest_box(reference[key]), cell_width=STILL_WIDTH)
+    shown = [clip[numbers[-1]] for clip in frames.values() if clip.shape == reference.shape]
+    sheet = stills(frames, numbers, crop=disputed_box(shown, *CROP), cell_width=STILL_WIDTH)
     strips = motion_strips(frames, row=liveliest_row(reference), width=STRIP_WIDTH)
     return (
         f"<h3>{escape(clip.name)}</h3>{picture(as_file(sheet), f'stills of {clip.name}')}"

@@ -74,8 +74,7 @@ class ModelTraits:
         largest_group: of the largest of what comes to a device by itself: a group of blocks, or one of the companions.
         text_tokens: length of the text embeddings.
         autoencoder_width: channels of the autoencoder's widest features at full size; 0 if it is linear.
-        moves_frames: whether frames between key frames are or start from where the optical flow takes these.
-        samples_keys: whether only key frames go through the networks.
+        samples_keys: whether only key frames go through the networks, and those between are made from them.
         steadying: how strongly the most noise augmentation averages key frames along their motion.
         decode_window: frames that the autoencoder decodes together.
         decode_overlap: frames that two such windows share.
@@ -92,7 +91,6 @@ class ModelTraits:
     largest_group: int
     text_tokens: int = 77
     autoencoder_width: int = 256
-    moves_frames: bool = False
     samples_keys: bool = False
     steadying: float = 0.0
     decode_window: int = 1
@@ -102,9 +100,14 @@ class ModelTraits:
     @property
     def release(self) -> Literal["v1", "v2"] | None:
         """Which published release a model is like: v1's decodes frames one by one, v2's several together."""
-        if not self.autoencoder_width or self.moves_frames or self.steadying or self.pixels_per_latent != 8:
+        if not self.autoencoder_width or self.samples_keys or self.steadying or self.pixels_per_latent != 8:
             return None
         return "v1" if self.decode_window == 1 else "v2"
+
+    @property
+    def keeps_freed_memory(self) -> bool:
+        """Whether programs keep freed memory, see `venhancer.runtime.heap`: worth it where networks are small."""
+        return not self.autoencoder_width
 
     def decodable(self, start: int, stop: int) -> int:
         """Return how far frames from `start` on can be finished while latents from `stop` on are still missing.
@@ -123,7 +126,6 @@ class ModelTraits:
         """
         return replace(
             self,
-            moves_frames=config.get("between") in ("flow", "interpolate"),
             samples_keys=config.get("between") == "interpolate",
             steadying=config.get("steadying", 0.0),
             defaults=parse_defaults(self.name, config),

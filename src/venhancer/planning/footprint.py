@@ -15,6 +15,7 @@ from typing import NamedTuple
 from venhancer.model_files.network_shape import Block, Grid, NetworkShape
 from venhancer.model_files.traits import ModelTraits
 from venhancer.planning.execution import Execution
+from venhancer.runtime.heap import KEPT
 from venhancer.settings import Offload, Solver
 
 Peak = list[int]
@@ -94,15 +95,16 @@ def footprint(traits: ModelTraits, work: Work, execution: Execution, value_bytes
     frame = work.height * work.width
     pixels = frame * traits.pixels_per_latent**2
     prompts = 2 if work.is_guided and execution.batches_guidance else 1
-    network = _network_resident(traits.network, work.grid, prompts, execution.slice_tokens, value_bytes)
-    coding = _resident(autoencoder_peaks(traits, *work.coded), value_bytes)
+    heap = Heap(value_bytes, KEPT if traits.keeps_freed_memory else HEAP_BLOCK)
+    network = _network_resident(traits.network, work.grid, prompts, execution.slice_tokens, heap)
+    coding = _resident(autoencoder_peaks(traits, *work.coded), heap)
     tensors = max(network.alive, coding.alive) + round(HEAP_SHARE * max(network.small, coding.small))
     return Footprint(
         program=PROGRAM,
         weights=value_bytes * resident_weights(traits, execution.offload),
-        latents=_latents(traits, work, frame),
+        latents=_latents(traits, work, frame, heap),
         frames=(3 * FRAMES_READ * work.input_pixels + 3 * FRAMES_WRITTEN * pixels) // 2 + 4 * FRAME_COPIES * pixels,
-        activations=max(tensors, 4 * FLOW_COPIES * pixels if traits.moves_frames or traits.steadying else 0),
+        activations=max(tensors, 4 * FLOW_COPIES * pixels if traits.samples_keys or traits.steadying else 0),
     )
 
 
@@ -120,27 +122,31 @@ class Resident(NamedTuple):
     small: int
 
 
+class Heap(NamedTuple):
+    """Bytes of a value, and of the smallest block that does not stay with the process when it is freed."""
+
+    value_bytes: int
+    kept: int
+
+
 @cache
-def _network_resident(
-    shape: NetworkShape, grid: Grid, prompts: int, slice_tokens: int | None, value_bytes: int
-) -> Resident:
-    return _resident(network_peaks(shape, grid, prompts, slice_tokens), value_bytes)
+def _network_resident(shape: NetworkShape, grid: Grid, prompts: int, slice_tokens: int | None, heap: Heap) -> Resident:
+    return _resident(network_peaks(shape, grid, prompts, slice_tokens), heap)
 
 
-def _resident(peaks: Iterable[Peak], value_bytes: int) -> Resident:
-    largest = HEAP_BLOCK // value_bytes
+def _resident(peaks: Iterable[Peak], heap: Heap) -> Resident:
     alive, small = 0, 0
     for sizes in peaks:
         alive = max(alive, sum(sizes))
-        small = max(small, sum(size for size in sizes if size < largest))
-    return Resident(value_bytes * alive, value_bytes * small)
+        small = max(small, sum(size for size in sizes if size * heap.value_bytes < heap.kept))
+    return Resident(heap.value_bytes * alive, heap.value_bytes * small)
 
 
-def _latents(traits: ModelTraits, work: Work, frame: int) -> int:
+def _latents(traits: ModelTraits, work: Work, frame: int, heap: "Heap") -> int:
     """Return the bytes of a segment's latents in all copies, gaps included where a copy is small."""
     copy = 4 * work.context * frame * traits.latent_channels
     latents = LATENT_COPIES[work.solver] * copy + 4 * work.carried
-    return latents if copy >= HEAP_BLOCK else round((1 + HEAP_SHARE) * latents)
+    return latents if copy >= heap.kept else round((1 + HEAP_SHARE) * latents)
 
 
 def autoencoder_peaks(traits: ModelTraits, height: int, width: int) -> Iterator[Peak]:

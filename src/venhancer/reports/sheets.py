@@ -49,7 +49,7 @@ class Box(NamedTuple):
 
     def edges(self, width: int, height: int) -> tuple[int, int, int, int]:
         """Return the first column and row, and those one past the last, in a picture of this size."""
-        left, top = min(int(self.left * width), width - 1), min(int(self.top * height), height - 1)
+        left, top = min(round(self.left * width), width - 1), min(round(self.top * height), height - 1)
         right, bottom = round((self.left + self.width) * width), round((self.top + self.height) * height)
         return left, top, min(max(right, left + 1), width), min(max(bottom, top + 1), height)
 
@@ -147,6 +147,24 @@ def busiest_box(picture: Picture, share: float = 0.3) -> Box:
     inside = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
     top, left = np.unravel_index(inside.argmax(), inside.shape)
     return Box(float(left / luma.shape[1]), float(top / luma.shape[0]), share, share)
+
+
+def disputed_box(pictures: Sequence[Picture], width: int, height: int) -> Box:
+    """Return the part of this many pixels where pictures of one size differ most from their mean: worth comparing.
+
+    Args:
+        pictures: of the same frame, by different means.
+        width: of the part; that of the pictures if they have less.
+        height: of the part, likewise.
+    """
+    luma = np.stack([picture.astype(np.float32).mean(axis=2) for picture in pictures])
+    width, height = min(width, luma.shape[2]), min(height, luma.shape[1])
+    sums = np.abs(luma - luma.mean(axis=0)).sum(axis=0).cumsum(axis=0).cumsum(axis=1)
+    sums = np.pad(sums, ((1, 0), (1, 0)))
+    inside = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
+    top, left = np.unravel_index(inside.argmax(), inside.shape)
+    sides = (luma.shape[2], luma.shape[1]) * 2
+    return Box(*(float(part / side) for part, side in zip((left, top, width, height), sides, strict=True)))
 
 
 def liveliest_row(clip: Frames) -> float:

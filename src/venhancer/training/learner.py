@@ -106,7 +106,6 @@ def make_objective(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Obje
         vae=pipeline.vae.requires_grad_(requires_grad=False),
         tokenizer=pipeline.tokenizer,
         schedule=pipeline.schedule,
-        space=pipeline.space,
         between=pipeline.config["between"],
         steadying=pipeline.config["steadying"],
         settings=settings.objective,

@@ -157,9 +157,11 @@ def make_accelerator(settings: TrainSettings) -> Accelerator:
 
 
 def learning_rate(settings: TrainSettings, step: int) -> float:
-    """Return the learning rate of a step: linear warm-up, then constant or a cosine down to zero."""
+    """Return the learning rate of a step: linear warm-up, then constant, a cosine, or an even fall at the end."""
     if step < settings.warmup:
         return settings.learning_rate * (step + 1) / settings.warmup
+    if settings.decay_steps:
+        return settings.learning_rate * min(1.0, (settings.steps - step) / settings.decay_steps)
     if not settings.cosine_decay:
         return settings.learning_rate
     share = (step - settings.warmup) / max(1, settings.steps - settings.warmup)

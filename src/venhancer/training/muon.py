@@ -76,12 +76,21 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrix: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
-    """Return about the nearest matrix whose singular values are all 1."""
+    """Return about the nearest matrix whose singular values are all 1.
+
+    The iteration multiplies by polynomials of the matrix' products with itself. Those commute, so it works on them
+    alone, which are small where one side is short.
+    """
     a, b, c = COEFFICIENTS
     is_tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.mT if is_tall else matrix
     x = x / (x.norm() + 1e-30)
+    gram = x @ x.mT
+    unit = torch.eye(len(gram), dtype=x.dtype, device=x.device)
+    factor = unit
     for _ in range(ITERATIONS):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        polynomial = a * unit + b * gram + c * gram @ gram
+        factor = polynomial @ factor
+        gram = polynomial @ gram @ polynomial
+    x = factor @ x
     return x.mT if is_tall else x

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
-from einops import rearrange
+from einops import rearrange, reduce
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 from transformers import CLIPTextModel, PreTrainedTokenizerBase
@@ -19,7 +19,6 @@ from venhancer.conditioning import (
     Between,
     Conditions,
     Encode,
-    LatentSpace,
     encode_clip,
     make_conditions,
     steadiness_of,
@@ -33,6 +32,9 @@ from venhancer.training.data.augment import Example
 from venhancer.training.data.damage import happens
 from venhancer.training.perceptual import PerceptualDistance
 from venhancer.training.settings import ObjectiveSettings
+
+TEXTURE_PATCHES = 3
+"""Patches on a side of the squares over which textures are compared."""
 
 
 class Losses(NamedTuple):
@@ -57,7 +59,6 @@ class Objective:
         vae: the frozen autoencoder.
         tokenizer: of the text encoder.
         schedule: the noise schedule.
-        space: where diffusion happens.
         between: how frames between key frames start.
         steadying: how strongly the most noise augmentation steadies key frames.
         settings: shares and weights.
@@ -67,7 +68,6 @@ class Objective:
     vae: Autoencoder
     tokenizer: PreTrainedTokenizerBase
     schedule: Schedule
-    space: LatentSpace
     between: Between
     steadying: float
     settings: ObjectiveSettings
@@ -110,7 +110,7 @@ class Objective:
             first, last = self.settings.timestep_range
             timesteps = torch.randint(first, last + 1, (len(batch.target),), generator=generator)
             timesteps = timesteps.to(batch.target.device)
-        return self._denoising(predict, batch, conditions, generator, timesteps)
+        return self._denoising(predict, batch, generator, timesteps)
 
     @torch.no_grad()
     def conditions(self, batch: Example, generator: Generator) -> Conditions:
@@ -126,13 +126,10 @@ class Objective:
             schedule=self.schedule,
         )
 
-    def _denoising(
-        self, predict: PredictV, batch: Example, conditions: Conditions, generator: Generator, timesteps: Tensor
-    ) -> Losses:
+    def _denoising(self, predict: PredictV, batch: Example, generator: Generator, timesteps: Tensor) -> Losses:
         with torch.no_grad():
             cached = batch.target_latents
-            latents = self.vae.encode_frames(batch.target) if cached is None else cached
-            clean = self.space.enter(latents, conditions)
+            clean = self.vae.encode_frames(batch.target) if cached is None else cached
         noise = _noise_like(clean, generator)
         predicted = predict(self.schedule.add_noise(clean, noise, timesteps), timesteps)
         errors = (predicted - self.schedule.velocity(clean, noise, timesteps)).square().mean(dim=(1, 2, 3, 4))
@@ -148,7 +145,8 @@ class Objective:
     def _finishing(
         self, predict: PredictV, batch: Example, conditions: Conditions, generator: Generator, step: int
     ) -> Losses:
-        frames = self.vae.decode_frames(self._sample(predict, conditions, generator))
+        latents = self._sample(predict, conditions, generator)
+        frames = self.vae.decode_frames(latents)
         settings = self.settings
         differences = (frames - batch.target).abs().mean(dim=(1, 2, 3, 4))
         terms = {"pixels": settings.pixel_weight * differences.mean()}
@@ -161,6 +159,10 @@ class Objective:
             terms["neighbours"] = settings.neighbour_weight * along
         if settings.frequency_weight:
             terms["frequencies"] = settings.frequency_weight * torch.fft.rfft2(errors, norm="ortho").abs().mean()
+        if settings.texture_weight:
+            patch = frames.shape[-1] // latents.shape[-1]
+            error = (texture(frames, patch) - texture(batch.target, patch)).abs().mean()
+            terms["texture"] = settings.texture_weight * error
         if self.perceptual is not None and step >= settings.perceptual_from_step:
             every, targets = (rearrange(clip, "b c f h w -> (b f) c h w") for clip in (frames, batch.target))
             numbers = torch.randperm(len(every), generator=generator)[: settings.perceptual_frames].to(every.device)
@@ -172,7 +174,7 @@ class Objective:
     def _sample(self, predict: PredictV, conditions: Conditions, generator: Generator) -> Float[Tensor, "b c f h w"]:
         """Return the latents that a few DDIM steps arrive at; only the last one keeps gradients."""
         settings, schedule = self.settings, self.schedule
-        start = self.space.enter(conditions.start_latents, conditions)
+        start = conditions.start_latents
         times = [
             round(time) for time in schedule.timesteps(settings.finishing_steps, settings.finishing_start_timestep)
         ]
@@ -184,7 +186,7 @@ class Objective:
                 denoised, eps = schedule.x0_from_v(v, noisy, time), schedule.eps_from_v(v, noisy, time)
                 noisy = schedule.add_noise(denoised, eps, next_time)
         v = predict(noisy, torch.full((len(noisy),), times[-1], device=noisy.device))
-        return self.space.leave(schedule.x0_from_v(v, noisy, times[-1]), conditions)
+        return schedule.x0_from_v(v, noisy, times[-1])
 
 
 def encode_examples(
@@ -199,6 +201,24 @@ def encode_examples(
     ]
     key_frame_latents, start_latents = (torch.cat(parts) for parts in zip(*clips, strict=True))
     return key_frame_latents, start_latents
+
+
+def texture(frames: Float[Tensor, "b c f h w"], patch: int) -> Float[Tensor, " n"]:
+    """Return how much neighbouring pixels differ on average around, across and down, whatever the sign.
+
+    The average is over squares of a few patches, apart for every row or column of a patch, so that differences at the
+    borders of patches do not stand for those inside. Pixels that fill no square are left out.
+    """
+    side = TEXTURE_PATCHES * patch
+    means = []
+    for clip in (frames, frames.mT):
+        height, width = (whole // side * side for whole in clip.shape[-2:])
+        whole = clip[..., :height, :width]
+        differences = whole.diff(dim=-1, append=whole[..., :1]).abs()
+        means.append(
+            reduce(differences, "b c f (y r) (x k p) -> (b c f y x p)", "mean", r=side, k=TEXTURE_PATCHES, p=patch)
+        )
+    return torch.cat(means)
 
 
 def _noise_like(latents: Tensor, generator: Generator) -> Tensor:

@@ -85,23 +85,6 @@ class AugmentSettings(Frozen):
         description="Damage only clips with noise on key frames, in proportion to t'. Noise augmentation then says "
         "how little to trust the input.",
     )
-    refined_share: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="Share of groups at full size and rate, which teach a model to refine. Those with noise on key "
-        "frames get unstable inputs.",
-    )
-    refined_sources: tuple[str, ...] = Field(
-        default=(),
-        description="Prefixes of `source` of clips steady enough as targets of those groups. Default: all.",
-    )
-    steady_targets: bool = Field(
-        default=False,
-        description="Average targets along the motion, in proportion to the noise on key frames, and fully in refined "
-        "groups. Noise augmentation then removes flicker.",
-    )
-    least_steadied: float = Field(default=0.0, ge=0, le=1, description="How strongly to average them without noise.")
     low_quality_share: float = Field(
         default=0.0, ge=0, le=1, description="Share of targets that are degraded and captioned so."
     )
@@ -109,16 +92,7 @@ class AugmentSettings(Frozen):
         default="blurry, low quality, jpeg artifacts", description="Caption of those targets."
     )
     high_quality_suffix: str = Field(default="", description="Appended to all other captions.")
-    words_vary: bool = Field(
-        default=False,
-        description="Half of the time, use only some of those quality words, in random order, so that each counts.",
-    )
     prompt_dropout: float = Field(default=0.1, ge=0, le=1, description="Share of prompts left empty.")
-
-    def refining(self) -> Self:
-        """Return the settings of a group at full size and rate."""
-        one_size = {"downscale_focus": (1.0,), "downscale_focus_weights": (1.0,), "downscale_focus_share": 1.0}
-        return self.model_copy(update={**one_size, "unstable_share": 1.0, "least_steadied": 1.0})
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -177,6 +151,9 @@ class ObjectiveSettings(Frozen):
     frequency_weight: float = Field(
         default=0.0, ge=0, description="Weight of errors in a picture's frequencies, by amplitude and phase."
     )
+    texture_weight: float = Field(
+        default=0.0, ge=0, description="Weight of errors in how much neighbouring pixels differ in an area."
+    )
 
     @model_validator(mode="after")
     def _first_timestep_first(self) -> Self:
@@ -220,6 +197,9 @@ class DataSettings(Frozen):
         default="none", description="Crop clips as they are, or first reduce them until they just cover the crop."
     )
     crop_from: Literal["random", "centre"] = Field(default="random", description="Position of the crop.")
+    crop_choices: int = Field(
+        default=1, ge=1, description="Crops drawn from a clip, of which the one with most detail is used."
+    )
     mirrored_share: float = Field(default=0.5, ge=0, le=1, description="Share of clips flipped horizontally.")
     reversed_share: float = Field(default=0.5, ge=0, le=1, description="Share of clips played backwards.")
     latent_cache: Path | None = Field(
@@ -285,8 +265,7 @@ class TrainSettings(Frozen):
     augment: AugmentSettings = AugmentSettings()
     objective: ObjectiveSettings = ObjectiveSettings()
     log: LogSettings = LogSettings()
-    relative_to_start: bool = Field(default=False, description="Predict what to add to the resized input.")
-    between: Literal["repeat", "blend", "flow", "interpolate"] | None = Field(
+    between: Literal["repeat", "blend", "interpolate"] | None = Field(
         default=None,
         description="How frames between key frames start. Default: the model's own way; from scratch, repeat.",
     )
@@ -328,6 +307,7 @@ class TrainSettings(Frozen):
     )
     warmup: int = Field(default=0, ge=0, description="Steps of linear warm-up.")
     cosine_decay: bool = Field(default=False, description="Decay the learning rate to zero along a cosine.")
+    decay_steps: int = Field(default=0, ge=0, description="Last steps, over which the learning rate falls to zero.")
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay.")
     clip_norm: float = Field(default=1.0, gt=0, description="Largest gradient norm; larger gradients are scaled down.")
     ema_decay: float = Field(
@@ -366,6 +346,12 @@ class TrainSettings(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _one_decay(self) -> Self:
+        if self.cosine_decay and self.decay_steps:
+            raise ValueError("cosine_decay and decay_steps both lower the learning rate; omit one")
+        return self
+
+    @model_validator(mode="after")
     def _moments_that_can_be_shared_out(self) -> Self:
         if self.shard and self.adam_bits == 8:
             raise ValueError("adam_bits: 8 cannot be sharded; set shard: false or adam_bits: 32")
@@ -397,9 +383,8 @@ class TrainSettings(Frozen):
 
     @model_validator(mode="after")
     def _network_of_the_model_to_start_from(self) -> Self:
-        foreign = sorted({"network", "relative_to_start"} & self.model_fields_set)
-        if self.start_from is not None and foreign:
-            raise ValueError(f"{' and '.join(foreign)} come from the model in start_from; omit them")
+        if self.start_from is not None and "network" in self.model_fields_set:
+            raise ValueError("network comes from the model in start_from; omit it")
         return self
 
     @model_validator(mode="after")

@@ -19,7 +19,6 @@ from venhancer.models.blocks import ResBlock, Upsample
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.runtime.devices import choose_device, choose_dtype
 from venhancer.training.data.batches import Batches
-from venhancer.training.objective import encode_examples
 from venhancer.training.settings import NetworkSettings, TrainSettings
 from venhancer.weights import load_pipeline
 
@@ -31,7 +30,6 @@ SETTLED_AT_START = {
     "fresh_controlnet",
     "lora",
     "network",
-    "relative_to_start",
     "seed",
     "start_from",
     "steadying",
@@ -163,15 +161,6 @@ def _new_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
     frames = torch.cat([example.target[:, :, 0] for example in examples])
     vae = LinearAutoencoder.fit(frames, patch=network.patch, latent_channels=network.latent_channels)
 
-    residual_scale = None
-    if settings.relative_to_start:
-        differences = []
-        for example in examples:
-            _, starts = encode_examples(example, vae.encode_frames, between, steadying)
-            for target, start in zip(example.target, starts, strict=True):
-                differences.append((vae.encode_frames(target[None])[0] - start).flatten(1))
-        residual_scale = [round(float(deviation), 5) for deviation in torch.cat(differences, dim=1).std(dim=1)]
-
     shape = new_shape(network)
     unet = VideoUNet(**shape.arguments())
     pass_features_on(unet)
@@ -188,7 +177,6 @@ def _new_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
         controlnet=controlnet,
         text_encoder=new_text_encoder(network),
         tokenizer=tokenizer,
-        residual_scale=residual_scale,
         between=between,
         steadying=steadying,
         enlarging=settings.enlarging or "bilinear",

@@ -105,33 +105,3 @@ def test_low_quality_targets_say_so():
 def test_prompts_are_dropped_at_their_share():
     dropped = [augment.make_example(clip(), "dog", 7, AugmentSettings(), generator(seed)).caption for seed in range(60)]
     assert 1 <= dropped.count("") <= 20
-
-
-def test_words_of_quality_come_whole_or_in_part():
-    words = "blurry, low quality, jpeg artifacts"
-    said = [augment.some_words(words, generator(seed)) for seed in range(200)]
-    assert 80 < said.count(words) < 140
-    assert {frozenset(each.split(", ")) for each in said if "," not in each} == {
-        frozenset({word}) for word in words.split(", ")
-    }
-    assert all(set(each.split(", ")) <= set(words.split(", ")) for each in said)
-
-
-def test_refining_keeps_the_size_and_makes_noisy_clips_unstable():
-    noisy = AugmentSettings(damage_follows_noise=True, noise_augmentation_range=(300, 300)).refining()
-    clean = noisy.model_copy(update={"clean_key_frames": 1.0})
-    unstable, same = (augment.make_example(clip(), "", 1, settings, generator()) for settings in (noisy, clean))
-    assert unstable.downscale_factor == same.downscale_factor == 1
-    assert_close(same.key_frames, same.target, atol=1 / 127, rtol=0)
-    assert (unstable.key_frames - unstable.target).abs().mean() > 0.02
-
-
-def test_targets_are_steadied_as_the_noise_is_high():
-    flickering = clip(5, 64, 64)[:1] * torch.tensor([0.8, 1.0, 0.8, 1.0, 0.8])[:, None, None, None]
-    quiet, loud = (AugmentSettings(steady_targets=True, noise_augmentation_range=(level, level)) for level in (1, 300))
-    wavering = [
-        float(augment.make_example(flickering, "", 1, settings, generator()).target.diff(dim=1).abs().mean())
-        for settings in (quiet, loud, quiet.refining())
-    ]
-    assert wavering[1] < 0.9 * wavering[0]
-    assert wavering[2] == pytest.approx(wavering[1])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from training.prepared import make_clips, tiny_settings
-from venhancer.errors import InputError, JobFailed, SettingsError
+from venhancer.errors import InputError, JobFailed
 from venhancer.training.data.batches import SKIPPED, Batches, load_batches
 from venhancer.training.data.manifest import MANIFEST, ClipEntry, read_manifest, write_manifest
 
@@ -44,42 +44,25 @@ def test_a_group_is_a_function_of_its_step_and_number(folder):
     assert group.target.shape[3:] == (40, 32)
 
 
-def test_groups_that_refine_take_steady_clips_at_full_size_and_rate(folder):
-    entries = [
-        entry.model_copy(update={"source": source, "split": "train"})
-        for entry, source in zip(
-            read_manifest(folder / "clips" / MANIFEST), ("film: a", "generated: b", "photographs: c"), strict=True
-        )
-    ]
-    write_manifest(folder / "clips" / MANIFEST, entries)
-    augment = {"refined_share": 1.0, "refined_sources": ["film", "photographs"]}
-    batches = Batches(tiny_settings(folder, augment=augment))
-    assert batches.unsteady == {1}
-    group = batches.group(0, 0)
-    assert bool(group.key_frame_mask.all())
-    assert group.downscale_factor.tolist() == [1.0] * len(group.downscale_factor)
-
-
-@pytest.mark.parametrize("shortened", [False, True])
-def test_sources_to_refine_that_match_nothing_long_enough_are_one_line(folder, shortened):
-    entries = read_manifest(folder / "clips" / MANIFEST)
-    sources = {"source": "film: a"} | ({"frames": 3} if shortened else {})
-    entries[0] = entries[0].model_copy(update=sources)
-    write_manifest(folder / "clips" / MANIFEST, entries)
-    augment = {"refined_share": 0.5, "refined_sources": ["film" if shortened else "flim"]}
-    message = (
-        r"refined_sources fl?i?l?m match no clip of 5 frames or more in .*clips, whose sources are '', 'film: a'; cor"
-    )
-    with pytest.raises(SettingsError, match=message) as raised:
-        load_batches(tiny_settings(folder, augment=augment), 0)
-    assert "\n" not in str(raised.value)
-    Batches(tiny_settings(folder, augment=augment | {"refined_share": 0.0}))
+def test_of_several_crops_the_one_with_most_detail_is_used(folder):
+    """Half of every picture is plain."""
+    for path in (folder / "clips").glob("*.npy"):
+        frames = np.load(path)
+        frames[:, :, : frames.shape[2] // 2] = 90
+        np.save(path, frames)
+    plain = []
+    for choices in (1, 8):
+        data = {"manifest": folder / "clips", "crop_choices": choices}
+        batches = Batches(tiny_settings(folder, data=data, crop=(24, 16)))
+        targets = [batches.group(step, 0).target for step in range(12)]
+        plain.append(sum(float((target.diff(dim=-1) == 0).float().mean()) for target in targets))
+    assert plain[1] < 0.5 * plain[0]
 
 
 def test_stills_are_clips_of_one_frame(folder):
     entries = [entry.model_copy(update={"frames": 1}) for entry in read_manifest(folder / "clips" / MANIFEST)]
     write_manifest(folder / "clips" / MANIFEST, entries)
-    augment = {"degraded_share": 1.0, "unstable_share": 1.0, "refined_share": 0.3, "steady_targets": True}
+    augment = {"degraded_share": 1.0, "unstable_share": 1.0}
     settings = tiny_settings(folder, frames=1, steps=40, batch_size=2, augment=augment)
     for group in load_batches(settings, 0):
         assert group.target.shape == group.key_frames.shape == (2, 3, 1, 40, 32)

@@ -13,7 +13,6 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from venhancer.frames.enlarging import Enlarging, resize
-from venhancer.frames.steadying import steadied
 from venhancer.settings import MOST_NOISE
 from venhancer.training.data.damage import (
     damage,
@@ -73,9 +72,6 @@ def make_example(
 
     small = downscale(frames[::temporal_factor], factor, kernel)
     strength = noise_augmentation / MOST_NOISE if settings.damage_follows_noise else draw_uniform(generator)
-    if settings.steady_targets:
-        steadiness = max(settings.least_steadied, noise_augmentation / MOST_NOISE)
-        target = (torch.stack(list(steadied(target * 2 - 1, steadiness))) + 1) / 2
     if happens(settings.unstable_share, generator) and strength:
         small = destabilise(small, strength, generator)
     if happens(settings.degraded_share, generator) and strength:
@@ -84,7 +80,6 @@ def make_example(
     key_frames = resize(eight_bits(small), height, width, enlarging)
 
     quality = settings.low_quality_caption if wants_low_quality else settings.high_quality_suffix
-    quality = some_words(quality, generator) if settings.words_vary else quality
     prompt = ", ".join(part for part in (caption, quality) if part)
     mask = torch.zeros(len(frames), dtype=torch.bool)
     mask[::temporal_factor] = True
@@ -96,15 +91,6 @@ def make_example(
         noise_augmentation=torch.tensor(noise_augmentation),
         caption="" if happens(settings.prompt_dropout, generator) else prompt,
     )
-
-
-def some_words(words: str, generator: Generator) -> str:
-    """Return a list of words unchanged or, as often, a part of it in any order."""
-    if happens(0.5, generator):
-        return words
-    every = words.split(", ")
-    order = torch.randperm(len(every), generator=generator).tolist()
-    return ", ".join(every[number] for number in order[: draw_integer(1, len(every), generator)])
 
 
 def draw_temporal_factor(settings: AugmentSettings, generator: Generator) -> int:

@@ -21,12 +21,13 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from venhancer.errors import InputError, JobFailed, SettingsError
+from venhancer.errors import InputError, JobFailed
+from venhancer.frames.levels import Frames
 from venhancer.media.source import failures_as
 from venhancer.progress import SILENT, Progress
 from venhancer.training.data.augment import Example, draw_temporal_factor, make_example
 from venhancer.training.data.clips import read_draw
-from venhancer.training.data.damage import draw_integer, draw_uniform, from_bytes, happens
+from venhancer.training.data.damage import draw_integer, draw_uniform, from_bytes
 from venhancer.training.data.draws import ClipDraws
 from venhancer.training.data.latents import Autoencoder, LatentCache, fill_cache
 from venhancer.training.data.manifest import find_manifest, read_captions, read_manifest
@@ -65,7 +66,6 @@ class Batches(Dataset[Prepared]):
 
     Raises:
         InputError: there is nothing that can be trained on.
-        SettingsError: groups are to be refined and no clip is of `refined_sources`.
     """
 
     def __init__(self, settings: TrainSettings, first_step: int = 0, *, rank: int = 0, ranks: int = 1) -> None:
@@ -80,24 +80,7 @@ class Batches(Dataset[Prepared]):
             pairs = zip(entries, captions, strict=True)
             entries = [entry.model_copy(update={"caption": caption}) for entry, caption in pairs]
         self.draws = ClipDraws.fitting(entries, settings.data, settings.crop, settings.frames)
-        steady = settings.augment.refined_sources
-        self.unsteady = frozenset(
-            number for number, entry in enumerate(self.draws.entries) if steady and not entry.source.startswith(steady)
-        )
-        if settings.augment.refined_share:
-            self._check_refined_sources(steady)
         self.cache = LatentCache(settings.data.latent_cache, self.folder) if settings.data.latent_cache else None
-
-    def _check_refined_sources(self, beginnings: tuple[str, ...]) -> None:
-        """Refuse beginnings of sources that leave a group to refine without a clip long enough."""
-        lengths = [length for number, length in enumerate(self.draws.lengths) if number not in self.unsteady]
-        if max(lengths, default=0) < self.settings.frames:
-            sources = sorted({repr(entry.source) for entry in self.draws.entries})
-            raise SettingsError(
-                f"augment.refined_sources {', '.join(beginnings)} match no clip of {self.settings.frames} frames or "
-                f"more in {self.settings.data.manifest}, whose sources are {', '.join(sources)[:200]}; correct or "
-                f"omit them"
-            )
 
     def __len__(self) -> int:
         return max(0, self.settings.steps - self.first_step) * len(self.groups)
@@ -124,13 +107,12 @@ class Batches(Dataset[Prepared]):
         """
         skipped = [] if skipped is None else skipped
         generator = generator_for(self.settings.seed, step, group)
-        refines = happens(self.settings.augment.refined_share, generator)
-        factor = 1 if refines else draw_temporal_factor(self.settings.augment, generator)
+        factor = draw_temporal_factor(self.settings.augment, generator)
         frames = self._draw_length(factor, generator)
         clips = self.settings.batch_size // self.settings.groups
         first = (step * self.settings.groups + group) * clips
         turns = [self.draws.turn(self.settings.seed, first + number) for number in range(clips)]
-        examples = [self._example(turn, factor, frames, generator, skipped, refines=refines) for turn in turns]
+        examples = [self._example(turn, factor, frames, generator, skipped) for turn in turns]
         return stack_examples(examples)
 
     def _draw_length(self, factor: int, generator: Generator) -> int:
@@ -143,26 +125,30 @@ class Batches(Dataset[Prepared]):
         return min(length, most)
 
     def _example(
-        self, turn: int, factor: int, frames: int, generator: Generator, skipped: list[SkippedClip], *, refines: bool
+        self, turn: int, factor: int, frames: int, generator: Generator, skipped: list[SkippedClip]
     ) -> Example:
         """Return an example of the clip whose turn it is or, if it will not do, of the first drawn that can be read."""
-        augment = self.settings.augment.refining() if refines else self.settings.augment
-        unsuited = self.unsteady if refines else frozenset()
         failed: dict[int, SkippedClip] = {}
         while (
             len(failed) < MOST_FAILURES
-            and (choice := self.draws.draw(frames, unsuited | failed.keys(), generator, turn)) is not None
+            and (choice := self.draws.draw(frames, failed.keys(), generator, turn)) is not None
         ):
             number, draw = choice
+            others = range(1, self.settings.data.crop_choices)
+            draws = [draw, *(self.draws.draw_from(draw.entry, frames, generator) for _ in others)]
             try:
-                pixels = read_draw(draw, self.folder)
+                draw, pixels = max(
+                    ((one, read_draw(one, self.folder)) for one in draws), key=lambda read: detail(read[1])
+                )
                 latents = None if self.cache is None else self.cache.read(draw)
             except InputError as error:
                 failed[number] = SkippedClip(draw.entry.name, str(error))
                 skipped.append(failed[number])
                 continue
             how = self.settings.enlarging or "bilinear"
-            example = make_example(from_bytes(pixels), draw.entry.caption, factor, augment, generator, enlarging=how)
+            example = make_example(
+                from_bytes(pixels), draw.entry.caption, factor, self.settings.augment, generator, enlarging=how
+            )
             return example._replace(target_latents=latents)
         reason = next(iter(failed.values())).reason
         raise InputError(
@@ -251,6 +237,11 @@ def stack_examples(examples: Sequence[Example]) -> Example:
         if all(isinstance(part, Tensor) for part in parts)
     }
     return Example(**values, caption=[str(example.caption) for example in examples])
+
+
+def detail(frames: Frames) -> float:
+    """Return how much pixels differ from their right neighbours, in levels."""
+    return float(np.abs(np.diff(frames.astype(np.int16), axis=2)).mean())
 
 
 def generator_for(*key: int) -> Generator:
