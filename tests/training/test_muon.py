@@ -8,7 +8,7 @@ from torch.testing import assert_close
 from venhancer.training.muon import COEFFICIENTS, ITERATIONS, Muon, orthogonalised
 
 
-@pytest.mark.parametrize("shape", [(16, 144), (144, 16), (24, 24)])
+@pytest.mark.parametrize("shape", [(16, 144), (144, 16)])
 def test_singular_values_come_near_to_one(shape):
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     values = torch.linalg.svdvals(orthogonalised(matrix))
