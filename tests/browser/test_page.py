@@ -164,33 +164,3 @@ def test_a_hostile_file_is_refused_in_one_line_without_paths(page, server, tmp_p
     refusal.wait_for()
     assert page.locator("#plan img").count() == 0
     assert "onerror" not in [job["name"] for job in jobs_of(server)]
-
-
-def test_values_that_cannot_be_are_refused_where_the_plan_is(page):
-    choose(page, "chosen", "meadow.mp4")
-    page.get_by_text("More", exact=True).click()
-    page.locator("#more-crf input, #more-crf textarea").fill("99")
-    page.locator("#plan .ve-refusal", has_text="crf 99 is above 63").wait_for()
-    page.locator("#more-crf input, #more-crf textarea").fill("")
-    page.locator("#plan").get_by_text("256x192, 8 fps").wait_for()
-
-
-@pytest.mark.parametrize("width", [390, 1440])
-@pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_nothing_is_cut_off_at_any_width_and_every_control_has_a_name(browser, server, width, scheme):
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    tab = context.new_page()
-    tab.goto(server.address)
-    tab.get_by_role("button", name="Enhance", exact=True).wait_for()
-    assert tab.evaluate("document.documentElement.scrollWidth") <= width
-    unnamed = tab.evaluate(
-        """() => [...document.querySelectorAll('button, input:not([type=file]), select, textarea')]
-        .filter(one => one.offsetParent !== null)
-        .filter(one => !(one.ariaLabel || one.innerText || one.title || one.labels?.length || one.placeholder
-                         || one.getAttribute('aria-labelledby')))
-        .map(one => one.outerHTML.slice(0, 200))"""
-    )
-    assert unnamed == []
-    is_dark = tab.evaluate("document.body.classList.contains('dark')")
-    assert is_dark == (scheme == "dark")
-    context.close()
