@@ -161,7 +161,7 @@ class Schedule:
         """Return log(alpha_t^2 / sigma_t^2), one a sample, for weighting losses; minus infinity at pure noise."""
         timestep = torch.as_tensor(timestep).reshape(-1)
         alpha_t, sigma_t = self._coefficients(timestep, timestep)
-        return 2 * torch.log(alpha_t / sigma_t)
+        return 2 * torch.log(torch.as_tensor(alpha_t / sigma_t))
 
     def _coefficients(self, timestep: Timestep, like: Shaped[Tensor, "b ..."]) -> tuple[Coefficients, Coefficients]:
         """Return alpha_t and sigma_t on the device of `like`, shaped to multiply it sample by sample.

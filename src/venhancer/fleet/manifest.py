@@ -126,7 +126,7 @@ def _from_pattern(given: str, settings: EnhanceSettings) -> list[Item]:
     first = next(place for place, letter in enumerate(given) if letter in GLOB)
     folder = given[:first].rpartition("/")[0]
     store = Store(folder)
-    found = store.fs.glob(store.path(given[len(folder) + 1 :]), detail=True)
+    found: Any = store.fs.glob(store.path(given[len(folder) + 1 :]), detail=True)  # a dictionary, with details
     start = len(store.path("")) + 1
     items = []
     for path, info in sorted(found.items()):

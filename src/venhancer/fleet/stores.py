@@ -123,7 +123,8 @@ class Store:
             FileNotFoundError: there is none.
             StoreFailed: see `find`.
         """
-        return self._ask(lambda: self.fs.cat_file(self.path(name), start=start or None), name, "read")
+        content: Any = self._ask(lambda: self.fs.cat_file(self.path(name), start=start or None), name, "read")
+        return content
 
     def fetch(self, name: str, target: Path) -> None:
         """Copy a file to this machine; `target` appears whole.
