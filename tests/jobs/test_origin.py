@@ -102,6 +102,7 @@ def test_every_package_is_compared_or_known_to_change_no_frame():
         "accelerate",
         "einops",
         "filelock",
+        "fsspec",
         "huggingface-hub",
         "jaxtyping",
         "psutil",

@@ -23,6 +23,7 @@ from av.video.frame import VideoFrame
 
 from venhancer.errors import InputError, SettingsError
 from venhancer.media.colour import ChromaLocation
+from venhancer.runtime.priority import ordinary_priority
 from venhancer.settings import Codec
 
 AVX512F = 13  # OpenCV's number of it, for which Python has no name
@@ -417,7 +418,8 @@ def why_not(encoding: Encoding) -> str | None:
             frame = VideoFrame.from_ndarray(np.zeros((TRIAL_SIZE, TRIAL_SIZE, 3), np.uint8), "rgb24")
             frame = frame.reformat(format=pixel_format)
             frame.pts = number
-            packets += context.encode(frame)
+            with ordinary_priority():
+                packets += context.encode(frame)
         packets += context.encode(None)
     except (FFmpegError, OSError, ValueError) as failure:
         return str(getattr(failure, "strerror", None) or failure)

@@ -36,6 +36,7 @@ from venhancer.media.writing.assemble import SEGMENT_SUFFIX, assemble
 from venhancer.media.writing.encoders import CODECS, open_options, usual_codecs
 from venhancer.media.writing.pictures_out import check_numbering, finish, is_numbered, unit_of
 from venhancer.media.writing.writing import Writing, add_video_stream, failing, open_output
+from venhancer.runtime.priority import ordinary_priority
 from venhancer.settings import Codec
 
 MOST_AHEAD = 64  # frames by which encoders may reorder; none comes near
@@ -186,7 +187,8 @@ def _encode(stream: VideoStream, frames: Iterable[Pixels], writing: Writing, tar
                 reformatter=reformatter,
             )
             picture.pts, picture.time_base = number - 1, 1 / writing.rate
-            packets = stream.encode(picture)
+            with ordinary_priority():  # the first frame opens the encoder
+                packets = stream.encode(picture)
         yield from map(in_order, packets)
     if number == 0:
         raise ValueError(f"there are no frames to write to {target}")
