@@ -121,7 +121,7 @@ def test_wrong_words_are_refused(refusal, folder):
     assert "psnr cannot be measured: it needs the true frames" in refusal(
         "clips", "--metrics", "psnr", "--no-reference"
     )
-    assert "lpips cannot be measured: it needs weights" in refusal("clips", "--metrics", "lpips")
+    assert "lpips cannot be measured: it needs lpips in the folder --weights" in refusal("clips", "--metrics", "lpips")
     assert "no.pth contains no weights" in refusal("clips", "--lpips-weights", "no.pth")
     assert "scale 9 and temporal factor 3 must both" in refusal("clips", "--scale", 9)
     assert "crf 99 is out of bounds" in refusal("clips", "--input-crf", 99)

@@ -71,5 +71,5 @@ def test_a_step_at_every_join_is_told_by_kind():
 
 
 def test_another_file_is_refused():
-    with pytest.raises(InputError, match="no plan"):
+    with pytest.raises(InputError, match="this is not a plan"):
         find_joins({"segments": [{}]})

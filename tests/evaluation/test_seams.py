@@ -137,7 +137,7 @@ def test_the_range_holds_what_chance_does():
 def test_what_cannot_be_measured_is_refused(film):
     profile = Profile(np.array([np.nan, 1, 1, 1]), np.array([np.nan, 1, 1, 1]))
     for places in ((), (0,), (9,), (1, 2, 3)):
-        with pytest.raises(ValueError, match="no place"):
+        with pytest.raises(ValueError, match="no seam to measure"):
             measure_seam(profile, places)
     with pytest.raises(ValueError, match="two frames"):
         measure_profiles(film[:1], film[:1])

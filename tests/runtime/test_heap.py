@@ -9,19 +9,21 @@ from venhancer.runtime.heap import keep_freed_memory
 
 FAULTS = """
 import resource, sys
-import numpy as np
+import torch
 from venhancer.runtime.heap import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(20):
-    np.ones(48 * 2**20, np.uint8)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+def take_blocks():
+    for _ in range(20):
+        torch.ones(48 * 2**20, dtype=torch.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+before = take_blocks()
+print(take_blocks() - before)
 """
 
 
 def faults(what: str) -> int:
-    """Return how often the system handed out a page while a block of 48 MiB was taken and freed twenty times."""
+    """Return how often the system handed out a page while a block of 48 MiB was taken and freed twenty times once more."""
     finished = subprocess.run([sys.executable, "-c", FAULTS, what], check=True, capture_output=True, text=True)
     return int(finished.stdout)
 
