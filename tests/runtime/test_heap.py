@@ -23,7 +23,7 @@ print(take_blocks() - before)
 
 
 def faults(what: str) -> int:
-    """Return how often the system handed out a page while a block of 48 MiB was taken and freed twenty times once more."""
+    """Return how often the system handed out a page while a block of 48 MiB is taken and freed twenty times more."""
     finished = subprocess.run([sys.executable, "-c", FAULTS, what], check=True, capture_output=True, text=True)
     return int(finished.stdout)
 
