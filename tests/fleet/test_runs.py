@@ -232,7 +232,7 @@ def test_two_runs_share_a_folder(folders, tmp_path):
     assert all(standing.is_done for standing in ledger.standings.values())
     assert len(ledger.standings) == 80
     segments = (tmp_path / "segments").read_text().splitlines()
-    assert len(segments) < 2 * len(set(segments))  # two runs may begin a clip in one moment; they share most
+    assert len(segments) - len(set(segments)) <= 8  # the same moment is rare, and harmless
 
 
 def test_an_output_without_its_record_is_finished_off(folders):

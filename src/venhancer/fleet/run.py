@@ -24,7 +24,7 @@ from venhancer.settings import EnhanceSettings
 
 LOGS = f"{OWN}/logs"
 WAIT = 0.5  # seconds that a run waits for its workers before it looks around again
-LOOK_EVERY = 2.0  # seconds between two looks at the other runs' ledgers, when nothing is given out
+LOOK_EVERY = 2.0  # seconds between two looks at the other runs' ledgers in a store that is far away
 SETBACKS = 3  # a worker, one after the other, with nothing done between: a full disk, a store that is gone
 
 
@@ -212,8 +212,8 @@ class Run:
         return self.films.get(key.rpartition("-")[0])
 
     def _look(self) -> None:
-        """Read the other runs' ledgers, not too often."""
-        if time.monotonic() - self._looked >= (0 if self._has_others() else LOOK_EVERY):
+        """Read the other runs' ledgers: always where that costs nothing or others are known, else not too often."""
+        if time.monotonic() - self._looked >= (0 if self.out.is_local or self._has_others() else LOOK_EVERY):
             self._looked = time.monotonic()
             try:
                 self.ledger.refresh()

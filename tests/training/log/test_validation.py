@@ -65,7 +65,7 @@ def test_a_better_network_has_a_lower_loss_at_each_timestep(tmp_path):
     pipeline = validation.pipeline
     parameters = [*pipeline.unet.parameters(), *pipeline.controlnet.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=5e-3)
-    for step in range(12):
+    for step in range(20):
         generator = torch.Generator().manual_seed(step)
         timesteps = torch.randint(1000, (1,), generator=generator)
         example = validation.examples[step % 2]
@@ -75,7 +75,7 @@ def test_a_better_network_has_a_lower_loss_at_each_timestep(tmp_path):
         optimizer.zero_grad()
     validation.look(4, log)
     before, after = (line["validation"] for line in read_log(tmp_path / "run"))
-    assert after["loss"] < 0.95 * before["loss"]
+    assert after["loss"] < 0.9 * before["loss"]
 
 
 def test_looking_draws_no_global_random_number_and_changes_no_weight(tmp_path):
