@@ -1,3 +1,4 @@
+import errno
 from fractions import Fraction
 from itertools import pairwise
 
@@ -155,4 +156,7 @@ def test_only_errors_that_say_so_mean_that_memory_ran_out():
     assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."))
     assert is_out_of_memory(MemoryError())
     assert is_out_of_memory(torch.OutOfMemoryError("HIP: 2.00 GiB requested"))
+    assert is_out_of_memory(RuntimeError("could not create a primitive"))
+    assert is_out_of_memory(OSError(errno.ENOMEM, "Cannot allocate memory"))
+    assert not is_out_of_memory(RuntimeError("could not create a primitive descriptor for a convolution"))
     assert not is_out_of_memory(RuntimeError("shape mismatch"))

@@ -6,6 +6,7 @@ footprint and has least to compute is taken; if nothing fits, one line says so.
 """
 
 import math
+import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +34,10 @@ SHORTEST_WINDOW = 8  # frames: below, there is too little to see of a motion
 SMALLEST_TILE = 256  # pixels: smaller tiles show too little of a picture; the user may ask for them
 WINDOW_SHARES = (0.75, 0.5, 0.375, 0.25)
 OUT_OF_MEMORY_ERRORS = {"MemoryError", "OutOfMemoryError"}
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "create a memory object")
+OUT_OF_MEMORY = re.compile(
+    "out of memory|[Cc]an('t|not) allocate memory|not enough memory|[Ii]nsufficient memory|bad_alloc|"
+    "could not create a memory object|could not (create|execute) a primitive(?! descriptor)"  # oneDNN's words
+)
 MOST_TILES = 12  # on a side
 
 
@@ -171,7 +175,7 @@ def smaller_layout(machine: Machine, layout: Layout) -> Layout | None:
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error means that memory ran out, on any device and in any library."""
     kinds = {kind.__name__ for kind in type(error).__mro__}  # torch's own is known by its name: torch may not be loaded
-    return not kinds.isdisjoint(OUT_OF_MEMORY_ERRORS) or any(sign in str(error) for sign in OUT_OF_MEMORY)
+    return not kinds.isdisjoint(OUT_OF_MEMORY_ERRORS) or bool(OUT_OF_MEMORY.search(str(error)))
 
 
 def _fastest(layouts: Sequence[Layout], room: float) -> Layout | None:
