@@ -100,6 +100,10 @@ def test_whatever_is_missing_says_where_to_get_it(tmp_path):
         systems.contender("realbasicvsr")
 
 
+def test_what_is_missing_names_no_home(tmp_path):
+    assert str(Path.home()) not in load_systems(None, tmp_path).missing("venhancer")
+
+
 def test_a_program_is_ready_when_all_it_needs_is_there(tmp_path, own):
     home = tmp_path / "SeedVR"
     (home / "projects").mkdir(parents=True)

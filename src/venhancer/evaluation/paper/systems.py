@@ -147,7 +147,7 @@ class Systems:
         try:
             parse_contender(name, self.packages)
         except (SettingsError, WeightsError) as error:
-            return str(error)
+            return str(error).replace(str(Path.home()), "~")  # tables are shown to others
         return ""
 
     def _lacks_of_program(self, name: str) -> str:
