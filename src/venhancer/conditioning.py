@@ -5,7 +5,7 @@ conditioning, VEnhancer, sec. 3.2): their latents with some noise on them, how m
 input was. Every frame, key or not, also has *start latents*: the best guess at it before the network runs.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, Self, TypeAlias
@@ -46,12 +46,16 @@ class Conditions:
         frames = slice(window.start, window.stop)
         (is_key,) = self.key_frames.mask.tolist()
         before, inside = sum(is_key[: window.start]), sum(is_key[frames])
+        keys = slice(before, before + inside)
         if not inside:
             raise ValueError(f"frames {window.start} to {window.stop - 1} hold no key frame; widen the window")
+        told = self.key_frames.noise_timesteps, self.key_frames.downscale_factor
         return type(self)(
             start_latents=self.start_latents[:, :, frames],
-            key_frames=self.key_frames._replace(
-                latents=self.key_frames.latents[:, :, before : before + inside], mask=self.key_frames.mask[:, frames]
+            key_frames=KeyFrames(
+                self.key_frames.latents[:, :, keys],
+                self.key_frames.mask[:, frames],
+                *(each[:, keys] if each.ndim == 2 else each for each in told),
             ),
         )
 
@@ -115,6 +119,7 @@ def make_conditions(
     noise_augmentation: Int[Tensor, " b"],
     downscale_factor: Float[Tensor, " b"],
     schedule: Schedule,
+    is_own: Bool[Tensor, "b k"] | None = None,
 ) -> Conditions:
     """Return the conditions of clips whose key frames have been resized and encoded.
 
@@ -126,8 +131,13 @@ def make_conditions(
         noise_augmentation: 0 for none, else n of 1..300 puts the noise of timestep n - 1 on the key frames.
         downscale_factor: the scale that the network assumes.
         schedule: the noise schedule.
+        is_own: which key frames are pictures of the output's size: they get no noise and are told with a factor of 1.
     """
     latents, noise_timesteps = augment_noise(key_frame_latents, noise, noise_augmentation, schedule)
+    if is_own is not None:
+        latents = torch.where(is_own[:, None, :, None, None], key_frame_latents, latents)
+        noise_timesteps = noise_timesteps[:, None].where(~is_own, 0)
+        downscale_factor = downscale_factor[:, None].where(~is_own, 1.0)
     return Conditions(
         start_latents=start_latents,
         key_frames=KeyFrames(latents, key_frame_mask, noise_timesteps, downscale_factor),
@@ -158,6 +168,7 @@ def encode_clip(
     *,
     steadiness: float = 0.0,
     lead: int = 0,
+    fixed: Container[int] = (),
 ) -> tuple[Float[Tensor, "1 c k h2 w2"], Float[Tensor, "1 c f h2 w2"]]:
     """Return the latents of a clip's key frames, and those that all its frames start from; few frames are held.
 
@@ -170,9 +181,10 @@ def encode_clip(
         steadiness: how strongly key frames are averaged with their neighbours along the motion, see `steadied`.
         lead: how many of the first key frames come before the clip; they and those after it only steady their
             neighbours.
+        fixed: places among the key frames of those that are not averaged themselves.
     """
     keys = int(key_frame_mask.sum())
-    pictures = islice(steadied(key_frames, steadiness), lead, lead + keys)
+    pictures = islice(steadied(key_frames, steadiness, fixed), lead, lead + keys)
     latents = torch.cat([encode(picture[None, :, None]) for picture in pictures], dim=2)
     return latents, spread_key_frames(latents, key_frame_mask[None], "blend" if between == "blend" else "repeat")
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from venhancer.errors import InputError, JobFailed, Stopped
@@ -27,6 +28,7 @@ from venhancer.media.writing.writer import check_target, put_together, write_seg
 from venhancer.media.writing.writing import Writing
 from venhancer.model_files.traits import ModelTraits, load_traits
 from venhancer.plan import UNKNOWN_MACHINE, EnhancePlan, make_plan, next_smaller
+from venhancer.planning.key_pictures import find_key_pictures, with_key_pictures
 from venhancer.planning.memory import Machine, is_out_of_memory
 from venhancer.progress import SILENT, Progress
 from venhancer.reports.plan_rows import describe_change
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+NO_PICTURES: Mapping[int, AnyPath] = MappingProxyType({})
+
 
 def plan_video(
     source: AnyPath,
@@ -46,6 +50,7 @@ def plan_video(
     restart: bool = False,
     machine: Machine = UNKNOWN_MACHINE,
     traits: ModelTraits | None = None,
+    key_frames: Mapping[int, AnyPath] = NO_PICTURES,
     progress: Progress = SILENT,
 ) -> EnhancePlan:
     """Return what `enhance_video` would do; loads no model.
@@ -60,6 +65,7 @@ def plan_video(
         machine: what to plan for, such as `venhancer.planning.machine.find_machine()`; left out, its memory is no
             limit.
         traits: of the model; read from its files if left out.
+        key_frames: pictures of the output's size that take the place of input frames, by these frames' numbers.
         progress: advanced by every inspected frame.
 
     Raises:
@@ -77,13 +83,15 @@ def plan_video(
         choices = work.choices
         machine = replace(machine, memory=choices.get("memory"))
     clip = inspect(source, is_part=settings.end is not None, keep_damaged=settings.keep_damaged)
-    plan = make_plan(clip, settings, traits, machine=machine)  # refuses before the frames are inspected
+    given: dict[str, Any] = {"machine": machine, "key_pictures": find_key_pictures(key_frames)}
+    plan = make_plan(clip, settings, traits, **given)  # refuses before the frames are inspected
     if target is not None:
         encoding_of(plan, target)  # likewise
     if settings.looks_through:
         found = _found(choices) or search_clip(plan.clip, plan.timeline.inputs, progress=progress)
         cuts = found.cuts if settings.looks_for_cuts else ()
-        plan = make_plan(clip, settings, traits, cuts=cuts, cadence=found.cadence, machine=machine)
+        seen: dict[str, Any] = {"cuts": cuts, "cadence": found.cadence, "fields": found.fields}
+        plan = make_plan(clip, settings, traits, **seen, **given)
     for _ in range(choices.get("smaller", 0)):  # times that memory ran out
         plan = next_smaller(plan) or plan
     return plan
@@ -104,6 +112,7 @@ def enhance_video(
     *,
     overwrite: bool = False,
     restart: bool = False,
+    key_frames: Mapping[int, AnyPath] = NO_PICTURES,
     stop: Callable[[], bool] = lambda: False,
     progress: Progress = SILENT,
 ) -> EnhanceReport:
@@ -118,6 +127,7 @@ def enhance_video(
         settings: the request.
         overwrite: replace `target` if it is there.
         restart: discard unfinished work and start over.
+        key_frames: see `plan_video`.
         stop: called after each segment; True stops there.
         progress: advanced by every evaluation of the networks.
 
@@ -137,6 +147,7 @@ def enhance_video(
         restart=restart,
         machine=pipeline.machine,
         traits=pipeline.traits,
+        key_frames=key_frames,
         progress=progress,
     )
     return enhance_as_planned(
@@ -232,7 +243,8 @@ def join_shares(plan: EnhancePlan, target: AnyPath, segments: Sequence[Path]) ->
 def _origin(plan: EnhancePlan, pipeline: "venhancer.pipeline.VEnhancerPipeline") -> dict[str, Any]:
     """Return all that the result depends on."""
     machine = {"device": pipeline.device.type, "number format": _dtype(pipeline), "weights": pipeline.fingerprint()}
-    return origin_of(plan.clip.path, plan.settings) | machine
+    own = [f"{one.number} {fingerprint(one.picture.path)}" for one in plan.key_pictures]
+    return origin_of(plan.clip.path, plan.settings) | machine | {"key frames": own}
 
 
 def _choices(plan: EnhancePlan) -> dict[str, Any]:
@@ -302,8 +314,12 @@ def _make_as_planned(
 ) -> None:
     path = job.unfinished(SEGMENT_SUFFIX)
     with FrameReader(plan.clip, keep=plan.sampling.window_frames) as reader:  # file -> frames
+
+        def read(numbers: Sequence[int]) -> Iterator[Frame]:
+            return with_key_pictures(reader.read, numbers, plan.key_pictures)
+
         segments = pipeline.enhance_segments(
-            plan, reader.read, first=job.finished_segments, carry=job.carry(), progress=progress
+            plan, read, first=job.finished_segments, carry=job.carry(), progress=progress
         )  # frames -> latents -> denoised -> frames
         for enhanced in segments:
             write_segment(path, _shown(enhanced.frames, show), writing, called=job.target)  # frames -> file

@@ -105,13 +105,14 @@ def finished(
         keys: numbers of these frames.
         fidelity: what the key frames owe those.
     """
-    consistency = consistency_of(plan.sampling.noise_augmentation, fidelity.consistency)
 
     def finish(number: int) -> Float[Tensor, "3 h w"]:
         (picture,) = vae.decode_each(latents[:, :, number : number + 1], None, tiles=plan.coded_tiles)
         picture = colours.fix(keys[number], _cropped(picture, plan))
         if not fidelity.consistency:
             return picture
+        noise = 0 if plan.is_own(keys[number]) else plan.sampling.noise_augmentation
+        consistency = consistency_of(noise, fidelity.consistency)
         source = to_pixels(fidelity.inputs[number], latents.device)
         return faithful(picture, source, fidelity.enlarging, consistency)
 

@@ -274,12 +274,14 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
             partial(encode, tiles=() if program else plan.coded_tiles),
             steadiness=reach.steadiness,
             lead=reach.lead,
+            fixed=[place for place, number in enumerate(reach.key_frames) if plan.is_own(number)],
         )
         if is_drawn:  # for every frame by itself, also for those that repeat a key frame
             noise = self._noise(plan, sampled, mode_of(start_latents), POSTERIOR_NOISE)
             start_latents = sample_of(start_latents, noise)
             latents = start_latents[:, :, is_key.nonzero().flatten().tolist()]
         keys = [number for number in reach.key_frames if number in reach.frames]
+        is_own = torch.tensor([[plan.is_own(number) for number in keys]], device=self.device)
         conditions = make_conditions(
             latents,
             is_key[None],
@@ -288,6 +290,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
             noise_augmentation=torch.tensor([sampling.noise_augmentation], device=self.device),
             downscale_factor=torch.tensor([sampling.downscale_factor], device=self.device),
             schedule=self.schedule,
+            is_own=is_own if plan.key_pictures else None,
         )
         return conditions.frames(range(len(self.sampled_frames(plan, reach.context))))
 

@@ -14,10 +14,12 @@ from typing import Any
 from venhancer.errors import InputError, SettingsError
 from venhancer.media.clip import ClipInfo
 from venhancer.media.reading.cadence import Cadence
+from venhancer.media.reading.fields import Fields
 from venhancer.model_files.traits import ModelTraits
 from venhancer.planning.estimate import Estimate
 from venhancer.planning.execution import Execution
 from venhancer.planning.footprint import Footprint
+from venhancer.planning.key_pictures import KeyPicture, check_key_pictures
 from venhancer.planning.layout import (
     Padding,
     Segment,
@@ -37,6 +39,9 @@ from venhancer.windows import Tile
 TABLES = {"source", "is_key", "timestamps", "repeats"}  # one entry a frame: not for JSON
 UNKNOWN_MACHINE = Machine()
 NO_CADENCE = Cadence()
+NO_FIELDS = Fields()
+GATHERED_FROM = ("yuv420p", "yuv422p", "yuv444p")
+"""Pixel formats in which film frames can be gathered; libav would convert any other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +57,12 @@ class EnhancePlan:
         padding: to the network's grid.
         cuts: input frames that begin a shot, without the first.
         cadence: what of the input repeats, as far as it was looked through.
+        fields: what its lines show, likewise.
         timeline: when output frames are shown and which input frames they come from.
         sampling: how it is sampled.
         layout: how the output is divided and worked on within the memory there is.
         machine: what it was planned for.
+        key_pictures: the user's own key frames.
     """
 
     clip: ClipInfo
@@ -66,10 +73,12 @@ class EnhancePlan:
     padding: Padding
     cuts: tuple[int, ...]
     cadence: Cadence
+    fields: Fields
     timeline: Timeline
     sampling: Sampling
     layout: Layout
     machine: Machine
+    key_pictures: tuple[KeyPicture, ...] = ()
 
     @property
     def tiles(self) -> tuple[Tile, ...]:
@@ -171,6 +180,10 @@ class EnhancePlan:
         """The published program that is followed, if it was requested."""
         return program_of(self.settings, self.traits)
 
+    def is_own(self, index: int) -> bool:
+        """Tell whether an output frame is, or starts from, a key frame of the user's own."""
+        return any(one.number == self.source[index] for one in self.key_pictures)
+
     def frame_time(self, index: int) -> Fraction:
         """Return when an output frame is shown, in seconds from the first."""
         return self.timeline.frame_time(index)
@@ -197,7 +210,9 @@ def make_plan(
     *,
     cuts: Sequence[int] = (),
     cadence: Cadence = NO_CADENCE,
+    fields: Fields = NO_FIELDS,
     machine: Machine = UNKNOWN_MACHINE,
+    key_pictures: Sequence[KeyPicture] = (),
 ) -> EnhancePlan:
     """Return the plan that enhances `clip` exactly as the settings ask, or refuse.
 
@@ -207,17 +222,22 @@ def make_plan(
         traits: of the model.
         cuts: input frames that begin a shot, without the first; nothing is blended or made across them.
         cadence: what of the input repeats; left out where `settings.drop_duplicates` says so.
+        fields: what its lines show.
         machine: what it is planned for; `settings.memory` replaces its memory.
+        key_pictures: the user's own key frames.
 
     Raises:
         InputError: the clip is too small, or transparent with nothing behind it.
         SettingsError: the settings cannot be met for this clip and model.
     """
-    clip = _made_opaque(_at_rate(clip, settings), settings)
+    clip = _made_whole(_made_opaque(_at_rate(clip, settings), settings), settings)
     program = program_of(settings, traits)
     width, height = output_size(clip, settings, program)
     padding = pad_to_grid(width, height, traits, program)
     timeline = make_timeline(clip, settings, program, cadence if settings.drop_duplicates else NO_CADENCE)
+    if program is not None and key_pictures:
+        raise SettingsError("the published program takes no key frames of your own; omit --key-frame or --published")
+    check_key_pictures(key_pictures, clip, timeline, width, height)
     key_frames = [index for index, is_key in enumerate(timeline.is_key) if is_key]
     if settings.memory is not None:
         machine = replace(machine, memory=settings.memory)
@@ -247,10 +267,12 @@ def make_plan(
         padding=padding,
         cuts=cuts,
         cadence=cadence,
+        fields=fields,
         timeline=timeline,
         sampling=sampling,
         layout=layout,
         machine=machine,
+        key_pictures=tuple(key_pictures),
     )
 
 
@@ -262,6 +284,17 @@ def next_smaller(plan: EnhancePlan) -> EnhancePlan | None:
     """
     layout = smaller_layout(plan.machine, plan.layout)
     return None if layout is None else replace(plan, layout=layout)
+
+
+def _made_whole(clip: ClipInfo, settings: EnhanceSettings) -> ClipInfo:
+    """Return the clip as it is read: with its interlaced frames made whole as the settings ask."""
+    how = settings.deinterlace
+    if how in ("all", "film") and (clip.kind != "video" or clip.identity is None):
+        raise SettingsError(f"deinterlace {how} needs a video file, which {clip.path} is not; omit --deinterlace")
+    if how == "film" and clip.pixel_format not in GATHERED_FROM:
+        formats = f"{', '.join(GATHERED_FROM)}, and {clip.path} is {clip.pixel_format}"
+        raise SettingsError(f"deinterlace film takes {formats}; convert it, or pass --deinterlace all")
+    return replace(clip, deinterlace=how)
 
 
 def _made_opaque(clip: ClipInfo, settings: EnhanceSettings) -> ClipInfo:

@@ -35,6 +35,7 @@ Penultimate = Literal["keep", "drop"]
 Posterior = Literal["mode", "sample"]
 ColorFix = Literal["wavelet", "adain", "none"]
 Codec = Literal["h264", "hevc", "av1", "vp9", "prores", "ffv1", "png", "tiff", "gif", "webp"]
+Deinterlace = Literal["marked", "all", "film", "none"]
 Offload = Literal["none", "components", "groups"]
 Encoder = Literal["software", "hardware", "nvenc", "qsv", "amf"]
 
@@ -271,6 +272,10 @@ class EnhanceSettings(BaseModel):
         default=False,
         description="Leave out frames that repeat the one before, put the others at even times, and make the frames "
         "between.",
+    )
+    deinterlace: Deinterlace = Field(
+        "marked",
+        description="Interlaced frames to rebuild: those marked so, all or none; film gathers telecined film frames.",
     )
     codec: Codec | None = Field(
         None,

@@ -37,8 +37,8 @@ COMMANDS = [
     "doctor",
 ]
 SETTINGS = (
-    "--scale --size --fps --slow --input-fps --start --end --no-shots --drop-duplicates -p --prompt --noise-aug "
-    "--noise-augmentation --seed --negative-prompt --prompt-suffix --guidance-scale --guidance-rescale "
+    "--scale --size --fps --slow --input-fps --start --end --no-shots --drop-duplicates --deinterlace -p --prompt "
+    "--noise-aug --noise-augmentation --seed --negative-prompt --prompt-suffix --guidance-scale --guidance-rescale "
     "--start-timestep --start-noise --downscale-factor --posterior --color-fix --background --keep-damaged "
     "--published --codec --crf --pix-fmt --encoder --model --steps --memory --solver --timetable --penultimate "
     "--window-frames --window-overlap --window-fade --tile --offload"
@@ -46,8 +46,10 @@ SETTINGS = (
 SERVER = "--host --port --auth --folder --inputs --models --most-upload --most-waiting --device --dtype"
 FLAGS = {
     "": "--version",
-    "enhance": f"--debug --overwrite --dry-run --help-all {SETTINGS} --restart --json --quiet --device --dtype",
-    "plan": f"--debug --json --help-all {SETTINGS} --device --dtype",
+    "enhance": (
+        f"--debug --overwrite --dry-run --help-all {SETTINGS} --key-frame --restart --json --quiet --device --dtype"
+    ),
+    "plan": f"--debug --json --help-all {SETTINGS} --key-frame --device --dtype",
     "fleet": "",
     "fleet run": (
         "--debug --prompts --prompt-column --shard --help-all --workers --scratch --time-limit --tries --share-frames "

@@ -3,8 +3,16 @@
 import argparse
 import signal
 from pathlib import Path
+from typing import Any
 
-from venhancer.cli.flags import add_command, add_device_flags, add_settings, read_settings
+from venhancer.cli.flags import (
+    add_command,
+    add_device_flags,
+    add_key_frames,
+    add_settings,
+    read_key_frames,
+    read_settings,
+)
 from venhancer.cli.folder import STOPPING, run_folder
 from venhancer.cli.terminal import Terminal
 from venhancer.errors import InputError, JobFailed, SettingsError
@@ -23,6 +31,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--overwrite", action="store_true", help="Replace the target if it exists.")
     parser.add_argument("--dry-run", action="store_true", help="Check everything and show the plan.")
     add_settings(parser)
+    add_key_frames(parser)
     rest = parser.add_argument_group("run")
     rest.add_argument("--restart", action="store_true", help="Discard unfinished work instead of resuming it.")
     rest.add_argument("--json", metavar="FILE", type=Path, help="Also write a JSON report: plan, time, versions.")
@@ -66,10 +75,11 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.dry_run:
             raise SettingsError("--dry-run writes no report; omit --json, or run `venhancer plan --json`")
         check_report(arguments.json, source, target, overwrite=arguments.overwrite)
-    machine = find_machine(arguments.device, arguments.dtype)
+    how: dict[str, Any] = {"restart": restart, "key_frames": read_key_frames(arguments)}
+    how["machine"] = find_machine(arguments.device, arguments.dtype)
     terminal = Terminal(quiet=arguments.quiet)
     with terminal.progress() as progress:
-        plan = plan_video(source, settings, target, restart=restart, machine=machine, progress=progress)
+        plan = plan_video(source, settings, target, **how, progress=progress)
 
     if terminal.is_watched or arguments.dry_run:
         rows = [row for row in describe_plan(plan) if row[0] != "not kept"]

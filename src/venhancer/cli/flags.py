@@ -29,7 +29,10 @@ SHORTER = {"prompt": "-p", "noise_augmentation": "--noise-aug"}
 
 
 GROUPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "size and rate": (("scale", "size", "fps", "slow"), ("input_fps", "start", "end", "shots", "drop_duplicates")),
+    "size and rate": (
+        ("scale", "size", "fps", "slow"),
+        ("input_fps", "start", "end", "shots", "drop_duplicates", "deinterlace"),
+    ),
     "look": (
         ("prompt", "noise_augmentation", "seed"),
         (
@@ -49,7 +52,9 @@ GROUPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """Settings by what they are about: those that `--help` shows, which most people use, and those `--help-all` adds."""
 
-RARE = {name for _, rest in GROUPS.values() for name in rest} | {"restart", "json", "quiet", "device", "dtype", "debug"}
+RARE = {name for _, rest in GROUPS.values() for name in rest} | {
+    *("restart", "json", "quiet", "device", "dtype", "debug", "key_frames")
+}
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -206,6 +211,35 @@ def add_switch(group: argparse._ArgumentGroup, name: str, field: FieldInfo) -> N
 def given_fields(arguments: argparse.Namespace, settings: type[BaseModel]) -> dict[str, object]:
     """Return the values of the flags that `add_fields` made and that were given."""
     return {name: value for name, value in vars(arguments).items() if name in settings.model_fields}
+
+
+def add_key_frames(parser: argparse.ArgumentParser) -> None:
+    """Add the flag for key frames of the user's own."""
+    parser.add_argument_group("your own key frames").add_argument(
+        "--key-frame",
+        dest="key_frames",
+        action="append",
+        default=[],
+        metavar="N=FILE",
+        help="Picture, as large as the output, that takes the place of input frame N, counted from 0. May be repeated.",
+    )
+
+
+def read_key_frames(arguments: argparse.Namespace) -> dict[int, Path]:
+    """Return the pictures that the flags give, by the numbers of the input frames they replace.
+
+    Raises:
+        SettingsError: one line about the first that cannot be.
+    """
+    pictures: dict[int, Path] = {}
+    for text in arguments.key_frames:
+        number, _, path = text.partition("=")
+        if not (re.fullmatch(r"[0-9]{1,9}", number) and path):
+            raise SettingsError(f"key-frame {text} is no frame and picture; pass --key-frame 12=edited.png")
+        if int(number) in pictures:
+            raise SettingsError(f"key-frame {number} is given twice; pass one picture for a frame")
+        pictures[int(number)] = Path(path)
+    return pictures
 
 
 def read_settings(arguments: argparse.Namespace) -> EnhanceSettings:

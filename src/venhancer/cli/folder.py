@@ -64,6 +64,8 @@ def run_folder(arguments: argparse.Namespace) -> None:
         raise SettingsError(
             "--json works for one file only; for a folder, see OUTPUT.venhancer.json beside each output"
         )
+    if arguments.key_frames:
+        raise SettingsError("--key-frame works for one file only")
     load_traits(settings.model)
     if not arguments.target.absolute().parent.is_dir():
         raise InputError(f"{out} cannot be created; create its parent folder first")

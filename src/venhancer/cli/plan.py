@@ -3,7 +3,14 @@
 import argparse
 from pathlib import Path
 
-from venhancer.cli.flags import add_command, add_device_flags, add_settings, read_settings
+from venhancer.cli.flags import (
+    add_command,
+    add_device_flags,
+    add_key_frames,
+    add_settings,
+    read_key_frames,
+    read_settings,
+)
 from venhancer.cli.terminal import Terminal
 
 
@@ -24,6 +31,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--json", action="store_true", help="Print JSON.")
     add_settings(parser)
+    add_key_frames(parser)
     add_device_flags(parser)
 
 
@@ -42,8 +50,9 @@ def run(arguments: argparse.Namespace) -> None:
 
     target, terminal = arguments.target, Terminal()
     machine = find_machine(arguments.device, arguments.dtype)
+    settings, key_frames = read_settings(arguments), read_key_frames(arguments)
     with terminal.progress() as progress:
-        plan = plan_video(arguments.source, read_settings(arguments), target, machine=machine, progress=progress)
+        plan = plan_video(arguments.source, settings, target, machine=machine, key_frames=key_frames, progress=progress)
     if arguments.json:
         terminal.show_json(plan.to_json())
     else:

@@ -4,7 +4,7 @@ What flickers comes and goes from frame to frame, while what the picture shows m
 keeps the one and loses the other. Models that start from their input need it: what a start holds, they keep.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -27,9 +27,12 @@ class _Mean:
     frame: Float[Tensor, "1 3 h w"]
     total: Tensor
     weights: Tensor
+    is_fixed: bool
 
     def add(self, neighbour: Tensor, there: Tensor, back: Tensor, strength: float) -> None:
-        """Add a neighbour that a flow leads to, and that another flow should lead back from."""
+        """Add a neighbour that a flow leads to, and that another flow should lead back from; none to a fixed frame."""
+        if self.is_fixed:
+            return
         aligned = warp(neighbour, there)
         astray = (there + warp(back, there)).norm(dim=1, keepdim=True)
         unlike = (aligned - self.frame).abs().mean(dim=1, keepdim=True)
@@ -38,19 +41,22 @@ class _Mean:
         self.weights = self.weights + weight
 
 
-def steadied(frames: Iterable[Float[Tensor, "3 h w"]], strength: float) -> Iterator[Float[Tensor, "3 h w"]]:
+def steadied(
+    frames: Iterable[Float[Tensor, "3 h w"]], strength: float, fixed: Container[int] = ()
+) -> Iterator[Float[Tensor, "3 h w"]]:
     """Yield frames of one shot averaged with the ones before and after; one is held back.
 
     Args:
         frames: in [-1, 1]; those too small for a flow come back as they are.
         strength: 0 does nothing; at 1 a neighbour that agrees weighs as much as the frame.
+        fixed: places of frames that come back as they are, and still weigh on their neighbours.
     """
     previous: _Mean | None = None
-    for frame in frames:
+    for place, frame in enumerate(frames):
         if not strength or min(frame.shape[-2:]) < SMALLEST_FOR_FLOW:
             yield frame
             continue
-        mean = _Mean(frame[None], frame[None], torch.ones_like(frame[None, :1]))
+        mean = _Mean(frame[None], frame[None], torch.ones_like(frame[None, :1]), place in fixed)
         if previous is not None:
             there, back = estimate_flows(previous.frame, mean.frame)
             previous.add(mean.frame, there, back, strength)

@@ -12,6 +12,7 @@ from venhancer.media.colour import UNSPECIFIED, ChromaLocation, Transfer, transf
 from venhancer.media.orientation import NO_BORDER, UPRIGHT, Border, Orientation
 from venhancer.media.source import Identity
 from venhancer.media.tracks import Track
+from venhancer.settings import Deinterlace
 
 Kind = Literal["video", "still", "numbered", "animation"]
 
@@ -41,7 +42,8 @@ class ClipInfo:
         opacity_is_unused: whether opacity is 0 throughout, in a codec of which a byte may be unused; it means nothing.
         background: colour that readers lay transparent pixels over, 0 to 255; None takes them for opaque.
         must_be_opaque: whether readers refuse a frame some of whose pixels are transparent.
-        is_interlaced: whether stored frames hold two moments each; readers make whole ones of them.
+        is_interlaced: whether the file marks stored frames as holding two moments each.
+        deinterlace: which frames readers make whole.
         timestamps: when each frame is shown, in units of `time_base` from the first, never descending; None if all
             frames keep to `rate`.
         time_base: seconds per unit of the timestamps.
@@ -81,6 +83,7 @@ class ClipInfo:
     background: tuple[int, int, int] | None = None
     must_be_opaque: bool = False
     is_interlaced: bool = False
+    deinterlace: Deinterlace = "marked"
     timestamps: tuple[int, ...] | None = None
     time_base: Fraction = Fraction(1)
     jitter: Fraction = Fraction(0)

@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 import torch
 from diffusers.configuration_utils import register_to_config
 from einops import rearrange, repeat
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from venhancer.model_files.network_shape import NetworkShape
@@ -26,14 +26,19 @@ class KeyFrames(NamedTuple):
     Args:
         latents: noise-augmented latents of the key frames, in order.
         mask: which frames of each clip are key frames; the i-th True takes the i-th latents.
-        noise_timesteps: timestep index of the noise on `latents`, one a clip.
-        downscale_factor: how much smaller the input was, one a clip.
+        noise_timesteps: timestep index of the noise on `latents`, one a clip or one a key frame.
+        downscale_factor: how much smaller the input was, likewise.
     """
 
     latents: Float[Tensor, "b c k h w"]
     mask: Bool[Tensor, "b f"]
-    noise_timesteps: Int[Tensor, " b"]
-    downscale_factor: Float[Tensor, " b"]
+    noise_timesteps: Int[Tensor, "b *k"]
+    downscale_factor: Float[Tensor, "b *k"]
+
+    @property
+    def places(self) -> Int[Tensor, "b f"]:
+        """For each frame, which key frame it is, or comes after."""
+        return (self.mask.cumsum(dim=1) - 1).clamp(min=0)
 
 
 class VideoControlNet(VideoNetwork):
@@ -129,7 +134,7 @@ class VideoControlNet(VideoNetwork):
         embeds = repeat(self.encoder.embed_number(timesteps), "b d -> b f d", f=frames)
         added = None
         if key_frames is not None:
-            embeds = embeds + key_frames.mask[:, :, None] * self._embed_conditions(key_frames)[:, None]
+            embeds = embeds + key_frames.mask[:, :, None] * self._embed_conditions(key_frames)
             added = self._features_at_key_frames(key_frames)
         context = self.encoder.context(rearrange(embeds, "b f d -> (b f) d"), text, frames, max_tokens)
         x, features = self.encoder(
@@ -140,18 +145,24 @@ class VideoControlNet(VideoNetwork):
             residuals.append(zero_conv(features.pop(0)))
         return [*residuals, self.middle_zero_conv(x)]
 
-    def _embed_conditions(self, key_frames: KeyFrames) -> Float[Tensor, "b d"]:
+    def _embed_conditions(self, key_frames: KeyFrames) -> Float[Tensor, "b #f d"]:
         """Return what noise level and downscale factor add to the embedding of a key frame."""
-        noise = self.noise_embed(self.encoder.embed_number(key_frames.noise_timesteps))
-        factor = sinusoid(key_frames.downscale_factor, self.encoder.conv_in.out_channels)
-        return noise + self.downscale_embed(factor.to(noise.dtype))
+        timesteps, factors = key_frames.noise_timesteps, key_frames.downscale_factor
+        noise = self.noise_embed(self.encoder.embed_number(timesteps.flatten()))
+        factor = sinusoid(factors.flatten(), self.encoder.conv_in.out_channels)
+        embeds = (noise + self.downscale_embed(factor.to(noise.dtype))).unflatten(0, timesteps.shape)
+        return embeds[:, None] if embeds.ndim == 2 else _placed(embeds, key_frames.places)
 
     def _features_at_key_frames(self, key_frames: KeyFrames) -> Float[Tensor, "bf c h w"]:
         """Return the key frames' features in their places and zeros between."""
-        clips = key_frames.latents.shape[0]
         latents = rearrange(key_frames.latents, "b c k h w -> (b k) c h w")
         features = self.key_frame_conv(latents.contiguous(memory_format=torch.channels_last))
-        features = rearrange(features, "(b k) c h w -> b k c h w", b=clips)
-        order = (key_frames.mask.cumsum(dim=1) - 1).clamp(min=0)
-        placed = features[torch.arange(clips, device=order.device)[:, None], order]
+        features = rearrange(features, "(b k) c h w -> b k c h w", b=len(key_frames.latents))
+        placed = _placed(features, key_frames.places)
         return rearrange(placed * key_frames.mask[:, :, None, None, None], "b f c h w -> (b f) c h w")
+
+
+def _placed(of_key_frames: Shaped[Tensor, "b k *d"], places: Int[Tensor, "b f"]) -> Shaped[Tensor, "b f *d"]:
+    """Return for each frame what belongs to its key frame."""
+    clips = torch.arange(len(places), device=places.device)
+    return of_key_frames[clips[:, None], places]

@@ -9,10 +9,15 @@ from venhancer.plan import EnhancePlan
 from venhancer.planning.layout import SAME_SHAPE, format_number
 from venhancer.planning.timeline import format_moment
 from venhancer.published import MOST_TOKENS
-from venhancer.settings import MOST_NOISE, EnhanceSettings, format_memory
+from venhancer.settings import MOST_NOISE, Deinterlace, EnhanceSettings, format_memory
 
 WAY_TO_DROP = "pass --drop-duplicates to make their motion even"
 MOMENTS = 5  # that one row names at most
+DEINTERLACING: dict[Deinterlace, str] = {
+    "all": "every frame is rebuilt from its two fields and their neighbours",
+    "film": "film frames are gathered from the fields they were spread over",
+    "none": "frames stay as they are stored",
+}
 COLOR_FIXES = {
     "wavelet": "restores the input's low frequencies (wavelet)",
     "adain": "restores the input's mean and spread (adain)",
@@ -125,8 +130,8 @@ def _describe_time(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     if plan.cadence.repeats:
         fix = "left out, and frames between are made" if plan.settings.drop_duplicates else WAY_TO_DROP
         yield "repeats", f"{plan.cadence.describe(len(timeline.inputs))}: {fix}"
-    if clip.is_interlaced:
-        yield "interlacing", "every frame is rebuilt from its two fields and their neighbours"
+    if told := _interlacing(plan):
+        yield "interlacing", told
     if any(clip.border):
         sides = ", ".join(f"{size} {side}" for side, size in zip(clip.border._fields, clip.border, strict=True) if size)
         yield "cropped", f"pixels that players hide are cut off: {sides}"
@@ -135,7 +140,27 @@ def _describe_time(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     repeats = f", repeated {timeline.repeats} times" if timeline.repeats else ""
     between = plan.frames - timeline.keys - timeline.repeats
     unused = f"; {timeline.unused_inputs} input frames dropped" if timeline.unused_inputs else ""
+    if plan.key_pictures:
+        own = ", ".join(f"{one.picture.path} for frame {one.number}" for one in plan.key_pictures)
+        yield "own key frames", own
     yield "frames", f"{timeline.keys} key frames{repeats} and {between} generated between and after them{unused}"
+
+
+def _interlacing(plan: EnhancePlan) -> str:
+    """Return what is done about frames whose lines show two moments, and what could be; empty for nothing."""
+    clip, seen = plan.clip, plan.fields
+    if clip.deinterlace != "marked":
+        return DEINTERLACING[clip.deinterlace]
+    rebuilt = DEINTERLACING["all"]
+    if seen.is_film:
+        film = f"--deinterlace film --drop-duplicates --fps {clip.rate * 4 / 5}"
+        return f"film frames are spread over fields (telecine): pass {film} to get the film back"
+    if clip.is_interlaced and seen.are_whole:
+        return f"{rebuilt}, though none shows two moments: pass --deinterlace none to keep them as they are"
+    if clip.is_interlaced:
+        return rebuilt
+    share = f"{seen.combed} of {seen.moving} moving frames show two moments"
+    return f"{share}, unmarked: pass --deinterlace all to rebuild them" if seen.are_interlaced else ""
 
 
 def describe_execution(plan: EnhancePlan) -> str:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from media.clips import make_clip
-from venhancer.media.reading.decoder import deinterlace
+from venhancer.media.reading.fields import deinterlace
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import FrameReader, read_frames
 

@@ -44,16 +44,22 @@ class Cadence:
     def times(self, inputs: range) -> tuple[tuple[int, ...], tuple[Fraction, ...]]:
         """Return the frames of a range that are kept, and when each belongs, counted in frames from the first.
 
-        In a pattern, repeats fill film of another rate: between the first hold and the last, what is kept is spread
-        evenly. Without one, a repeat stands where a frame was lost, and the others are right.
+        In a pattern, repeats fill film of another rate: what is kept is spread evenly, on average neither early nor
+        late, from the first hold to the last, or to where the range begins or ends within a period. Without one, a
+        repeat stands where a frame was lost, and the others are right.
         """
         repeats = [number for number in self.repeats if number in inputs and number != inputs.start]
         left_out = set(repeats)
         kept = tuple(number for number in inputs if number not in left_out)
         times = [Fraction(number - inputs.start) for number in kept]
-        for first, last in _runs(repeats, kept, self.period or 0):
+        period = self.period or 0
+        for first, last in _runs(repeats, kept, period):
             step = (times[last] - times[first]) / (last - first)
-            times[first : last + 1] = [times[first] + step * index for index in range(last - first + 1)]
+            offset = sum(times[place] - step * place for place in range(first, last)) / (last - first)
+            start = 0 if first < period else first
+            stop = len(kept) if last + period >= len(kept) else last + 1
+            times[start:stop] = [offset + step * place for place in range(start, stop)]
+        times[0] = Fraction(0)  # when the output begins
         return kept, tuple(times)
 
 

@@ -4,29 +4,25 @@ What the reader and the search for shots stand on: both ask for ascending number
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
-from fractions import Fraction
-from itertools import chain, islice
+from collections.abc import Iterator
+from contextlib import ExitStack
 
-from av.filter import Graph
 from av.video.frame import VideoFrame
 
 from venhancer.errors import InputError
 from venhancer.media.clip import ClipInfo
 from venhancer.media.colour import shows_through
+from venhancer.media.reading.fields import deinterlace
 from venhancer.media.reading.frame_index import Entry, FrameIndex, read_index, seek_entry
 from venhancer.media.source import WAYS_ON, decode, open_source, video_stream
 from venhancer.media.stills.picture_clip import PictureDecoder
+from venhancer.settings import Deinterlace
 
 WORTH_A_JUMP = 16
 """Frames that decoding on may cost before jumping ahead to a key frame is faster."""
 
 CONTEXT = 2
 """Frames before the first one wanted that must be given, so that it does not matter where one begins."""
-
-DEINTERLACER = "bwdif", "mode=send_frame:parity=auto:deint=interlaced"
-CLOCK = Fraction(1, 1000)  # on which frame n has time n inside the filter
 
 
 def decoder_of(clip: ClipInfo, *, is_rough: bool = False) -> "FrameDecoder | PictureDecoder":
@@ -42,7 +38,8 @@ class FrameDecoder:
 
     Args:
         clip: as probed.
-        is_rough: a little faster, for looking at small pictures only: blocks are not smoothed, fields not separated.
+        is_rough: a little faster, for looking at small pictures only: blocks are not smoothed, fields not separated
+            unless film frames are gathered from them.
     """
 
     def __init__(self, clip: ClipInfo, *, is_rough: bool = False) -> None:
@@ -54,8 +51,12 @@ class FrameDecoder:
         self._next = clip.frames  # number of the frame that comes next
 
     @property
-    def _deinterlaces(self) -> bool:
-        return self.clip.is_interlaced and not self._is_rough
+    def _deinterlace(self) -> Deinterlace:
+        """Which frames are made whole."""
+        how = self.clip.deinterlace
+        if how == "marked" and not self.clip.is_interlaced:
+            return "none"
+        return "none" if self._is_rough and how != "film" else how
 
     def close(self) -> None:
         """Close the file; another `frame` opens it again."""
@@ -73,7 +74,7 @@ class FrameDecoder:
         if not clip.keep_damaged and clip.damage_in(range(number, number + 1)):
             raise InputError(f"{clip.path}: frame {number} is damaged; {WAYS_ON}")
         index = self._index = self._index or read_index(clip.path, known=clip.identity)
-        entry = index.entry_before(number - CONTEXT if self._deinterlaces else number)
+        entry = index.entry_before(number if self._deinterlace == "none" else number - CONTEXT)
         if number < self._next or entry.frame >= self._next + WORTH_A_JUMP:
             self._begin(entry, index)
         for frame in self._decoded:
@@ -102,7 +103,7 @@ class FrameDecoder:
         damage = [] if clip.keep_damaged or clip.damage else None
         frames = decode(container, stream, path, skip=skip, first=entry.frame, jumps=clip.jumps, damage=damage)
         frames = self._checked(frames, entry.frame, index)
-        self._decoded = deinterlace(frames) if self._deinterlaces else frames
+        self._decoded = frames if self._deinterlace == "none" else deinterlace(frames, self._deinterlace)
         self._next = entry.frame
 
     def _checked(self, frames: Iterator[VideoFrame], first: int, index: FrameIndex) -> Iterator[VideoFrame]:
@@ -148,50 +149,3 @@ def _told_transparent(clip: ClipInfo, number: int) -> str:
     when = f"{float(clip.frame_time(number)):.3f}".rstrip("0").rstrip(".")
     what = f"{clip.path} is transparent at {when} s; transparency cannot be kept"
     return f"{what}; pass --background black or another colour"
-
-
-def deinterlace(frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
-    """Yield one whole frame for each frame, a frame later.
-
-    A frame that holds two moments, its even and its odd lines, is brought to one, as its own flag and its neighbours on
-    both sides tell. Others stay as they are. Film that was spread over fields (telecine) is not gathered again.
-    """
-    graph: Graph | None = None
-    frame, count, taken = None, 0, 0
-    for count, frame in enumerate(frames, start=1):
-        graph = graph or _build(frame)
-        for whole in _push(graph, frame, count - 1):
-            if _number(whole) == taken:  # the first one may come twice
-                taken += 1
-                yield whole
-    if graph is not None and frame is not None:
-        extra = [] if count > 1 else _push(graph, frame, 1)  # one alone would be let through
-        graph.push(None)
-        wanted = (whole for whole in chain(extra, _pull(graph)) if _number(whole) >= taken)
-        yield from islice(wanted, count - taken)
-
-
-def _build(frame: VideoFrame) -> Graph:
-    graph = Graph()
-    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=CLOCK)
-    step, sink = graph.add(*DEINTERLACER), graph.add("buffersink")
-    source.link_to(step)
-    step.link_to(sink)
-    graph.configure()
-    return graph
-
-
-def _push(graph: Graph, frame: VideoFrame, number: int) -> list[VideoFrame]:
-    frame.pts, frame.time_base = number, CLOCK
-    graph.push(frame)
-    return list(_pull(graph))
-
-
-def _number(frame: VideoFrame) -> Fraction:
-    return (frame.pts or 0) * (frame.time_base or CLOCK) / CLOCK
-
-
-def _pull(graph: Graph) -> Iterator[VideoFrame]:
-    with suppress(BlockingIOError, EOFError):  # it wants more, or has no more
-        while True:
-            yield graph.vpull()

@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 from venhancer.errors import InputError, SettingsError, VEnhancerError
 from venhancer.media.limits import VARIABLE, Limits, read_limits
 from venhancer.media.reading.cadence import read_cadence
+from venhancer.media.reading.fields import Fields
 from venhancer.media.reading.probe import ClipInfo, probe_film, with_sound
 from venhancer.media.reading.shots import Findings, look_through
 from venhancer.media.stills.numbering import bytes_of
@@ -66,7 +67,19 @@ def search_clip(clip: ClipInfo, frames: range | None = None, *, progress: Progre
     progress.start(len(frames), "look for cuts")
     request = {"task": "shots", "clip": asdict(clip), "first": frames.start, "stop": frames.stop}
     answer = _ask(clip.path, request, progress)
-    return _believe(lambda: Findings(tuple(map(int, answer["cuts"])), read_cadence(answer["cadence"])), clip.path)
+    return _believe(lambda: _read_findings(answer), clip.path)
+
+
+def _read_findings(told: Mapping[str, Any]) -> Findings:
+    """Return what JSON tells of a clip.
+
+    Raises:
+        KeyError: a field is missing.
+        TypeError: it is no such value; likewise ValueError.
+    """
+    seen = told["fields"]
+    fields = Fields(moving=int(seen["moving"]), combed=int(seen["combed"]), is_film=bool(seen["is_film"]))
+    return Findings(tuple(map(int, told["cuts"])), read_cadence(told["cadence"]), fields)
 
 
 def _ask(path: Path, request: Mapping[str, object], progress: Progress = SILENT) -> Any:  # noqa: ANN401 - JSON
@@ -254,7 +267,7 @@ def _answer(path: Path, request: Mapping[str, Any]) -> Mapping[str, object]:
             return {"clip": asdict(clip)}
         clip = read_clip(request["clip"], path)
         found = look_through(clip, range(request["first"], request["stop"]), progress=_Telling())
-        return {"cuts": found.cuts, "cadence": asdict(found.cadence)}
+        return {"cuts": found.cuts, "cadence": asdict(found.cadence), "fields": asdict(found.fields)}
     except VEnhancerError as error:
         return {"error": type(error).__name__, "message": str(error)}
     except MemoryError:

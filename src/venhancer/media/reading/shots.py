@@ -7,7 +7,7 @@ Slow dissolves are not found.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from jaxtyping import UInt8, UInt16
 from venhancer.media.clip import ClipInfo
 from venhancer.media.reading.cadence import Cadence, find_cadence
 from venhancer.media.reading.decoder import decoder_of
+from venhancer.media.reading.fields import Fields, FieldSearch
 from venhancer.progress import SILENT, Progress, track
 
 SMALL = 96
@@ -57,10 +58,12 @@ class Findings(NamedTuple):
     Args:
         cuts: numbers of the frames at which a shot begins, without the first.
         cadence: what repeats.
+        fields: what lines show, if the clip is read as it is marked.
     """
 
     cuts: tuple[int, ...] = ()
     cadence: Cadence = Cadence()
+    fields: Fields = Fields()
 
 
 def find_shots(clip: ClipInfo, frames: range | None = None, *, progress: Progress = SILENT) -> tuple[int, ...]:
@@ -69,7 +72,7 @@ def find_shots(clip: ClipInfo, frames: range | None = None, *, progress: Progres
 
 
 def look_through(clip: ClipInfo, frames: range | None = None, *, progress: Progress = SILENT) -> Findings:
-    """Return where shots begin and what repeats.
+    """Return where shots begin, what repeats, and whether frames hold two moments.
 
     Args:
         clip: as probed.
@@ -80,8 +83,10 @@ def look_through(clip: ClipInfo, frames: range | None = None, *, progress: Progr
         InputError: the file changed, or a frame is damaged or missing.
     """
     frames = range(clip.frames) if frames is None else frames
-    lumas = track(read_lumas(clip, frames), len(frames), "look for cuts", progress)
-    return _findings(lumas, frames.start)
+    search = FieldSearch() if clip.kind == "video" and clip.deinterlace == "marked" else None
+    lumas = read_lumas(clip, frames, see=(lambda _: None) if search is None else search.see)
+    found = _findings(track(lumas, len(frames), "look for cuts", progress), frames.start)
+    return found if search is None else found._replace(fields=search.found())
 
 
 def look_through_frames(frames: Iterable[Picture]) -> Findings:
@@ -104,13 +109,17 @@ def _findings(lumas: Iterable[Luma], first: int) -> Findings:
     return Findings(cuts, find_cadence(changes, first))
 
 
-def read_lumas(clip: ClipInfo, frames: range | None = None) -> Iterator[Luma]:
-    """Yield the luma of frames, `SMALL` pixels wide and as they are stored."""
+def read_lumas(
+    clip: ClipInfo, frames: range | None = None, *, see: Callable[[VideoFrame], None] = lambda _: None
+) -> Iterator[Luma]:
+    """Yield the luma of frames, `SMALL` pixels wide and as they are stored; `see` gets each frame."""
     reformatter = VideoReformatter()
     decoder = decoder_of(clip, is_rough=True)
     try:
         for number in range(clip.frames) if frames is None else frames:
-            yield small_luma(decoder.frame(number), reformatter)
+            frame = decoder.frame(number)
+            see(frame)
+            yield small_luma(frame, reformatter)
     finally:
         decoder.close()
 
