@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from media.clips import make_clip, picture
+from tiny_model import make_tiny_model
 from venhancer.enhance import enhance_video
 from venhancer.errors import SettingsError
 from venhancer.media.reading.probe import probe
@@ -61,6 +62,36 @@ def test_frames_pushed_one_by_one_become_those_of_a_file(pipeline, tmp_path):
     assert first.shape == (64, 48, 64, 3)
     assert np.array_equal(first, expected)
     assert np.array_equal(again, expected)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_frames_that_are_settled_come_before_the_last_is_pushed(tmp_path, flat):
+    pipeline = load_pipeline(str(make_tiny_model(tmp_path / "model", flat=flat)), device="cpu", dtype="fp32")
+    asked = {"scale": 1, "fps": 12, "shots": False, "window_frames": 6, "window_overlap": 2}
+    frames = np.stack([picture(number, 32, 24) for number in range(24)])
+    made, early = [], []
+    with pipeline.session(32, 24, 8, frames=24, **asked) as session:
+        for frame in frames:
+            session.push(frame)
+            made += session.settled()
+            early.append(len(made))
+        assert list(session.flush()) == []
+    assert 0 == early[0] < early[12] < early[20] < early[23] == 36
+    assert np.array_equal(np.stack(made), pipeline(frames, source_fps=8, **asked))
+
+
+def test_a_number_of_frames_that_does_not_come_true_is_refused(pipeline):
+    frames = np.stack([picture(number, 32, 24) for number in range(4)])
+    with pytest.raises(SettingsError, match="frames 4 needs shots=False"):
+        pipeline.session(32, 24, 8, frames=4)
+    with pytest.raises(SettingsError, match="frames 0 is below 1"):
+        pipeline.session(32, 24, 8, frames=0)
+    with pipeline.session(32, 24, 8, frames=3, scale=1, shots=False) as session:
+        session.push(frames[:2])
+        with pytest.raises(SettingsError, match="2 frames were pushed; the session was told of 3"):
+            next(session.flush())
+        with pytest.raises(ValueError, match="4 frames were pushed"):
+            session.push(frames[:2])
 
 
 def test_what_cannot_be_is_refused_at_once(pipeline):
