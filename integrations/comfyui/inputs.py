@@ -12,7 +12,9 @@ OWN = "default"
 USUAL = ("scale", "fps", "prompt", "noise_augmentation")
 """Shown at once; all others are advanced."""
 
-OF_FILES = ("codec", "crf", "pix_fmt", "encoder", "background", "keep_damaged", "start", "end", "input_fps")
+OF_FILES = (
+    *("codec", "crf", "pix_fmt", "encoder", "background", "keep_damaged", "start", "end", "input_fps", "deinterlace"),
+)
 """Settings that mean nothing for images in memory."""
 
 ELSEWHERE = ("model", "seed")
@@ -29,7 +31,10 @@ def setting_inputs(io: Any, *, of_images: bool = False) -> list[Any]:  # noqa: A
     names = [name for name in EnhanceSettings.model_fields if name not in ELSEWHERE]
     names = [name for name in names if not (of_images and name in OF_FILES)]
     made = [_input(io, name) for name in sorted(names, key=lambda name: name not in USUAL)]
-    seed = io.Int.Input("seed", default=0, min=0, max=2**53, tooltip=EnhanceSettings.model_fields["seed"].description)
+    hint = EnhanceSettings.model_fields["seed"].description
+    seed = io.Int.Input(  # one that changed by itself after each run would never resume
+        "seed", default=0, min=0, max=2**53, control_after_generate=False, tooltip=hint
+    )
     return [*made, seed]
 
 

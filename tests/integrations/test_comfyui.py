@@ -59,12 +59,14 @@ def line_made(told: dict, source: str, target: str, *flags: str) -> bytes:
 def test_a_video_becomes_the_command_lines_file_with_its_sound(told):
     assert Path(told["target"]).read_bytes() == line_made(told, "in.mp4", "line.mp4", "--scale", "2", "--fps", "16")
     assert probe(Path(told["target"])).has_audio
+    assert Path(told["from_memory"]).read_bytes() == Path(told["target"]).read_bytes()
     assert told["steps"] > 1
     assert told["previews"] > 0
 
 
 def test_an_interrupt_keeps_what_is_finished_and_the_same_node_goes_on(told):
     assert told["interrupted"] == 1
+    assert told["evaluations"] == 1
     flags = ["--model", "tiny", "--scale", "1", "--seed", "3"]
     expected = line_made(told, "long.mp4", "line_long.mp4", *flags)
     assert probe(Path(told["resumed"])).frames == 120
@@ -74,13 +76,21 @@ def test_an_interrupt_keeps_what_is_finished_and_the_same_node_goes_on(told):
 
 def test_images_become_more_and_larger_images(told):
     assert told["images"] == [[8, 48, 64, 3], "torch.float32", True, True]
+    assert told["same_images"]
+
+
+def test_a_seed_makes_the_same_again_and_another_something_else(told):
+    assert told["seeds"] == [True, False]
 
 
 def test_every_setting_is_an_input_and_the_workflow_fits_the_nodes(told):
     assert set(told["widgets"]["VEnhancerEnhanceVideo"]) == set(EnhanceSettings.model_fields) - {"model"}
     for node in json.loads(WORKFLOW.read_text())["nodes"]:
-        if node["type"] in told["widgets"]:
-            assert len(node["widgets_values"]) == len(told["widgets"][node["type"]]), node["type"]
+        widgets = told["widgets"].get(node["type"], {})
+        values = node["widgets_values"][: len(widgets)]
+        assert node["widgets_values"][len(widgets) :] in (["fixed"], []) or not widgets  # ComfyUI adds one to seeds
+        for (name, (default, choices)), value in zip(widgets.items(), values, strict=True):
+            assert value in choices if choices else isinstance(value, type(default)), name
 
 
 def test_the_workflow_is_whole():
