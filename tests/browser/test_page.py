@@ -164,3 +164,29 @@ def test_a_hostile_file_is_refused_in_one_line_without_paths(page, server, tmp_p
     refusal.wait_for()
     assert page.locator("#plan img").count() == 0
     assert "onerror" not in [job["name"] for job in jobs_of(server)]
+
+
+def test_a_refused_value_is_told_where_it_is_and_nothing_runs(page, server):
+    choose(page, "chosen", "meadow.mp4")
+    page.locator("#plan").get_by_text("256x192, 8 fps").wait_for()
+    before = len(jobs_of(server))
+    page.get_by_role("button", name="More").click()
+    for control, wrong, right, line in (
+        ("more-guidance_scale", "99", "2", "guidance_scale 99 is above 15"),
+        ("more-tile", "many", "", "tile many is not a size"),
+        ("memory", "much", "", "memory much is not an amount of memory"),
+    ):
+        box = page.locator(f"#{control}").locator("input, textarea").first
+        box.fill(wrong)
+        box.press("Tab")
+        page.locator("#plan .ve-refusal", has_text=line).wait_for()
+        page.locator(f"#{control} + .ve-told", has_text=line).wait_for()
+        assert box.get_attribute("aria-invalid") == "true"
+        run(page)
+        page.locator("#plan .ve-refusal", has_text=line).wait_for()
+        box.fill(right)
+        box.press("Tab")
+        page.locator("#plan").get_by_text("256x192, 8 fps").wait_for()
+        page.wait_for_function("!document.querySelector('.ve-told')")
+        assert box.get_attribute("aria-invalid") is None
+    assert len(jobs_of(server)) == before

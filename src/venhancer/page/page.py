@@ -95,7 +95,7 @@ class Page:
                 with gr.Column(min_width=320):
                     form = self._form()
                 with gr.Column(min_width=320):
-                    plan = gr.HTML(EMPTY, label="What would be done", elem_id="plan")
+                    plan = gr.HTML(EMPTY, label="What would be done", elem_id="plan", js_on_load=script("refusals"))
                     playhead = gr.Slider(0, 1, 0, step=0.1, label="Preview from (seconds)", elem_id="playhead")
                     with gr.Row():
                         preview = gr.Button("Preview ten frames", elem_id="preview")
@@ -109,7 +109,7 @@ class Page:
                             "cancelled": gr.Button("Cancel", elem_id="cancel", min_width=60, size="sm"),
                             "remove": gr.Button("Remove", elem_id="remove", min_width=60, size="sm", variant="stop"),
                         }
-            result = gr.HTML(elem_id="result", js_on_load=script())
+            result = gr.HTML(elem_id="result", js_on_load=script("compare"))
             seen = gr.State(())
             timer = gr.Timer(EVERY)
 

@@ -4,12 +4,14 @@ All text of users is escaped here. Files are named by address, relative to the p
 """
 
 import json
+import re
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from html import escape
 from importlib.resources import files
 from string import Template
+from typing import Literal
 
 from venhancer.errors import VEnhancerError
 from venhancer.page.form import command_of
@@ -17,6 +19,7 @@ from venhancer.serving.outlook import format_seconds
 from venhancer.serving.record import AFTER, BEFORE, COMPARISON, LATEST, REPORT, SEAMS, STILLS, STRIP, JobRecord
 from venhancer.serving.store import JobStore
 from venhancer.serving.telling import Told
+from venhancer.settings import EnhanceSettings
 
 WORDS = {
     "queued": "waiting",
@@ -33,9 +36,9 @@ def style() -> str:
     return _asset("page.css")
 
 
-def script() -> str:
-    """Return what makes comparisons work."""
-    return _asset("compare.js")
+def script(name: Literal["compare", "refusals"]) -> str:
+    """Return what makes comparisons work, or tells controls why their values are refused."""
+    return _asset(f"{name}.js")
 
 
 def _asset(name: str) -> str:
@@ -49,8 +52,9 @@ def rows(pairs: Iterable[tuple[str, str]], caption: str) -> str:
 
 
 def refusal(line: str) -> str:
-    """Return a line that says why something cannot be."""
-    return f'<p class="ve-refusal" role="alert">{escape(line)}</p>'
+    """Return a line that says why something cannot be, with the names of the settings it begins with."""
+    named = [name for name in re.findall(r"(?:^|Also: |and )([a-z_]+) ", line) if name in EnhanceSettings.model_fields]
+    return f'<p class="ve-refusal" role="alert" data-controls="{" ".join(named)}">{escape(line)}</p>'
 
 
 def notice(line: str) -> str:
