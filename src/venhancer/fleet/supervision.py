@@ -21,6 +21,7 @@ from venhancer.fleet.items import Order, Outcome
 from venhancer.fleet.worker import Setup
 
 LOADING = 1800.0  # seconds that a worker has to become ready
+LOOKS = 1.0  # seconds between two looks whether anybody still wants an answer
 LOG_BYTES = 64 * 1024  # of what a process said that are kept
 MOST_LOG = 1 << 22
 FROM_OUTSIDE = {-number for number in (9, signal.SIGTERM, signal.SIGINT, 1)}
@@ -83,9 +84,10 @@ class Supervisor:
                 self._say(STOP)
 
     def close(self) -> None:
-        """End the process, and begin no other."""
+        """End the process, and begin no other; the thread that waits for it notices that, and clears it away."""
         self._is_closed = True
-        self._end_process()
+        if (process := self.process) is not None:
+            process.kill()
 
     def forget(self) -> None:
         """Close the log, when nobody works with this any more."""
@@ -107,8 +109,8 @@ class Supervisor:
         if self.process is not None and self.process.poll() is None:
             return None
         self._end_process()
-        self._rest = b""
-        self.process = subprocess.Popen(
+        self._rest, began = b"", self.log.seek(0, os.SEEK_END)
+        self.process = process = subprocess.Popen(
             [sys.executable, "-m", "venhancer.fleet.hand"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -116,16 +118,20 @@ class Supervisor:
             env={**os.environ, **self.environment},
             start_new_session=True,
         )
+        if self._is_closed:
+            process.kill()
         try:
             self._say(self.setup.to_json())
             value = self._hear(LOADING)
-        except (_DeadError, _HangingError):
-            process = self.process
-            code = process.wait() if process.poll() is not None else process.poll()
+        except _HangingError:
+            self._end_process()
+            return {"end": "unfit", "reason": f"the worker does not start in {LOADING:g} s: {self._last_line(began)}"}
+        except _DeadError:
+            code = process.wait()
             self._end_process()
             if code in FROM_OUTSIDE:
                 return {"end": "interrupted", "reason": "its worker was killed while it loaded the model"}
-            return {"end": "unfit", "reason": f"the worker does not start: {self._last_line()}"}
+            return {"end": "unfit", "reason": f"the worker does not start: {self._last_line(began)}"}
         return {"end": "unfit", "reason": value["unfit"]} if "unfit" in value else None
 
     def _say(self, value: object) -> None:
@@ -145,12 +151,16 @@ class Supervisor:
         with selectors.DefaultSelector() as selector:
             selector.register(descriptor, selectors.EVENT_READ)
             while b"\n" not in self._rest:
-                if not selector.select(max(0.0, until - time.monotonic())):
-                    raise _HangingError
-                content = os.read(descriptor, 1 << 16)
-                if not content:
+                left = until - time.monotonic()
+                if selector.select(min(max(0.0, left), LOOKS)):
+                    content = os.read(descriptor, 1 << 16)
+                    if not content:
+                        raise _DeadError
+                    self._rest += content
+                elif self._is_closed:
                     raise _DeadError
-                self._rest += content
+                elif left <= 0:
+                    raise _HangingError
         line, _, self._rest = self._rest.partition(b"\n")
         return json.loads(line)
 
@@ -183,8 +193,8 @@ class Supervisor:
         self.log.seek(max(began, end - LOG_BYTES))
         return self.log.read().decode(errors="replace")
 
-    def _last_line(self) -> str:
-        lines = self._said(0).split("\n")
+    def _last_line(self, began: int) -> str:
+        lines = self._said(began).split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "it says nothing")
 
 
