@@ -1,6 +1,7 @@
 """`venhancer fleet run`: real clips, a real model and real workers; flags that do not go together are refused."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,10 @@ def test_flags_that_do_not_go_together_are_refused(clips, capsys, words, reason)
     assert code == 2
     assert reason in err
     assert err.count("\n") == 1
+
+
+def test_other_systems_are_told_what_to_use(clips, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    code, _, err = run(capsys, "in", "out")
+    assert code == 2
+    assert err.endswith("`venhancer fleet run` needs Linux or macOS; use `venhancer enhance FOLDER OUT` here\n")

@@ -71,6 +71,7 @@ def test_all_that_is_wrong_is_told_at_once(clips, tmp_path):
         {"input": "in/b.mov", "output": "made/c.txt", "settings": {"model": "v2", "seed": -1}},
         "no json",
         {"output": "made/d.mp4"},
+        {"input": "in/deep", "output": "made/e.mp4"},
     )
     with pytest.raises(InputError) as refused:
         read_manifest(lines, None, SETTINGS)
@@ -81,6 +82,7 @@ def test_all_that_is_wrong_is_told_at_once(clips, tmp_path):
         "jobs.jsonl, line 2: unknown key promt; did you mean prompt?",
         "unknown setting scael; did you mean scale?",
         f"jobs.jsonl, line 2: {clips}/none.mp4 is not there",
+        f"jobs.jsonl, line 7: {clips}/deep is a folder",
         "id a.mp4 is there twice",
         "a.mp4 and a.mp4 would both become made/A.mp4; rename one of them",
         "c.txt is of no known kind",

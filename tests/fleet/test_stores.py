@@ -50,7 +50,9 @@ def test_a_file_that_cannot_be_placed_leaves_nothing(tmp_path):
 
 
 def test_a_store_that_refuses_is_asked_again(monkeypatch):
-    store, refusals = Store(f"memory://{uuid.uuid4().hex}", patience=20), iter([OSError("slow down")] * 2)
+    told: list[str] = []
+    store = Store(f"memory://{uuid.uuid4().hex}", patience=20, tell_waiting=lambda: told.append("waiting"))
+    refusals = iter([OSError("slow down")] * 2)
     pipe_file = store.fs.pipe_file
 
     def refusing(*arguments):
@@ -61,6 +63,7 @@ def test_a_store_that_refuses_is_asked_again(monkeypatch):
     monkeypatch.setattr(store.fs, "pipe_file", refusing)
     store.write("a", b"content")
     assert store.read("a") == b"content"
+    assert set(told) == {"waiting"}
     monkeypatch.setattr(store, "patience", 0)
     monkeypatch.setattr(store.fs, "pipe_file", lambda *_: 1 / 0)
     with pytest.raises(StoreFailed, match="/b cannot be written"):

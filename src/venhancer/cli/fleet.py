@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -212,8 +213,10 @@ def _check_engine(arguments: argparse.Namespace) -> None:
     """Raise unless the flags of the engine go together.
 
     Raises:
-        SettingsError: they do not.
+        SettingsError: they do not, or there are none for this system.
     """
+    if sys.platform == "win32":
+        raise SettingsError("`venhancer fleet run` needs Linux or macOS; use `venhancer enhance FOLDER OUT` here")
     least, most = _workers(arguments.workers)
     of_ray = {name: getattr(arguments, name) for name in ("address", "gpus", "resources", "runtime_env")}
     if arguments.engine == "local" and (given := [name for name, value in of_ray.items() if value]):

@@ -3,12 +3,11 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from venhancer.cli.terminal import SPEED_OVER, Terminal
+from venhancer.cli.terminal import SPEED_OVER, Bar, Terminal
 from venhancer.errors import JobFailed
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 ENDED = ("done", "failed", "quarantined", "skipped")
 
 
-class FleetBar:
+class FleetBar(Bar):
     """One bar with clips, frames a second, time left and failures; a `venhancer.fleet.run.Watcher` in its block.
 
     Args:
@@ -28,7 +27,7 @@ class FleetBar:
     def __init__(self, terminal: Terminal) -> None:
         self.terminal = terminal
         self.is_live = terminal.errors.is_terminal and not terminal.is_quiet
-        self.bar = Progress(
+        bar = Progress(
             TextColumn("clips"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -41,6 +40,7 @@ class FleetBar:
             disable=not self.is_live,
             speed_estimate_period=SPEED_OVER,
         )
+        super().__init__(bar)
         self.task = self.bar.add_task("clips", total=None, speed=0.0, failures=0)
         self._began, self._frames, self._failures = time.monotonic(), 0, 0
 
@@ -67,15 +67,6 @@ class FleetBar:
 
     def progress(self, item: "Item", values: Mapping[str, Any]) -> None:
         """Ignore progress on an item; the bar counts clips."""
-
-    def __enter__(self) -> Self:
-        self.bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bar.stop()
 
 
 def show_end(terminal: Terminal, states: Sequence[str], out: str) -> None:

@@ -50,7 +50,7 @@ def run_folder(arguments: argparse.Namespace) -> None:
         JobFailed: a file failed, or something could not be written.
         Stopped: Ctrl-C or SIGTERM; the same command resumes.
     """
-    from venhancer.fleet.enhancing import Enhancing
+    from venhancer.fleet.enhancing import load_enhancing
     from venhancer.fleet.fleet import open_fleet
     from venhancer.fleet.in_process import InProcessEngine
     from venhancer.fleet.manifest import read_manifest
@@ -84,7 +84,9 @@ def run_folder(arguments: argparse.Namespace) -> None:
     ):
 
         def engine() -> "InProcessEngine":
-            return InProcessEngine(setup, lambda: Enhancing(setup), stop=lambda: request.was_made, progress=table.steps)
+            return InProcessEngine(
+                setup, lambda: load_enhancing(setup), stop=lambda: request.was_made, progress=table.steps
+            )
 
         policy = Policy(tries=None, tries_a_run=1, overwrite=arguments.overwrite, restart=arguments.restart)
         states = fleet.run(engine, policy=policy, watcher=table, stop=lambda: request.was_made)

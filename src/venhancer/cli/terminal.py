@@ -89,11 +89,31 @@ class _Log(logging.StreamHandler):
         """Skip a line."""
 
 
-class ProgressBar:
+class Bar:
+    """What is drawn below all lines for as long as its `with` block lasts.
+
+    Args:
+        bar: what to draw.
+    """
+
+    def __init__(self, bar: Progress) -> None:
+        self.bar = bar
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+
+class ProgressBar(Bar):
     """A bar for each stage of the work; a `venhancer.progress.Progress` within its `with` block."""
 
     def __init__(self, console: Console, *, is_hidden: bool) -> None:
-        self.bar = Progress(
+        bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -104,6 +124,7 @@ class ProgressBar:
             disable=is_hidden,
             speed_estimate_period=SPEED_OVER,
         )
+        super().__init__(bar)
 
     def start(self, total: int, what: str) -> None:
         """Begin a stage of `total` steps, below the earlier ones."""
@@ -112,15 +133,6 @@ class ProgressBar:
     def advance(self) -> None:
         """Mark one step of the current stage as done."""
         self.bar.advance(self.task)
-
-    def __enter__(self) -> Self:
-        self.bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bar.stop()
 
 
 def printable(text: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 from venhancer.fleet.items import Order, Outcome
 
 Report = Outcome | Mapping[str, Any]
-"""What became of an order, or how one goes on: `order` (its key), `steps`, `total` and `what`."""
+"""What became of an order, or how one goes on: `order` (its key), `what` and, of a stage, `steps` and `total`."""
 
 
 @runtime_checkable

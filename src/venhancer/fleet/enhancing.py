@@ -1,12 +1,14 @@
 """The craft of a fleet's workers: `venhancer.enhance` with a model that is loaded once."""
 
 import platform
-import resource
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psutil
 
 from venhancer.enhance import enhance_as_planned, join_shares, make_share, plan_video
 from venhancer.errors import InputError, JobFailed, WeightsError
@@ -22,8 +24,10 @@ from venhancer.jobs.work import find_work
 from venhancer.media.reading.cadence import read_cadence
 from venhancer.media.reading.isolation import inspect
 from venhancer.model_files.folders import find_model
+from venhancer.model_files.traits import load_traits
 from venhancer.plan import EnhancePlan, make_plan
 from venhancer.progress import Progress
+from venhancer.runtime.heap import keep_freed_memory
 from venhancer.settings import EnhanceSettings, parse_settings
 
 if TYPE_CHECKING:
@@ -155,6 +159,17 @@ class Enhancing:
         )
 
 
+def load_enhancing(setup: "Setup") -> Enhancing:
+    """Return the craft of a process that is there for it alone, and so keeps freed memory where that pays.
+
+    Raises:
+        WeightsError: see `Enhancing`; likewise SettingsError.
+    """
+    if load_traits(setup.model).keeps_freed_memory:
+        keep_freed_memory()
+    return Enhancing(setup)
+
+
 def settings_in(order: Order) -> EnhanceSettings:
     """Return the settings of an order.
 
@@ -184,4 +199,8 @@ def peak_memory(pipeline: "VEnhancerPipeline") -> int:
     with suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/self/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -94,8 +94,8 @@ def open_fleet(
 def by_size(items: Sequence[Item]) -> list[Item]:
     """Return the items with those of one folder and kind together, large ones first, so that none is left for the end.
 
-    Clips of one folder mostly have one size, and a worker that goes from one to the next can use again what it has
-    compiled for it.
+    Clips of one folder mostly have one size, so a worker goes from one to the next with blocks of memory that fit.
+    Frame sizes are not looked at: that takes a process a clip.
     """
     return sorted(items, key=lambda item: (*_kind(item), -item.bytes, item.id))
 

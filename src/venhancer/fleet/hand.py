@@ -78,7 +78,13 @@ def main() -> None:
     Thread(target=_listen, args=(orders, is_stopping), daemon=True).start()
     try:
         craft = load_craft(setup)
-        worker = Worker(setup, craft, stop=lambda: bool(is_stopping), progress=ToldProgress(channel))
+        worker = Worker(
+            setup,
+            craft,
+            stop=lambda: bool(is_stopping),
+            progress=ToldProgress(channel),
+            tell_waiting=lambda: say(channel, {"what": "wait for the store"}),
+        )
     except VEnhancerError as error:
         say(channel, {"unfit": str(error)})
         return

@@ -44,8 +44,22 @@ class Item(NamedTuple):
         return blake2b(json.dumps(content).encode(), digest_size=12).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What travels between processes and machines as values of JSON."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the message that has these values."""
+        return cls(**values)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(Message):
     """An item as a worker gets it: addresses and values of JSON, never pixels.
 
     Args:
@@ -75,21 +89,12 @@ class Order:
     share: Mapping[str, Any] | None = None
     share_frames: int = 0
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as values of JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return the order that these values are of."""
-        return cls(**values)
-
 
 End = Literal["done", "divided", "failed", "skipped", "interrupted", "returned", "unfit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Message):
     """The outcome of an order.
 
     Args:
@@ -107,12 +112,3 @@ class Outcome:
     reason: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
     log: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as values of JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return the outcome that these values are of."""
-        return cls(**values)

@@ -11,11 +11,11 @@ UNSTATED = "not stated by their authors"
 TERMS = {
     "unet": UNSTATED,
     "controlnet": UNSTATED,
-    "text_encoder": "MIT (OpenCLIP ViT-H-14)",
-    "v1": "CreativeML Open RAIL++-M (Stable Diffusion 2.1)",
-    "v2": "Stability AI Community License (Stable Video Diffusion)",
+    "text_encoder": "mit, as the page of laion/CLIP-ViT-H-14-laion2B-s32B-b79K states",
+    "v1": "openrail++, as the page of stabilityai/stable-diffusion-2-1-base states",
+    "v2": "stable-video-diffusion-community, as the page of stabilityai/stable-video-diffusion-img2vid states",
 }
-"""Of the published models' components, by the makers' pages; the autoencoder's by release."""
+"""Of the published models' components, by their makers' pages on Hugging Face; the autoencoder's by release."""
 
 
 def describe_weights(model: str) -> list[dict[str, str]]:

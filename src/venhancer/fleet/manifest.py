@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from os.path import commonpath
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from venhancer.errors import InputError, SettingsError
 from venhancer.fleet.folders import PICTURES, PROMPT_SUFFIX, VIDEOS, list_folder, output_name
 from venhancer.fleet.items import RECORD_SUFFIX, Item
-from venhancer.fleet.stores import Store, absolute, is_remote, open_file_at, part_address, walk
+from venhancer.fleet.stores import Store, Stored, absolute, is_remote, open_file_at, part_address, walk
 from venhancer.jobs.work import LONGEST_NAME
 from venhancer.media.writing.encoders import PREFERRED
 from venhancer.settings import EnhanceSettings, parse_settings
@@ -167,8 +167,8 @@ def _from_lines(
     sources = [_below(folder, values["input"]) for values in asked]
     items = []
     for values, source, output, stored in zip(asked, sources, wanted, walk(sources), strict=True):
-        if stored is None and "%" not in source:
-            problems.add(f"{values['where']}: {source} is not there")
+        if why := _why_unreadable(source, stored):
+            problems.add(f"{values['where']}: {source} {why}")
         default = output_name(PurePosixPath(part_address(source)[1]), settings).as_posix()
         below = default if output is None else output.removeprefix(f"{target}/")
         if output is not None and below == output:
@@ -195,6 +195,20 @@ def _line(where: str, line: str, problems: _Problems) -> dict[str, Any] | None:
         problems.add(f'{where}: "settings" must be an object and "output" text')
         return None
     return {**values, "where": where}
+
+
+def _why_unreadable(source: str, stored: Stored | None) -> str:
+    """Return why nothing can be read at an address; empty if it can, or if it is that of numbered pictures."""
+    if "%" in source:
+        return ""
+    if stored is None:
+        return "is not there"
+    if is_remote(source):
+        return ""
+    path = Path(source)
+    if path.is_dir():
+        return "is a folder; name its clips, or pass the folder itself"
+    return "" if os.access(path, os.R_OK) else "cannot be read; check its permissions"
 
 
 def _below(folder: str, address: str) -> str:

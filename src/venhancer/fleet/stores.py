@@ -51,12 +51,15 @@ class Store:
     Args:
         address: a path here, or `s3://bucket/folder`, `gs://...`, `https://...`, or any other that fsspec knows.
         patience: seconds for which a remote store that refuses is asked again.
+        tell_waiting: called every second of that time.
 
     Raises:
         InputError: nothing here speaks that protocol; the message names the package.
     """
 
-    def __init__(self, address: str, *, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, address: str, *, patience: float = PATIENCE, tell_waiting: Callable[[], None] = lambda: None
+    ) -> None:
         protocol = split_protocol(address)[0] or "file"
         try:
             if protocol in ("file", "local"):
@@ -73,6 +76,7 @@ class Store:
         self.root = os.path.abspath(root) if self.is_local else root.rstrip("/")  # noqa: PTH100 - links stay
         self.address = self.root if self.is_local else f"{protocol}://{self.root.removeprefix(f'{protocol}://')}"
         self.patience = 0.0 if self.is_local else patience
+        self.tell_waiting = tell_waiting
 
     def path(self, name: str) -> str:
         """Return a name as the file system takes it."""
@@ -198,8 +202,14 @@ class Store:
                     reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
                     reason = reason or type(error).__name__
                     raise StoreFailed(f"{self.describe(name)} cannot be {what} ({reason})") from error
-                time.sleep(wait)
+                self._wait(wait)
                 wait = min(2 * wait, LONGEST_WAIT)
+
+    def _wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.tell_waiting()
+            time.sleep(min(left, 1.0))
 
 
 class _Placed:
@@ -256,14 +266,18 @@ def part_address(address: str) -> tuple[str, str]:
     return folder or ("/" if address.startswith("/") else "."), name
 
 
-def open_file_at(address: str, *, patience: float = PATIENCE) -> tuple[Store, str]:
+def open_file_at(address: str, *, tell_waiting: Callable[[], None] = lambda: None) -> tuple[Store, str]:
     """Return the store and the name of the file at an address.
+
+    Args:
+        address: of the file.
+        tell_waiting: see `Store`.
 
     Raises:
         InputError: see `Store`.
     """
     folder, name = part_address(address)
-    return Store(folder, patience=patience), name
+    return Store(folder, tell_waiting=tell_waiting), name
 
 
 def is_remote(address: str) -> bool:

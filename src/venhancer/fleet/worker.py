@@ -8,14 +8,14 @@ import errno
 import logging
 import shutil
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from venhancer.durable import sha256_of
 from venhancer.errors import InputError, SettingsError, Stopped, VEnhancerError, WeightsError
-from venhancer.fleet.items import Order, Outcome
+from venhancer.fleet.items import Message, Order, Outcome
 from venhancer.fleet.records import Made, announce, facts_of, finish_off, publish_record, record_of
 from venhancer.fleet.shares import (
     SHARES,
@@ -35,11 +35,11 @@ logger = logging.getLogger(__name__)
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 SCRATCH = f"{OWN}/scratch"
-CRAFT = "venhancer.fleet.enhancing:Enhancing"
+CRAFT = "venhancer.fleet.enhancing:load_enhancing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
+class Setup(Message):
     """What a worker must know before its first order.
 
     Args:
@@ -58,15 +58,6 @@ class Setup:
     device: str = "auto"
     dtype: str = "auto"
     craft: str = CRAFT
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as values of JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return the setup that these values are of."""
-        return cls(**values)
 
 
 @runtime_checkable
@@ -117,12 +108,20 @@ class Worker:
         craft: what makes outputs.
         stop: called after each segment; True stops there.
         progress: advanced by every evaluation of the networks.
+        tell_waiting: called every second while a store refuses, which is no reason to take the worker for hanging.
     """
 
     def __init__(
-        self, setup: Setup, craft: Craft, *, stop: Callable[[], bool] = lambda: False, progress: Progress
+        self,
+        setup: Setup,
+        craft: Craft,
+        *,
+        stop: Callable[[], bool] = lambda: False,
+        progress: Progress,
+        tell_waiting: Callable[[], None] = lambda: None,
     ) -> None:
-        self.out = Store(setup.out)
+        self.out = Store(setup.out, tell_waiting=tell_waiting)
+        self.tell_waiting = tell_waiting
         self.scratch = self.out.local(SCRATCH) if setup.scratch is None else Path(setup.scratch)
         self.craft, self.stop, self.progress = craft, stop, progress
 
@@ -232,7 +231,7 @@ class Worker:
 
     def _bring(self, order: Order, folder: Path) -> Path:
         """Return the source on this machine: where it is, or a copy in scratch that an earlier try may have made."""
-        store, name = open_file_at(order.source)
+        store, name = open_file_at(order.source, tell_waiting=self.tell_waiting)
         if store.is_local:
             return Path(store.describe(name))
         copy = folder / "in" / name

@@ -19,6 +19,7 @@ from venhancer.jobs.outcome import losses
 from venhancer.jobs.work import find_work, is_finished
 from venhancer.media.writing.writer import check_target
 from venhancer.planning.machine import find_machine
+from venhancer.runtime.heap import keep_freed_memory
 from venhancer.serving.record import REPORT, read_record
 from venhancer.serving.store import LOCK, JobStore
 from venhancer.serving.telling import Telling, Told, say
@@ -45,6 +46,8 @@ def work(folder: Path, telling: Telling, *, device: str, dtype: str) -> None:
     telling.expect(plan.frames, before, plan.sampling.evaluations)
     pixels = plan.frames * plan.width * plan.height
     say(Told(kind="plan", frames=plan.frames, pixels=pixels, not_kept=tuple(losses(plan, target))))
+    if plan.traits.keeps_freed_memory:
+        keep_freed_memory()
     telling.start(1, f"load {settings.model}")
     from venhancer.weights import load_pipeline
 
