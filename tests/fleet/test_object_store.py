@@ -8,6 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from fleet.object_store import serve
 from fleet.runs import Memory, environment_of_hands, outputs, run_copies, setup_of
 from venhancer.errors import InputError, JobFailed, SettingsError
 from venhancer.fleet.status import read_status
@@ -18,50 +19,19 @@ pytest.importorskip("s3fs")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of botocore and the server, in their own threads
 
 
-class Refusals:
-    """Answers 503 to everything that writes, as long as it is told to, in front of the server's application."""
-
-    def __init__(self, application) -> None:
-        self.application, self.left = application, 0
-
-    def __call__(self, environ, start_response):
-        if self.left > 0 and environ["REQUEST_METHOD"] in ("PUT", "POST", "DELETE"):
-            self.left -= 1
-            start_response("503 Slow Down", [("Content-Type", "application/xml")])
-            return [b"<Error><Code>SlowDown</Code><Message>reduce your request rate</Message></Error>"]
-        return self.application(environ, start_response)
-
-
 @pytest.fixture(scope="module")
 def server():
-    """Yield what refuses, in front of a server whose address is in the environment."""
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-    from werkzeug.serving import make_server
-
-    refusals = Refusals(DomainDispatcherApplication(create_backend_app))
-    http = make_server("127.0.0.1", 0, refusals, threaded=True)
-    thread = threading.Thread(target=http.serve_forever, daemon=True)
-    thread.start()
-    yield refusals, f"http://127.0.0.1:{http.server_port}"
-    http.shutdown()
-    thread.join()
+    with serve() as served:
+        yield served
 
 
 @pytest.fixture
 def bucket(server, monkeypatch):
-    refusals, address = server
-    monkeypatch.setenv("PYTHONPATH", environment_of_hands()["PYTHONPATH"])
-    for name, value in {
-        "AWS_ENDPOINT_URL": address,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_MAX_ATTEMPTS": "1",
-    }.items():
+    _, environment = server
+    for name, value in environment_of_hands(environment).items():
         monkeypatch.setenv(name, value)
     name = f"clips-{uuid.uuid4().hex[:8]}"
     Store("s3://").fs.mkdir(name)
-    refusals.left = 0
     return f"s3://{name}"
 
 
@@ -121,7 +91,7 @@ def test_a_store_that_is_gone_ends_the_run_and_blames_no_clip(bucket, server, tm
 
     class Refusing(Memory):
         def begin(self, states) -> None:
-            refusals.left = 10**9
+            refusals.left = 1 << 62
 
     with pytest.raises(JobFailed, match="cannot be written"):
         run_copies(f"{bucket}/in", f"{bucket}/out", scratch=str(tmp_path), watcher=Refusing(), engine=impatient_engine)

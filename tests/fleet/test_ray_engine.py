@@ -2,7 +2,9 @@
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from fleet.faults import is_hand_of_an_actor
 from fleet.runs import Memory, environment_of_hands, make_sources, outputs, run_copies, start_run
 from venhancer.errors import JobFailed
+from venhancer.fleet.ledger import STATES
+from venhancer.fleet.metrics import CLIPS, Metrics
 from venhancer.fleet.ray_cluster import Pool, RayEngine
 
 ray = pytest.importorskip("ray")
@@ -81,30 +85,23 @@ class Disturbance(Memory):
             self.do()
 
 
-def test_lost_actors_are_replaced_and_their_clips_made(cluster, folders):
+def kill_actors(cluster) -> None:
+    found = actors()
+    assert found
+    for process in found:
+        process.kill()
+
+
+def lose_node(cluster) -> None:
+    cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
+    add_node(cluster)
+
+
+@pytest.mark.parametrize("disturb", [kill_actors, lose_node])
+def test_lost_actors_and_nodes_are_replaced_and_their_clips_made(cluster, folders, disturb):
     source, out = folders
     names = make_sources(Path(source), 12, slow=5)
-
-    def kill() -> None:
-        for process in actors():
-            process.kill()
-
-    watcher = Disturbance(kill)
-    assert set(run_copies(source, out, engine=engine_of(BOTH), watcher=watcher).values()) == {"done"}
-    assert watcher.is_done
-    assert list(outputs(Path(out))) == names
-
-
-def test_a_lost_node_costs_no_clip(cluster, folders):
-    source, out = folders
-    names = make_sources(Path(source), 12, slow=5)
-    node = cluster.list_all_nodes()[-1]
-
-    def lose() -> None:
-        cluster.remove_node(node, allow_graceful=False)
-        add_node(cluster)
-
-    watcher = Disturbance(lose)
+    watcher = Disturbance(lambda: disturb(cluster))
     assert set(run_copies(source, out, engine=engine_of(BOTH), watcher=watcher).values()) == {"done"}
     assert watcher.is_done
     assert list(outputs(Path(out))) == names
@@ -142,3 +139,17 @@ def test_the_runtime_environment_reaches_the_work(cluster, folders, tmp_path):
     pool = Pool(resources={"bench": 1}, runtime_env=noted)
     run_copies(source, out, engine=engine_of(pool))
     assert len((tmp_path / "segments").read_text().splitlines()) == 4
+
+
+def test_rays_exporter_serves_the_numbers_of_a_run(cluster):
+    pytest.importorskip("opentelemetry.exporter.prometheus", reason="of ray[default]")
+    metrics = Metrics(None, on_ray=True)
+    metrics.begin({"a": "waiting", "b": "done"})
+    lines: set[str] = set()
+    while not lines:  # they travel every few seconds
+        time.sleep(0.5)
+        metrics.close()
+        for node in ray.nodes():
+            with suppress(OSError), urlopen(f"http://127.0.0.1:{node['MetricsExportPort']}/metrics") as answer:
+                lines |= {line for line in answer.read().decode().splitlines() if line.startswith(f"ray_{CLIPS}{{")}
+    assert {state for state in STATES if any(f'state="{state}"' in line for line in lines)} == set(STATES)

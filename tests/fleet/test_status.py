@@ -1,11 +1,16 @@
 """How a folder stands, and the numbers of a run: read from the ledger, shown as rows, a page and for Prometheus."""
 
+import io
 import re
 import time
 
 import pytest
+from rich.console import Console
+from rich.text import Text
 
+from venhancer.cli.fleet_display import FleetBar
 from venhancer.cli.main import main
+from venhancer.cli.terminal import Terminal
 from venhancer.errors import InputError
 from venhancer.fleet.items import Item
 from venhancer.fleet.job_folder import claim_folder
@@ -70,6 +75,34 @@ def test_the_command_shows_rows_json_and_a_page(store, writer, capsys, tmp_path)
     assert "<c>" not in page
     with pytest.raises(InputError, match="holds no outputs of `venhancer fleet`"):
         read_status(Store("elsewhere"))
+
+
+def test_the_command_watches_until_all_is_done(store, writer, capsys, monkeypatch):
+    def finish(_: float) -> None:
+        for number in range(10):
+            writer.note("done", f"k{number}", f"{number}.mp4", facts={"frames": 1, "seconds": 1.0})
+        writer.flush()
+
+    monkeypatch.setattr(time, "sleep", finish)  # what happens meanwhile
+    main(["fleet", "status", "out", "--watch"])
+    shown = capsys.readouterr().out.split("clips     ")[1:]
+    assert len(shown) == 2
+    assert "\nwaiting             6\n" in shown[0]
+    assert "\nwaiting " not in shown[-1]
+
+
+def test_one_bar_has_clips_speed_time_left_and_failures():
+    drawn, terminal = io.StringIO(), Terminal()
+    terminal.errors = Console(file=drawn, force_terminal=True, width=120)
+    with FleetBar(terminal) as bar:
+        bar.begin({"a": "waiting", "b": "waiting", "c": "done"})
+        bar.tell(Item("a", "", ""), "running", "", {})
+        bar.tell(Item("a", "", ""), "done", "", {"frames": 8, "seconds": 1.5})
+        bar.tell(Item("b", "", ""), "failed", "it is damaged", {})
+    lines = Text.from_ansi(drawn.getvalue()).plain.splitlines()
+    assert "venhancer: b: failed: it is damaged" in lines
+    last = next(line for line in reversed(lines) if line.startswith("clips"))
+    assert re.search(r"3/3 [0-9.]+ frames/s \d:\d\d:\d\d left \S+ 1 failed", last)
 
 
 def test_numbers_for_prometheus(tmp_path):
