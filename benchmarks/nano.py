@@ -65,7 +65,7 @@ def main() -> None:
     result = {
         "output": [plan.width, plan.height, frames],
         "threads": torch.get_num_threads(),
-        "evaluations": plan.sampling.evaluations,
+        "evaluations": len(plan.sampling.evaluations),
         "load_seconds": round(loading, 2),
         "seconds_per_frame": round(total / frames, 3),
         "share": {stage: round(part / total, 3) for stage, part in seconds.items()},

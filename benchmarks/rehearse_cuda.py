@@ -177,7 +177,7 @@ def rehearse(release: str, mode: FakeCuda, *, width: int, height: int, frames: i
     return {
         "release": release,
         "output": [made, plan.height, plan.width],
-        "evaluations": plan.sampling.evaluations,
+        "evaluations": len(plan.sampling.evaluations),
         "windows": sum(len(segment.windows) for segment in plan.segments),
         "tiles": len(plan.tiles),
         "weights_gib": round(weights / GIB, 2),

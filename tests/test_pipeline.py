@@ -3,6 +3,7 @@
 from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from venhancer.pipeline import VEnhancerPipeline
 from venhancer.plan import make_plan
 from venhancer.planning.execution import Execution
 from venhancer.planning.layout import Segment
-from venhancer.settings import parse_settings
+from venhancer.settings import Solver, parse_settings
 from venhancer.weights import load_pipeline
 
 
@@ -82,6 +83,41 @@ def test_solvers_and_guidance_part_after_the_first_step(pipeline):
     assert np.array_equal(one[0], one[2])
     assert not np.array_equal(one[2], one[3])
     assert all(not np.array_equal(a, b) for a, b in combinations(two, 2))
+
+
+@pytest.mark.parametrize("solver", get_args(Solver))
+@pytest.mark.parametrize(("start", "steps"), [(899, 5), (999, 2), (500, 1)])
+def test_networks_are_asked_as_planned(pipeline, solver, start, steps):
+    """Every evaluation at the timestep, and with as many prompts, as the plan counts."""
+    frames = moving_frames(2)
+    asked = {"solver": solver, "start_timestep": start, "steps": steps, "guidance_from": 600, "guidance_until": 200}
+    plan = plan_for(pipeline, frames, scale=1, guidance_scale=4, **asked)
+    told = []
+    hook = pipeline.unet.register_forward_pre_hook(
+        lambda _, given: told.append((int(given[1]), len(given[2][0].keys) == 2))
+    )
+    run(pipeline, frames, plan)
+    hook.remove()
+    assert told == [(evaluation.timestep, evaluation.is_guided) for evaluation in plan.sampling.evaluations]
+
+
+def test_guidance_over_all_timesteps_is_guidance_and_over_none_is_none(pipeline):
+    frames = moving_frames(2)
+    asked = {"source_fps": 8, "scale": 2, "steps": 3, "prompt": "waves"}
+    always, whole, part, outside, never = (
+        pipeline(frames, **asked, **guidance)
+        for guidance in (
+            {"guidance_scale": 4},
+            {"guidance_scale": 4, "guidance_from": 500, "guidance_until": 100},
+            {"guidance_scale": 4, "guidance_from": 400, "guidance_until": 100},
+            {"guidance_scale": 4, "guidance_from": 499, "guidance_until": 400},
+            {"guidance_scale": 1},
+        )
+    )
+    assert np.array_equal(always, whole)
+    assert np.array_equal(never, outside)
+    assert not np.array_equal(part, whole)
+    assert not np.array_equal(part, never)
 
 
 def test_prompt_longer_than_the_text_window_is_not_cut(pipeline):
@@ -230,9 +266,10 @@ def test_with_more_steps_segments_change_little(pipeline):
     assert apart[seams].mean() < 3.0
 
 
-def test_a_segment_continues_from_what_the_one_before_handed_on(pipeline):
+@pytest.mark.parametrize("how", [{}, {"guidance_from": 300}], ids=str)
+def test_a_segment_continues_from_what_the_one_before_handed_on(pipeline, how):
     frames = moving_frames(30)
-    plan = plan_for(pipeline, frames, scale=1, window_frames=6, window_overlap=3, steps=2)
+    plan = plan_for(pipeline, frames, scale=1, window_frames=6, window_overlap=3, **{"steps": 2} | how)
 
     def read(inputs):
         return (frames[index] for index in inputs)

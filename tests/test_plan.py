@@ -339,9 +339,31 @@ def test_work_follows_the_solver_and_guidance(solver, evaluations):
     guided, plain = (
         make_plan(make_clip(frames=10), parse_settings(solver=solver, guidance_scale=scale), NANO) for scale in (7, 1)
     )
-    assert guided.sampling.evaluations == evaluations
+    assert len(guided.sampling.evaluations) == guided.sampling.guided_evaluations == evaluations
+    assert plain.sampling.guided_evaluations == 0
     one_forward = plain.estimate.network_flops / evaluations
     assert one_forward < guided.estimate.network_flops / evaluations < 2 * one_forward
+
+
+def test_guidance_costs_where_it_acts():
+    """Of v2's ten last steps, those between two timesteps take two prompts."""
+    whole, part, none = (
+        make_plan(make_clip(), parse_settings(model="v2", **interval), MODELS["v2"])
+        for interval in ({}, {"guidance_from": 500, "guidance_until": 200}, {"guidance_from": 20, "guidance_until": 10})
+    )
+    guided = [evaluation.is_guided for evaluation in part.sampling.evaluations]
+    assert guided == [200 <= evaluation.timestep <= 500 for evaluation in part.sampling.evaluations]
+    assert part.sampling.guided_evaluations == sum(guided) == 7
+    alone, both = (plan.estimate.network_flops / 14 for plan in (none, whole))
+    assert part.estimate.network_flops == pytest.approx(7 * both + 7 * alone)
+    assert dict(describe_plan(part))["guidance"].endswith(", from timestep 500 to 200: 7 of 14 evaluations")
+    assert dict(describe_plan(none))["guidance"] == "none"
+    assert len(dict(describe_plan(whole))["guidance"].split(", ")) == 2
+
+
+def test_guidance_must_end_after_it_begins():
+    with pytest.raises(SettingsError, match="guidance_until 500 is above guidance_from 499"):
+        make_plan(make_clip(), parse_settings(guidance_from=499, guidance_until=500), NANO)
 
 
 @pytest.mark.parametrize(
@@ -374,7 +396,7 @@ def test_a_long_clip_costs_little_more_than_its_frames_in_one_window_each(model,
     window = network_flops(traits.network, length, plan.latent_height, plan.latent_width, traits.text_tokens)
     price = (window.guided if plan.sampling.guidance_scale != 1 else window.total) / length
     assert plan.frames >= 241
-    work = plan.estimate.network_flops / plan.sampling.evaluations
+    work = plan.estimate.network_flops / len(plan.sampling.evaluations)
     assert price * (frames if traits.samples_keys else plan.frames) <= work < 1.15 * price * plan.frames
 
 

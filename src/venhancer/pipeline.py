@@ -24,7 +24,7 @@ from venhancer.conditioning import (
     reach_of,
     steadiness_of,
 )
-from venhancer.diffusion.denoiser import Continued, Denoiser, Guided, OnStep, divided, watched
+from venhancer.diffusion.denoiser import Continued, Denoise, Denoiser, Guided, OnStep, divided, in_turn, watched
 from venhancer.diffusion.noise import DrawNoise, frame_noise
 from venhancer.diffusion.samplers import SOLVERS
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
@@ -177,7 +177,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         """
         segments = plan.segments[first:]
         windows = sum(len(segment.windows) for segment in segments)
-        progress.start(plan.sampling.evaluations * windows * len(plan.tiles), "denoise")
+        progress.start(len(plan.sampling.evaluations) * windows * len(plan.tiles), "denoise")
         arrange(self._weighty.values(), self.device, plan.execution.offload)
         prompts = self.project_prompts(
             [plan.sampling.prompt, plan.sampling.negative_prompt],
@@ -326,14 +326,25 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
             bring=partial(self._bring, offload=how.offload),
         )
 
-        def denoiser(window: range, tile: Tile) -> Denoiser:
+        def denoiser(window: range, tile: Tile) -> Denoise:
             key_frames = conditions.frames(window).crop(tile).key_frames
             key_frames = key_frames._replace(
                 latents=key_frames.latents.to(self.unet.dtype), mask=key_frames.mask.to(self.device)
             )
-            strength = {name: getattr(sampling, name) for name in ("guidance_scale", "guidance_rescale")}
-            guided = Guided(partial(predict, key_frames), *prompts, **strength)
-            return Denoiser(guided, schedule, dtype=self.unet.dtype)
+            guided, plain = (
+                Denoiser(
+                    Guided(
+                        partial(predict, key_frames),
+                        *prompts,
+                        guidance_scale=scale,
+                        guidance_rescale=sampling.guidance_rescale,
+                    ),
+                    schedule,
+                    dtype=self.unet.dtype,
+                )
+                for scale in (sampling.guidance_scale, 1)
+            )
+            return in_turn(guided if evaluation.is_guided else plain for evaluation in sampling.evaluations)
 
         context = self.sampled_frames(plan, segment.context)
         spans = (range(segment.context.start, segment.context.start + segment.carried), *segment.windows)
@@ -343,14 +354,12 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         feathers = tile_weights(plan.tiles)
         denoise = divided(denoiser, parts[1:], fades, plan.tiles, feathers, device=self.device, progress=progress)
         denoise = Continued(denoise, carried, torch.as_tensor(carried_fade, device=self.device), handed_on)
-        levels = {"timetable": sampling.timetable, "drop_penultimate": sampling.penultimate == "drop"}
-        timesteps = schedule.timesteps(sampling.steps, sampling.start_timestep, **levels)
-        sigmas = schedule.sigmas(timesteps)
+        sigmas = schedule.sigmas(sampling.timesteps)
         start = conditions.start_latents
         noise = partial(self._noise, plan, context, start)
         noisy = schedule.add_noise(start, sampling.start_noise * noise(START_NOISE), sampling.start_timestep)
         x = (program.start if program else solver_from_noisy)(noisy, sigmas[0])
-        evaluate = denoise if on_step is None else watched(denoise, timesteps, on_step)
+        evaluate = denoise if on_step is None else watched(denoise, sampling.timesteps, on_step)
         denoised = SOLVERS[sampling.solver](evaluate, x, sigmas, noise=lambda step: noise(STEP_NOISE + step))
         return denoised, torch.stack(denoise.shared)
 

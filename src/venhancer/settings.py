@@ -207,6 +207,13 @@ class EnhanceSettings(BaseModel):
     guidance_rescale: float | None = Field(
         None, ge=0, le=1, description="How much of the contrast that guidance adds to remove."
     )
+    guidance_from: int | None = Field(
+        None,
+        ge=0,
+        le=999,
+        description="Timestep from which guidance acts. Before it, only the prompt does, which halves the work.",
+    )
+    guidance_until: int | None = Field(None, ge=0, le=999, description="Last timestep at which guidance acts.")
     noise_augmentation: int | None = Field(
         None,
         ge=0,

@@ -39,6 +39,7 @@ COMMANDS = [
 SETTINGS = (
     "--scale --size --fps --slow --input-fps --start --end --no-shots --drop-duplicates --deinterlace -p --prompt "
     "--noise-aug --noise-augmentation --seed --negative-prompt --prompt-suffix --guidance-scale --guidance-rescale "
+    "--guidance-from --guidance-until "
     "--start-timestep --start-noise --downscale-factor --posterior --color-fix --background --keep-damaged "
     "--published --codec --crf --pix-fmt --encoder --model --steps --memory --solver --timetable --penultimate "
     "--window-frames --window-overlap --window-fade --tile --offload"

@@ -68,7 +68,7 @@ def test_a_job_is_its_windows_times_its_evaluations():
     whole = range(32)
     one, twenty = (
         estimate_cost(
-            traits, height=90, width=160, segments=[(whole, (whole,))], evaluations=evaluations, is_guided=False
+            traits, height=90, width=160, segments=[(whole, (whole,))], evaluations=evaluations, guided_evaluations=0
         )
         for evaluations in (1, 20)
     )
@@ -81,9 +81,11 @@ def test_tiles_and_separate_prompts_cost_what_they_repeat():
     job = {"height": 90, "width": 160, "segments": [(whole, (whole,))], "evaluations": 1}
     traits = load_traits("v1")
     alone, tiled = (
-        estimate_cost(traits, **job, is_guided=False, **tiles) for tiles in ({}, {"tile": (50, 88), "tiles": 4})
+        estimate_cost(traits, **job, guided_evaluations=0, **tiles) for tiles in ({}, {"tile": (50, 88), "tiles": 4})
     )
     assert tiled.network_flops == 4 * network_flops(PUBLISHED, 32, 50, 88, 77).total > alone.network_flops
-    together, apart = (estimate_cost(traits, **job, is_guided=True, shares_prompts=shared) for shared in (True, False))
+    together, apart = (
+        estimate_cost(traits, **job, guided_evaluations=1, shares_prompts=shared) for shared in (True, False)
+    )
     assert together.network_flops == network_flops(PUBLISHED, 32, 90, 160, 77).guided
     assert apart.network_flops == 2 * alone.network_flops

@@ -36,7 +36,8 @@ GROUPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "look": (
         ("prompt", "noise_augmentation", "seed"),
         (
-            *("negative_prompt", "prompt_suffix", "guidance_scale", "guidance_rescale", "start_timestep"),
+            *("negative_prompt", "prompt_suffix", "guidance_scale", "guidance_rescale"),
+            *("guidance_from", "guidance_until", "start_timestep"),
             *("start_noise", "downscale_factor", "posterior"),
             *("color_fix", "background", "keep_damaged", "published"),
         ),

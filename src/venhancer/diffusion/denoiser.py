@@ -12,7 +12,7 @@ a window; only x0 is blended. That order is the published one. Networks see thei
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Generic, TypeAlias, TypeVar
 
@@ -101,6 +101,16 @@ class Denoiser:
         x_t = noisy_from_solver(x, sigma)
         v = self.predict_v(x_t.to(self.dtype), timesteps)
         return self.schedule.x0_from_v(v.float(), x_t, timestep)
+
+
+def in_turn(denoisers: Iterable[Denoise]) -> Denoise:
+    """Return a `denoise` whose every call goes to the next of some others: evaluations may differ in what they do."""
+    turns = iter(denoisers)
+
+    def evaluate(x: Latents, sigma: float) -> Latents:
+        return next(turns)(x, sigma)
+
+    return evaluate
 
 
 @dataclass(frozen=True, slots=True)

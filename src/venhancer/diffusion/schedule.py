@@ -17,14 +17,12 @@ import torch
 from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor
 
+from venhancer.diffusion.timetable import step_times, whole_timestep
 from venhancer.settings import Timetable
 
 Timestep: TypeAlias = int | Int64[Tensor, "b"]  # one for all samples, or one each
 Samples: TypeAlias = Float[Tensor, "b ..."]
 Coefficients: TypeAlias = float | Float[Tensor, "..."]  # multiplies Samples
-
-FAST_KNEE = 500  # the fast timetable strides down to here and walks below
-FAST_SHARE_ABOVE = 4 / 15
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,8 @@ class Schedule:
         return float(np.interp(math.log(sigma), self._log_sigmas, np.arange(self.num_timesteps)))
 
     def nearest_timestep(self, sigma: float) -> int:
-        """Return the whole timestep that a network gets for a noise level; halves go to the even one."""
-        return round(round(self.timestep_at(sigma), 3))  # first undo float32 noise, which would decide the halves
+        """Return the whole timestep that a network gets for a noise level."""
+        return whole_timestep(self.timestep_at(sigma))
 
     def timesteps(
         self,
@@ -95,37 +93,12 @@ class Schedule:
         timetable: Timetable = "trailing",
         drop_penultimate: bool = False,
     ) -> tuple[float, ...]:
-        """Return the `steps` falling, fractional times at which a solver evaluates the network.
-
-        Args:
-            steps: Solver steps, each from one time to the next, the last from the last time to clean.
-            start_timestep: The first time.
-            timetable: "trailing" spaces the times evenly; "fast" strides to t = 500 with 4 of 15 steps and spends the
-                others below it.
-            drop_penultimate: Lay out one time more and leave out the last, so that the last jump is twice as long: what
-                the published program does with DPM-Solver++(2M) SDE. Its fast mode is this with 14 steps.
+        """Return the times at which a solver's steps begin; see `venhancer.diffusion.timetable.step_times`.
 
         Raises:
-            ValueError: `steps` or `start_timestep` out of range, or a fast timetable starting near t = 500 or below.
+            ValueError: see there.
         """
-        if steps < 1:
-            raise ValueError(f"steps is {steps}; it must be at least 1")
-        if not 0 <= start_timestep < self.num_timesteps:
-            raise ValueError(f"start_timestep is {start_timestep}; pass 0 to {self.num_timesteps - 1}")
-        count = steps + drop_penultimate
-        if timetable == "trailing":
-            times = _evenly(start_timestep, -1, count)
-        elif timetable == "fast":
-            above = max(1, round(count * FAST_SHARE_ABOVE))
-            if start_timestep < FAST_KNEE + above:
-                raise ValueError(
-                    f"start_timestep is {start_timestep}; a fast timetable of {steps} steps starts at "
-                    f"{FAST_KNEE + above} or later: use trailing"
-                )
-            times = _evenly(start_timestep, FAST_KNEE - 1, above) + _evenly(FAST_KNEE, -1, count - above)
-        else:
-            raise ValueError(f"timetable is {timetable!r}; pass 'trailing' or 'fast'")
-        return times[:steps]
+        return step_times(steps, start_timestep, timetable=timetable, drop_penultimate=drop_penultimate)
 
     def sigmas(self, timesteps: Sequence[float]) -> tuple[float, ...]:
         """Return the noise levels of `timesteps` and a closing 0: what solvers walk along."""
@@ -186,8 +159,3 @@ def solver_from_noisy(noisy_latents: Samples, sigma: float) -> Samples:
 def noisy_from_solver(x: Samples, sigma: float) -> Samples:
     """Return x_t, which networks see, from the solver's x: the inverse of `solver_from_noisy`."""
     return x if math.isinf(sigma) else x / math.sqrt(1 + sigma**2)
-
-
-def _evenly(start: float, end: float, count: int) -> tuple[float, ...]:
-    """Return `count` evenly spaced times from `start` on; one more would be `end`."""
-    return tuple(start - i * (start - end) / count for i in range(count))

@@ -47,6 +47,8 @@ class SamplingDefaults:
     penultimate: Penultimate = "keep"
     guidance_scale: float = 7.5
     guidance_rescale: float = 0.2
+    guidance_from: int = 999
+    guidance_until: int = 0
     noise_augmentation: int = 200
     start_timestep: int = 899
     start_noise: float = 1.0

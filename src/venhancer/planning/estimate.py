@@ -190,7 +190,7 @@ def estimate_cost(
     width: int,
     segments: Iterable[tuple[range, tuple[range, ...]]],
     evaluations: int,
-    is_guided: bool,
+    guided_evaluations: int,
     tile: tuple[int, int] | None = None,
     tiles: int = 1,
     shares_prompts: bool = True,
@@ -203,7 +203,7 @@ def estimate_cost(
         width: columns of latents.
         segments: each one's context and windows, as the plan lays them out.
         evaluations: times the solver asks for x0.
-        is_guided: whether each of them takes two prompts.
+        guided_evaluations: how many of them take two prompts.
         tile: rows and columns of a tile of latents; the whole picture if left out.
         tiles: how many of them.
         shares_prompts: whether what comes before the text is computed once for both prompts.
@@ -212,14 +212,17 @@ def estimate_cost(
     lengths = Counter(len(window) for _, windows in segments for window in windows)
     rows, columns = (height, width) if tile is None else tile
     flops = {length: network_flops(traits.network, length, rows, columns, traits.text_tokens) for length in lengths}
-    prompts = 2 if is_guided else 1
     work = sum(
-        count * (flops[length].guided if is_guided and shares_prompts else prompts * flops[length].total)
+        count
+        * (
+            guided_evaluations * (flops[length].guided if shares_prompts else 2 * flops[length].total)
+            + (evaluations - guided_evaluations) * flops[length].total
+        )
         for length, count in lengths.items()
     )
     pixels = height * width * traits.pixels_per_latent**2
     coded_pixels = sum(len(context) for context, _ in segments) * pixels
     return Estimate(
-        network_flops=evaluations * tiles * work,
+        network_flops=tiles * work,
         autoencoder_flops=0 if traits.autoencoder_width else 2 * 2 * 3 * traits.latent_channels * coded_pixels,
     )

@@ -39,7 +39,7 @@ def executions(settings: EnhanceSettings, *, is_guided: bool, has_own_memory: bo
 
     Args:
         settings: the request.
-        is_guided: whether each evaluation takes two prompts.
+        is_guided: whether any evaluation takes two prompts.
         has_own_memory: whether weights can wait elsewhere, see `Machine`.
 
     Raises:
@@ -56,7 +56,7 @@ def executions(settings: EnhanceSettings, *, is_guided: bool, has_own_memory: bo
 
 
 def moved_bytes(
-    traits: ModelTraits, execution: Execution, value_bytes: int, *, evaluations: int, is_guided: bool
+    traits: ModelTraits, execution: Execution, value_bytes: int, *, evaluations: int, guided_evaluations: int
 ) -> int:
     """Return what of the networks' weights goes to the device and back.
 
@@ -65,11 +65,11 @@ def moved_bytes(
         execution: how the work is carried out.
         value_bytes: bytes of a network's value.
         evaluations: of all windows' tiles.
-        is_guided: whether each takes two prompts.
+        guided_evaluations: how many of them take two prompts.
     """
     if execution.offload == "none":
         return 0
-    forwards = evaluations * (2 if is_guided and not execution.batches_guidance else 1)
+    forwards = evaluations + (0 if execution.batches_guidance else guided_evaluations)
     return 2 * value_bytes * traits.parameters * forwards
 
 

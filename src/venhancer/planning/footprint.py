@@ -42,7 +42,7 @@ class Work:
         height: rows of latents in all.
         width: columns of latents in all.
         carried: float32 latents that a segment hands on, over all evaluations.
-        is_guided: whether each evaluation takes two prompts.
+        is_guided: whether any evaluation takes two prompts.
         solver: that walks from noise to latents.
         input_pixels: of a frame of the clip.
         coded: pixels that the autoencoder works on at once, as rows and columns of latents.

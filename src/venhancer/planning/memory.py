@@ -200,16 +200,18 @@ def _layouts(
     ways = list(executions(task.settings, is_guided=task.sampling.is_guided, has_own_memory=machine.has_own_memory))
     for (frames, overlap, segments), tiles in product(divisions, tilings):
         estimates = {together: _estimate(task, segments, tiles, batched=together) for together in (True, False)}
-        evaluations = task.sampling.evaluations * len(tiles) * sum(len(segment.windows) for segment in segments)
+        parts = len(tiles) * sum(len(segment.windows) for segment in segments)
+        counts = {
+            "evaluations": parts * len(task.sampling.evaluations),
+            "guided_evaluations": parts * task.sampling.guided_evaluations,
+        }
         for execution in ways:
             choices = codings if task.traits.autoencoder_width else codings[:1]
             works = (_work(task, segments, tiles, one) for one in choices)
             costs = [footprint(task.traits, work, execution, machine.value_bytes) for work in works]
             fits = (number for number, cost in enumerate(costs) if cost.total <= room)
             index = next(fits, len(costs) - 1)
-            moved = moved_bytes(
-                task.traits, execution, machine.value_bytes, evaluations=evaluations, is_guided=task.sampling.is_guided
-            )
+            moved = moved_bytes(task.traits, execution, machine.value_bytes, **counts)
             layouts.append(
                 Layout(
                     task=task,
@@ -267,8 +269,8 @@ def _estimate(task: Task, segments: Sequence[Segment], tiles: Sequence[Tile], *,
         height=task.latent_height,
         width=task.latent_width,
         segments=[(task.sampled(one.context), tuple(map(task.sampled, one.windows))) for one in segments],
-        evaluations=task.sampling.evaluations,
-        is_guided=task.sampling.is_guided,
+        evaluations=len(task.sampling.evaluations),
+        guided_evaluations=task.sampling.guided_evaluations,
         tile=(len(tiles[0].rows), len(tiles[0].columns)),
         tiles=len(tiles),
         shares_prompts=batched,
@@ -287,7 +289,7 @@ def _work(task: Task, segments: Sequence[Segment], tiles: Sequence[Tile], coded:
         context=max(len(task.sampled(segment.context)) for segment in segments),
         height=task.latent_height,
         width=task.latent_width,
-        carried=task.sampling.evaluations * shared * frame,
+        carried=len(task.sampling.evaluations) * shared * frame,
         is_guided=task.sampling.is_guided,
         solver=task.sampling.solver,
         input_pixels=task.input_pixels,

@@ -1,7 +1,10 @@
 """How a plan samples: a model's defaults with the settings laid over them, or refused where they contradict."""
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import NamedTuple
 
+from venhancer.diffusion.timetable import evaluation_times, step_times, whole_timestep
 from venhancer.errors import SettingsError
 from venhancer.model_files.traits import ModelTraits, SamplingDefaults
 from venhancer.published import program_of
@@ -10,7 +13,19 @@ from venhancer.settings import EnhanceSettings
 FAST_EARLIEST_START = 530  # the fast timetable strides down to t = 500 and needs room above
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation(NamedTuple):
+    """One time that the solver asks for x0.
+
+    Args:
+        timestep: that the networks are told.
+        is_guided: whether it takes two prompts.
+    """
+
+    timestep: int
+    is_guided: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sampling(SamplingDefaults):
     """A model's sampling defaults with the settings laid over them.
 
@@ -25,14 +40,27 @@ class Sampling(SamplingDefaults):
     downscale_factor: float
 
     @property
-    def evaluations(self) -> int:
-        """How often the solver asks for x0."""
-        return 2 * self.steps - 1 if self.solver == "heun" else self.steps
+    def timesteps(self) -> tuple[float, ...]:
+        """The times at which the solver's steps begin."""
+        drop = self.penultimate == "drop"
+        return step_times(self.steps, self.start_timestep, timetable=self.timetable, drop_penultimate=drop)
+
+    @cached_property
+    def evaluations(self) -> tuple[Evaluation, ...]:
+        """Every time that the solver asks for x0, in order."""
+        guided = range(self.guidance_until, self.guidance_from + 1) if self.guidance_scale != 1 else range(0)
+        times = map(whole_timestep, evaluation_times(self.timesteps, self.solver))
+        return tuple(Evaluation(time, time in guided) for time in times)
+
+    @property
+    def guided_evaluations(self) -> int:
+        """How many evaluations take two prompts."""
+        return sum(evaluation.is_guided for evaluation in self.evaluations)
 
     @property
     def is_guided(self) -> bool:
-        """Whether each evaluation takes two prompts."""
-        return self.guidance_scale != 1
+        """Whether any evaluation takes two prompts."""
+        return self.guided_evaluations > 0
 
 
 def resolve_sampling(settings: EnhanceSettings, traits: ModelTraits, true_factor: float) -> Sampling:
@@ -60,6 +88,11 @@ def resolve_sampling(settings: EnhanceSettings, traits: ModelTraits, true_factor
         raise SettingsError(
             f"start_timestep {defaults.start_timestep} is too low for the fast timetable; pass --start-timestep "
             f"{FAST_EARLIEST_START} to 999, or --timetable trailing"
+        )
+    if defaults.guidance_until > defaults.guidance_from:
+        raise SettingsError(
+            f"guidance_until {defaults.guidance_until} is above guidance_from {defaults.guidance_from}, and timesteps "
+            f"fall; pass --guidance-until 0 to {defaults.guidance_from}, or --guidance-scale 1 for no guidance"
         )
     return Sampling(
         **{name: getattr(defaults, name) for name in names},

@@ -7,6 +7,7 @@ from fractions import Fraction
 from venhancer.media.clip import ClipInfo
 from venhancer.plan import EnhancePlan
 from venhancer.planning.layout import SAME_SHAPE, format_number
+from venhancer.planning.sampling import Sampling
 from venhancer.planning.timeline import format_moment
 from venhancer.published import MOST_TOKENS
 from venhancer.settings import MOST_NOISE, Deinterlace, EnhanceSettings, format_memory
@@ -55,7 +56,7 @@ def describe_plan(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     noise = "" if sampling.start_noise == 1 else f" with {format_number(sampling.start_noise)} of its noise"
     yield "sampling", f"{steps} from timestep {sampling.start_timestep}{noise}, seed {sampling.seed}"
     guidance = f"{format_number(sampling.guidance_scale)}, rescaled by {format_number(sampling.guidance_rescale)}"
-    yield "guidance", guidance if sampling.guidance_scale != 1 else "none"
+    yield "guidance", guidance + _interval(sampling) if sampling.is_guided else "none"
     yield "colours", COLOR_FIXES[sampling.color_fix]
     steadied = sampling.noise_augmentation and plan.traits.steadying
     along = "; key frames are averaged along their motion" if steadied else ""
@@ -76,6 +77,13 @@ def describe_plan(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     yield from _describe_shape(plan)
     if clip.not_kept:
         yield "not kept", ", ".join(clip.not_kept)
+
+
+def _interval(sampling: Sampling) -> str:
+    """Return from when to when guidance acts, if not always."""
+    count, total = sampling.guided_evaluations, len(sampling.evaluations)
+    span = f", from timestep {sampling.guidance_from} to {sampling.guidance_until}: {count} of {total} evaluations"
+    return span if count < total else ""
 
 
 def _compression(settings: EnhanceSettings) -> str:

@@ -43,7 +43,7 @@ def work(folder: Path, telling: Telling, *, device: str, dtype: str) -> None:
     plan = plan_video(source, settings, target, machine=machine, progress=telling)
     earlier = find_work(target)
     before = earlier.finished_frames if earlier else 0
-    telling.expect(plan.frames, before, plan.sampling.evaluations)
+    telling.expect(plan.frames, before, len(plan.sampling.evaluations))
     pixels = plan.frames * plan.width * plan.height
     say(Told(kind="plan", frames=plan.frames, pixels=pixels, not_kept=tuple(losses(plan, target))))
     if plan.traits.keeps_freed_memory:
