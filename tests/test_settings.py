@@ -65,7 +65,7 @@ MISTAKES = [
         {"scale": 2, "size": "640x480"},
         "scale 2 and size 640x480 exclude each other; pass either --scale 1 to 8 or --size",
     ),
-    ({"solver": "euler"}, "solver euler is unknown; pass --solver dpmpp_2m_sde, heun or ddim"),
+    ({"solver": "euler"}, "solver euler is unknown; pass --solver dpmpp_2m_sde, dpmpp_2m, unipc, heun or ddim"),
     ({"timetable": "x\ny"}, "timetable 'x\\ny' is unknown; pass --timetable trailing or fast"),
     (
         {"codec": "h265"},

@@ -104,8 +104,8 @@ class Program:
             value, own = getattr(settings, name), {**self.sampling, "slow": 1}.get(name)
             if value not in (None, own):
                 raise _contradiction(name, value, "it has no such choice" if own is None else f"it uses {own}")
-        if settings.solver == "ddim":
-            raise _contradiction("solver", "ddim", "it has only dpmpp_2m_sde and heun")
+        if settings.solver not in (None, "dpmpp_2m_sde", "heun"):
+            raise _contradiction("solver", settings.solver, "it has only dpmpp_2m_sde and heun")
         if settings.noise_augmentation == 0:
             raise _contradiction("noise_augmentation", 0, "it turns 0 into pure noise; pass 1 to 300")
         is_fast = (settings.timetable or self.sampling["timetable"]) == "fast"

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import UniPCMultistepScheduler
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from venhancer.diffusion.denoiser import Denoiser, Guided
-from venhancer.diffusion.samplers import SOLVERS, sample_ddim, sample_dpmpp_2m_sde, sample_heun
+from venhancer.diffusion.samplers import SOLVERS, sample_ddim, sample_dpmpp_2m_sde, sample_heun, sample_unipc
 from venhancer.diffusion.schedule import Schedule
 
 GOLDEN = load_file(Path(__file__).parents[1] / "golden" / "solvers.safetensors")
@@ -90,6 +91,29 @@ def test_every_step_is_the_published_one():
     assert max(relative_error(*pair) for pair in zip(seen, published, strict=True)) < 1e-5
 
 
+@pytest.mark.parametrize(("steps", "start_timestep"), [(1, 899), (2, 899), (5, 700), (15, 899)])
+def test_unipc_is_that_of_diffusers(steps, start_timestep):
+    """On our levels, from v, with a network that is no line: every x and the end."""
+
+    def denoise(x, sigma):
+        return torch.tanh(0.7 * x / math.sqrt(1 + sigma**2)) + 0.2 / (1 + sigma)
+
+    sigmas = SCHEDULE.sigmas(SCHEDULE.timesteps(steps, start_timestep))
+    theirs = UniPCMultistepScheduler(
+        solver_order=2, solver_type="bh2", prediction_type="v_prediction", lower_order_final=True
+    )
+    theirs.set_timesteps(steps)
+    theirs.timesteps, theirs.sigmas = torch.arange(steps, 0, -1), torch.tensor(sigmas)
+    x = sigmas[0] * gaussian_noise(4)(0)
+    ours = sample_unipc(denoise, x, sigmas)
+    x_t = x / math.sqrt(1 + sigmas[0] ** 2)
+    for number, timestep in enumerate(theirs.timesteps):
+        alpha_t = 1 / math.sqrt(1 + sigmas[number] ** 2)
+        v = (alpha_t * x_t - denoise(x_t / alpha_t, sigmas[number])) / (sigmas[number] * alpha_t)
+        x_t = theirs.step(v, timestep, x_t).prev_sample
+    assert relative_error(ours, x_t) < 1e-5
+
+
 # A Gaussian has a closed-form denoiser, so mean, spread and order of convergence are known.
 
 
@@ -109,6 +133,7 @@ def gaussian_noise(seed):
     [
         (sample_dpmpp_2m_sde, 1.0),
         (sample_dpmpp_2m_sde, 0.0),
+        (sample_unipc, None),
         (sample_heun, 0.0),
         (sample_heun, 1.0),
         (sample_ddim, 0.0),
@@ -121,22 +146,20 @@ def test_solver_reaches_known_mean_and_spread(sample, eta, start_timestep):
     noise = gaussian_noise(0)
     sigmas = SCHEDULE.sigmas(SCHEDULE.timesteps(800, start_timestep))
     x = noise(0) if math.isinf(sigmas[0]) else MEAN + math.sqrt(SPREAD**2 + sigmas[0] ** 2) * noise(0)
-    out = sample(denoise_gaussian, x, sigmas, noise=noise, eta=eta)
+    out = sample(denoise_gaussian, x, sigmas, noise=noise, **({} if eta is None else {"eta": eta}))
     assert out.mean().item() == pytest.approx(MEAN, abs=0.015)  # 16,384 numbers: three standard errors are .012
     assert out.std().item() == pytest.approx(SPREAD, rel=0.03)
 
 
-@pytest.mark.parametrize(
-    ("sample", "order"), [(sample_heun, 2), (sample_ddim, 1), (sample_dpmpp_2m_sde, 2)], ids=["heun", "ddim", "2m"]
-)
-def test_ode_solver_converges_with_its_order(sample, order):
+@pytest.mark.parametrize(("solver", "order"), [("heun", 2), ("ddim", 1), ("dpmpp_2m", 2), ("unipc", 3)])
+def test_ode_solver_converges_with_its_order(solver, order):
     """Along the ODE, x - mean shrinks as the root of spread^2 + sigma^2."""
     first, last, x = 10.0, 0.1, torch.full((1, 1, 1, 1, 1), 7.0, dtype=torch.float64)
     exact = MEAN + (7.0 - MEAN) * math.sqrt((SPREAD**2 + last**2) / (SPREAD**2 + first**2))
     errors = []
     for steps in (40, 80, 160):
         sigmas = [first * (last / first) ** (i / steps) for i in range(steps + 1)]
-        errors.append(abs(sample(denoise_gaussian, x, sigmas, eta=0.0).item() - exact))
+        errors.append(abs(SOLVERS[solver](denoise_gaussian, x, sigmas).item() - exact))
     assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.2)
     assert math.log2(errors[1] / errors[2]) == pytest.approx(order, abs=0.1)
 
@@ -156,6 +179,8 @@ def test_one_step_is_one_denoising(sample, sigma):
     [
         (sample_dpmpp_2m_sde, 899, 15),
         (sample_dpmpp_2m_sde, 999, 15),
+        (sample_unipc, 899, 15),
+        (sample_unipc, 999, 15),
         (sample_ddim, 899, 15),
         (sample_heun, 899, 29),
         (sample_heun, 999, 28),  # from pure noise the first step is Euler's

@@ -8,8 +8,9 @@ comes from the caller. With one step, `[sigma, 0]`, each of them returns `denois
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from venhancer.diffusion.denoiser import Denoise, Latents
 from venhancer.progress import SILENT, Progress, track
@@ -58,6 +59,88 @@ def sample_dpmpp_2m_sde(
             x = _add_noise(share * x + (1 - share) * target, noise_level, noise, index)
             previous = denoised, width
     return x
+
+
+def sample_unipc(
+    denoise: Denoise,
+    x: Latents,
+    sigmas: Sequence[float],
+    *,
+    noise: NoiseSource | None = None,  # noqa: ARG001 - the ODE needs none
+    progress: Progress = SILENT,
+) -> Latents:
+    """Solve the ODE with UniPC (Zhao et al. 2023, alg. 5, order 2, B2(h), x0): one evaluation a step.
+
+    Every step is predicted from the evaluations before it, and corrected by the next one, which is at its end. First
+    and last step are of first order; a step from infinite noise is Euler's and stays as it is.
+
+    Args:
+        denoise: Returns x0 for (x, sigma).
+        x: Where to start, at the first sigma.
+        sigmas: Falling noise levels, usually ending in 0.
+        noise: Not asked for.
+        progress: Told of every step.
+    """
+    past: list[tuple[Latents, float]] = []  # up to two evaluations, the latest first, each with log sigma
+    correct: Callable[[Latents], Latents] | None = None
+    for _, sigma, sigma_next in _steps(sigmas, progress):
+        denoised = denoise(x, sigma)
+        if sigma_next == 0:
+            x = denoised
+            continue
+        if math.isinf(sigma):
+            x = denoised + sigma_next * x
+            continue
+        if correct is not None:
+            x = correct(denoised)
+        past = [(denoised, math.log(sigma)), *past[:1]]
+        step = _UniStep.to(sigma_next, x, past)
+        x, correct = step.predicted(), step.corrected
+    return x
+
+
+class _UniStep(NamedTuple):
+    """A step of UniPC from x at one noise level to another.
+
+    Args:
+        carried: what the step keeps of x and takes of x0 there, without differences of x0.
+        width: of the step, in half the log-SNR.
+        denoised: x0 at its beginning.
+        slope: how x0 changed before, for a step of this width; None in a step of first order.
+        ratio: width of the step before over this one's, negative.
+    """
+
+    carried: Latents
+    width: float
+    denoised: Latents
+    slope: Latents | None
+    ratio: float
+
+    @classmethod
+    def to(cls, sigma_next: float, x: Latents, past: Sequence[tuple[Latents, float]]) -> "_UniStep":
+        """Return the step from x, where `past` begins, to a noise level."""
+        denoised, log_sigma = past[0]
+        width = log_sigma - math.log(sigma_next)
+        carried = math.exp(-width) * x - math.expm1(-width) * denoised
+        if len(past) == 1:
+            return cls(carried, width, denoised, None, -1.0)
+        before, log_before = past[1]
+        ratio = (log_sigma - log_before) / width
+        return cls(carried, width, denoised, (before - denoised) / ratio, ratio)
+
+    def predicted(self) -> Latents:
+        """Return x at the end of the step, as far as the past tells."""
+        return self.carried if self.slope is None else self.carried - math.expm1(-self.width) / 2 * self.slope
+
+    def corrected(self, denoised: Latents) -> Latents:
+        """Return x at the end of the step from x0 there."""
+        level, change = math.expm1(-self.width), denoised - self.denoised
+        if self.slope is None:
+            return self.carried - level / 2 * change
+        first = -level / self.width - 1  # of phi's integrals, over the level
+        total, weighted = first / level, 2 * (-first / self.width - 0.5) / level
+        share = (total - weighted) / (1 - self.ratio)  # of the slope before; total goes to both
+        return self.carried - level * (share * self.slope + (total - share) * change)
 
 
 def sample_heun(
@@ -143,6 +226,8 @@ class Sampler(Protocol):
 
 SOLVERS: Mapping[str, Sampler] = {
     "dpmpp_2m_sde": sample_dpmpp_2m_sde,
+    "dpmpp_2m": partial(sample_dpmpp_2m_sde, eta=0.0),
+    "unipc": sample_unipc,
     "heun": sample_heun,
     "ddim": sample_ddim,
 }

@@ -24,7 +24,13 @@ Peak = list[int]
 PROGRAM = 540_000_000  # bytes of interpreter and libraries, before any model is loaded
 HEAP_BLOCK = 32 * 2**20  # bytes: freed blocks below stay with the C library (glibc's largest threshold), so that ...
 HEAP_SHARE = 0.7  # ... of the most that such blocks take, about this share comes on top of all that lives
-LATENT_COPIES = {"ddim": 5, "dpmpp_2m_sde": 9, "heun": 9}  # float32: start, keys, x now and before, x0, noise, blend
+LATENT_COPIES = {
+    "ddim": 5,
+    "dpmpp_2m_sde": 9,
+    "dpmpp_2m": 9,
+    "unipc": 11,
+    "heun": 9,
+}  # float32: start, keys, x now and before, x0, noise, blend
 FLOW_COPIES = 48  # float32 values a pixel while a frame is moved along the flow
 FRAME_COPIES = 12  # float32 values a pixel while a frame is resized, or cropped and rounded
 ENCODED_WIDTHS = 2.5  # of the image autoencoder's second width at every pixel of a frame; counted, not fitted
