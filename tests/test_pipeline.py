@@ -120,6 +120,48 @@ def test_guidance_over_all_timesteps_is_guidance_and_over_none_is_none(pipeline)
     assert not np.array_equal(part, never)
 
 
+REUSE = {"solver": "unipc", "steps": 6, "feature_reuse": 0.4}
+
+
+def test_encoder_and_controlnet_rest_where_their_features_are_reused(pipeline):
+    """In every window's tile they run as often as planned; pictures change a little, and the more reuse, the more."""
+    frames = moving_frames(5, 32, 40)
+    ran, outputs = [], []
+    hooks = [
+        part.register_forward_hook(lambda part, *_: ran.append(part))
+        for part in (pipeline.unet.encoder, pipeline.controlnet, pipeline.unet)
+    ]
+    for reuse in (0.0, 0.3, 0.4):
+        asked = REUSE | {"feature_reuse": reuse, "window_frames": 4, "window_overlap": 1, "tile": "64x80"}
+        plan = plan_for(pipeline, frames, scale=2, guidance_scale=4, **asked)
+        parts = len(plan.tiles) * len(plan.segments[0].windows)
+        assert parts == 4
+        ran.clear()
+        outputs.append(run(pipeline, frames, plan).astype(int))
+        computed = sum(not evaluation.reuses for evaluation in plan.sampling.evaluations)
+        counts = [ran.count(part) for part in (pipeline.unet.encoder, pipeline.controlnet, pipeline.unet)]
+        assert counts == [parts * computed, parts * computed, parts * 6]
+        assert (computed < 6) == (reuse > 0)
+    for hook in hooks:
+        hook.remove()
+    little, more = (np.abs(output - outputs[0]).mean() for output in outputs[1:])
+    assert 0 < little < more
+
+
+def test_features_reused_at_once_change_nothing(pipeline):
+    """A second evaluation of the same latents at the same time, by the way up alone, says the same."""
+    unet, generator = pipeline.unet, torch.Generator().manual_seed(0)
+    latents = torch.randn(1, 6, 3, 10, 8, generator=generator)
+    features: list[torch.Tensor] = []
+    with torch.inference_mode():
+        text = unet.project_text(torch.randn(2, 7, 12, generator=generator))
+        whole, kept, reused = (
+            unet(latents, torch.tensor([500]), text, features=each) for each in (None, features, features)
+        )
+    assert torch.equal(whole, kept)
+    assert torch.equal(whole, reused)
+
+
 def test_prompt_longer_than_the_text_window_is_not_cut(pipeline):
     frames = moving_frames(2)
     long = "waves " * 40
@@ -130,6 +172,7 @@ def test_prompt_longer_than_the_text_window_is_not_cut(pipeline):
     assert not np.array_equal(same, changed)
 
 
+@pytest.mark.parametrize("how", [{"steps": 2}, REUSE], ids=str)
 @pytest.mark.parametrize(
     "execution",
     [
@@ -138,9 +181,9 @@ def test_prompt_longer_than_the_text_window_is_not_cut(pipeline):
         Execution(slice_tokens=200, batches_guidance=False),
     ],
 )
-def test_no_way_of_working_changes_the_picture(pipeline, execution):
+def test_no_way_of_working_changes_the_picture(pipeline, execution, how):
     frames = moving_frames(3)
-    plan = plan_for(pipeline, frames, scale=2, guidance_scale=4, prompt="waves", steps=2)
+    plan = plan_for(pipeline, frames, scale=2, guidance_scale=4, prompt="waves", **how)
     assert plan.execution == Execution()
     usual, other = (
         run(pipeline, frames, replace(plan, layout=replace(plan.layout, execution=how)))
@@ -266,7 +309,7 @@ def test_with_more_steps_segments_change_little(pipeline):
     assert apart[seams].mean() < 3.0
 
 
-@pytest.mark.parametrize("how", [{}, {"guidance_from": 300}], ids=str)
+@pytest.mark.parametrize("how", [{}, {"guidance_from": 300}, REUSE], ids=str)
 def test_a_segment_continues_from_what_the_one_before_handed_on(pipeline, how):
     frames = moving_frames(30)
     plan = plan_for(pipeline, frames, scale=1, window_frames=6, window_overlap=3, **{"steps": 2} | how)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from venhancer.plan import make_plan
 from venhancer.planning.estimate import network_flops
 from venhancer.planning.sampling import join_prompt
 from venhancer.reports.plan_rows import describe_plan
-from venhancer.settings import parse_settings
+from venhancer.settings import Preset, parse_settings
 from venhancer.windows import blend_weights
 
 NANO = ModelTraits(
@@ -359,6 +360,63 @@ def test_guidance_costs_where_it_acts():
     assert dict(describe_plan(part))["guidance"].endswith(", from timestep 500 to 200: 7 of 14 evaluations")
     assert dict(describe_plan(none))["guidance"] == "none"
     assert len(dict(describe_plan(whole))["guidance"].split(", ")) == 2
+
+
+def test_reuse_costs_less_and_keeps_features():
+    whole, reused = (
+        make_plan(make_clip(), parse_settings(model="v2", solver="unipc", feature_reuse=reuse), MODELS["v2"])
+        for reuse in (0, 0.25)
+    )
+    assert reused.estimate.network_flops < 0.8 * whole.estimate.network_flops
+    assert reused.footprint.features > whole.footprint.features == 0
+    count = sum(evaluation.reuses for evaluation in reused.sampling.evaluations)
+    assert dict(describe_plan(reused))["features"].startswith(f"{count} of 14 evaluations reuse")
+    assert "features" in dict(describe_plan(reused))["memory"]
+    assert "features" not in dict(describe_plan(whole))
+    assert "features" not in dict(describe_plan(whole))["memory"]
+
+
+@pytest.mark.parametrize("model", ["v1", "v2"])
+def test_fast_saves_half_of_the_work_and_each_preset_more_than_the_one_before(model):
+    plans = {
+        preset: make_plan(make_clip(), parse_settings(model=model, preset=preset), MODELS[model])
+        for preset in get_args(Preset)
+    }
+    work = {preset: plan.estimate.network_flops for preset, plan in plans.items()}
+    fifteen = make_plan(make_clip(), parse_settings(model=model, steps=15), MODELS[model]).estimate.network_flops
+    assert fifteen > 1.3 * work["balanced"]
+    assert fifteen > 1.9 * work["fast"]
+    assert fifteen > 4 * work["draft"]
+    assert sorted(work.values(), reverse=True) == list(work.values())
+    assert "preset" not in dict(describe_plan(plans["exact"]))
+    row = dict(describe_plan(plans["fast"]))["preset"]
+    assert row.startswith("fast: solver unipc, steps 10, guidance until 300, feature reuse 0.25; ")
+    assert f"{work['exact'] / work['fast']:.1f} times less work than exact" in row
+
+
+def test_settings_that_are_passed_go_before_the_preset():
+    given = {"steps": 20, "solver": "ddim"}
+    fast, own = (
+        make_plan(make_clip(), parse_settings(model="v2", preset="fast", **more), MODELS["v2"]) for more in ({}, given)
+    )
+    assert (fast.sampling.steps, fast.sampling.solver, fast.sampling.guidance_until) == (10, "unipc", 300)
+    assert (own.sampling.steps, own.sampling.solver, own.sampling.guidance_until) == (20, "ddim", 300)
+    assert dict(describe_plan(own))["preset"].startswith("fast: guidance until 300, feature reuse 0.25; ")
+
+
+def test_presets_leave_models_of_few_steps_alone():
+    """So they do with the embedded one, and the plan says so."""
+    traits = load_traits("nano")
+    exact, fast = (make_plan(make_clip(), parse_settings(preset=preset), traits) for preset in ("exact", "fast"))
+    assert exact.sampling == fast.sampling
+    assert dict(describe_plan(fast))["preset"] == "fast changes nothing for nano: it takes few steps anyway"
+
+
+def test_a_preset_takes_no_more_steps_than_the_model():
+    traits = replace(MODELS["v2"], defaults=replace(MODELS["v2"].defaults, steps=9, start_timestep=700))
+    sampling = make_plan(make_clip(), parse_settings(model="v2", preset="draft", guidance_until=0), traits).sampling
+    assert (sampling.steps, sampling.start_timestep, sampling.guidance_until) == (6, 700, 0)
+    assert make_plan(make_clip(), parse_settings(model="v2", preset="balanced"), traits).sampling.steps == 9
 
 
 def test_guidance_must_end_after_it_begins():

@@ -71,6 +71,10 @@ MISTAKES = [
         {"codec": "h265"},
         "codec h265 is unknown; pass --codec h264, hevc, av1, vp9, prores, ffv1, png, tiff, gif or webp",
     ),
+    (
+        {"published": True, "preset": "fast"},
+        "the published program knows no preset fast; leave out --preset or --published",
+    ),
     ({"steps": 0}, "steps 0 is below 1; pass --steps 1 to 100"),
     ({"steps": 1.5}, "steps 1.5 is not a whole number; pass --steps 1 to 100"),
     ({"steps": "many"}, "steps many is not a whole number; pass --steps 1 to 100"),

@@ -28,6 +28,7 @@ from venhancer.diffusion.denoiser import Continued, Denoise, Denoiser, Guided, O
 from venhancer.diffusion.noise import DrawNoise, frame_noise
 from venhancer.diffusion.samplers import SOLVERS
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
+from venhancer.diffusion.timetable import Evaluation
 from venhancer.frames.colour_fix import Colours, coarse_size
 from venhancer.frames.enlarging import Enlarging
 from venhancer.frames.levels import Frame, ReadFrames, to_pixels
@@ -318,33 +319,31 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
             on_step: called with every evaluation of the segment; may change its result.
         """
         sampling, schedule, program, how = plan.sampling, self.schedule, plan.program, plan.execution
-        predict = partial(
-            predict_velocities,
-            (self.unet, self.controlnet),
-            max_tokens=how.slice_tokens,
-            together=how.batches_guidance,
-            bring=partial(self._bring, offload=how.offload),
-        )
+        ways = {
+            "max_tokens": how.slice_tokens,
+            "together": how.batches_guidance,
+            "bring": partial(self._bring, offload=how.offload),
+        }
 
         def denoiser(window: range, tile: Tile) -> Denoise:
             key_frames = conditions.frames(window).crop(tile).key_frames
             key_frames = key_frames._replace(
                 latents=key_frames.latents.to(self.unet.dtype), mask=key_frames.mask.to(self.device)
             )
-            guided, plain = (
-                Denoiser(
-                    Guided(
-                        partial(predict, key_frames),
-                        *prompts,
-                        guidance_scale=scale,
-                        guidance_rescale=sampling.guidance_rescale,
-                    ),
-                    schedule,
-                    dtype=self.unet.dtype,
-                )
-                for scale in (sampling.guidance_scale, 1)
-            )
-            return in_turn(guided if evaluation.is_guided else plain for evaluation in sampling.evaluations)
+            features: list[list[Tensor]] = []  # of this part of the clip, from one evaluation to the next
+
+            def denoise_at(evaluation: Evaluation) -> Denoise:
+                def predict(x_t: Tensor, timesteps: Tensor, texts: Sequence[ProjectedText]) -> Sequence[Tensor]:
+                    if not evaluation.reuses:
+                        features[:] = [[] for _ in texts] if evaluation.keeps else []
+                    networks = self.unet, self.controlnet
+                    return predict_velocities(networks, key_frames, x_t, timesteps, texts, features=features, **ways)
+
+                scale = sampling.guidance_scale if evaluation.is_guided else 1
+                guided = Guided(predict, *prompts, guidance_scale=scale, guidance_rescale=sampling.guidance_rescale)
+                return Denoiser(guided, schedule, dtype=self.unet.dtype)
+
+            return in_turn(denoise_at(evaluation) for evaluation in sampling.evaluations)
 
         context = self.sampled_frames(plan, segment.context)
         spans = (range(segment.context.start, segment.context.start + segment.carried), *segment.windows)

@@ -30,6 +30,7 @@ AnyPath = str | PathLike[str]
 """What the public functions take for a file or folder."""
 
 Solver = Literal["dpmpp_2m_sde", "dpmpp_2m", "unipc", "heun", "ddim"]
+Preset = Literal["exact", "balanced", "fast", "draft"]
 Timetable = Literal["trailing", "fast"]
 Penultimate = Literal["keep", "drop"]
 Posterior = Literal["mode", "sample"]
@@ -187,6 +188,11 @@ class EnhanceSettings(BaseModel):
     prompt: str = Field("", max_length=2000, description="What the clip shows; guides invented detail.")
     negative_prompt: str | None = Field(None, max_length=2000, description="What to avoid.")
     prompt_suffix: str | None = Field(None, max_length=2000, description="Quality words appended to the prompt.")
+    preset: Preset = Field(
+        "exact",
+        description="How much work to save: a name for values of other settings, which the plan shows. Those you pass "
+        "go before it.",
+    )
     steps: int | None = Field(None, ge=1, le=100, description="Solver steps; more take longer and give finer detail.")
     solver: Solver | None = Field(
         None, description="Sampling method. dpmpp_2m and unipc add no noise on the way, so fewer steps suffice."
@@ -216,6 +222,13 @@ class EnhanceSettings(BaseModel):
         description="Timestep from which guidance acts. Before it, only the prompt does, which halves the work.",
     )
     guidance_until: int | None = Field(None, ge=0, le=999, description="Last timestep at which guidance acts.")
+    feature_reuse: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="How far noisy latents may move, relative to their size, before encoder and ControlNet run again; "
+        "until then, steps reuse their features. 0 reuses none.",
+    )
     noise_augmentation: int | None = Field(
         None,
         ge=0,
@@ -354,6 +367,12 @@ class EnhanceSettings(BaseModel):
     def _duplicates_of_our_own_layout(self) -> Self:
         if self.drop_duplicates and self.published:
             raise ValueError("the published program keeps every frame; leave out --drop-duplicates or --published")
+        return self
+
+    @model_validator(mode="after")
+    def _presets_of_our_own_sampling(self) -> Self:
+        if self.preset != "exact" and self.published:
+            raise ValueError(f"the published program knows no preset {self.preset}; leave out --preset or --published")
         return self
 
     @model_validator(mode="after")

@@ -41,8 +41,8 @@ SETTINGS = (
     "--noise-aug --noise-augmentation --seed --negative-prompt --prompt-suffix --guidance-scale --guidance-rescale "
     "--guidance-from --guidance-until "
     "--start-timestep --start-noise --downscale-factor --posterior --color-fix --background --keep-damaged "
-    "--published --codec --crf --pix-fmt --encoder --model --steps --memory --solver --timetable --penultimate "
-    "--window-frames --window-overlap --window-fade --tile --offload"
+    "--published --codec --crf --pix-fmt --encoder --model --preset --memory --steps --solver --timetable "
+    "--penultimate --window-frames --window-overlap --window-fade --tile --offload --feature-reuse"
 )
 SERVER = "--host --port --auth --folder --inputs --models --most-upload --most-waiting --device --dtype"
 FLAGS = {

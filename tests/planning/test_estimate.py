@@ -1,10 +1,15 @@
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
+from venhancer.diffusion.timetable import Evaluation
 from venhancer.model_files.network_shape import NetworkShape
 from venhancer.model_files.traits import load_traits
+from venhancer.models import VideoUNet
 from venhancer.planning.estimate import estimate_cost, network_flops
 
 PUBLISHED = NetworkShape()
+PLAIN, GUIDED = Evaluation(500), Evaluation(500, is_guided=True)
 
 
 def test_parts_of_the_published_forward():
@@ -67,9 +72,7 @@ def test_a_job_is_its_windows_times_its_evaluations():
     traits = load_traits("v1")
     whole = range(32)
     one, twenty = (
-        estimate_cost(
-            traits, height=90, width=160, segments=[(whole, (whole,))], evaluations=evaluations, guided_evaluations=0
-        )
+        estimate_cost(traits, height=90, width=160, segments=[(whole, (whole,))], evaluations=[PLAIN] * evaluations)
         for evaluations in (1, 20)
     )
     assert one.network_flops == network_flops(PUBLISHED, 32, 90, 160, 77).total
@@ -78,14 +81,32 @@ def test_a_job_is_its_windows_times_its_evaluations():
 
 def test_tiles_and_separate_prompts_cost_what_they_repeat():
     whole = range(32)
-    job = {"height": 90, "width": 160, "segments": [(whole, (whole,))], "evaluations": 1}
+    job = {"height": 90, "width": 160, "segments": [(whole, (whole,))], "evaluations": [PLAIN]}
     traits = load_traits("v1")
-    alone, tiled = (
-        estimate_cost(traits, **job, guided_evaluations=0, **tiles) for tiles in ({}, {"tile": (50, 88), "tiles": 4})
-    )
+    alone, tiled = (estimate_cost(traits, **job, **tiles) for tiles in ({}, {"tile": (50, 88), "tiles": 4}))
     assert tiled.network_flops == 4 * network_flops(PUBLISHED, 32, 50, 88, 77).total > alone.network_flops
     together, apart = (
-        estimate_cost(traits, **job, guided_evaluations=1, shares_prompts=shared) for shared in (True, False)
+        estimate_cost(traits, **job | {"evaluations": [GUIDED]}, shares_prompts=shared) for shared in (True, False)
     )
     assert together.network_flops == network_flops(PUBLISHED, 32, 90, 160, 77).guided
     assert apart.network_flops == 2 * alone.network_flops
+
+
+def test_where_features_are_reused_only_the_way_up_costs():
+    flops = network_flops(PUBLISHED, 32, 90, 160, 77)
+    reused, guided = (flops.of(one._replace(reuses=True), shares_prompts=True) for one in (PLAIN, GUIDED))
+    assert 2 * reused == guided
+    assert round(reused / 1e12, 1) == 114.4
+
+
+def test_counted_operations_of_the_way_up():
+    """Those that torch counts when features are given, in a real network of the published shape."""
+    with torch.device("meta"), torch.inference_mode():
+        unet = VideoUNet()
+        latents, timesteps = torch.zeros(1, 4, 8, 18, 32), torch.zeros(1, dtype=torch.int64)
+        text, features = unet.project_text(torch.zeros(1, 77, 1024)), []
+        unet(latents, timesteps, text, features=features)
+        with FlopCounterMode(display=False) as counter:
+            unet(latents, timesteps, text, features=features)
+    planned = network_flops(PUBLISHED, 8, 18, 32, 77).by_part["decoder"]
+    assert counter.get_total_flops() == pytest.approx(planned, rel=0.04)  # text keys are counted once a frame

@@ -98,7 +98,20 @@ def test_all_weights_are_counted_in_their_number_format():
     full, half = (footprint(traits, WORK, Execution(), size) for size in (4, 2))
     assert full.weights == 4 * (2_044_809_796 + 97_742_847 + 340_387_840) == 2 * half.weights
     assert full.activations == pytest.approx(2 * half.activations, rel=0.05)
+    assert full.features == 0
     assert full.total == sum((full.program, full.weights, full.latents, full.frames, full.activations))
+
+
+def test_features_kept_are_those_that_a_network_keeps():
+    """Every window's tile keeps what the way up takes in, for both prompts."""
+    grid, unet = Grid(6, 18, 16), networks("tiny")[0]
+    features: list[torch.Tensor] = []
+    with torch.inference_mode():
+        text = unet.project_text(torch.zeros(2, 7, 12))
+        unet(torch.zeros(1, 4, *grid), torch.zeros(1, dtype=torch.int64), text, features=features)
+    traits = replace(load_traits("v2"), network=NETWORKS["tiny"])
+    work = replace(WORK, grid=grid, kept_parts=3)
+    assert footprint(traits, work, Execution(), 2).features == 3 * 2 * sum(kept.numel() for kept in features)
 
 
 def test_each_way_of_working_holds_less():

@@ -44,10 +44,10 @@ GROUPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "output": (("codec", "crf"), ("pix_fmt", "encoder")),
     "speed and memory": (
-        ("model", "steps", "memory"),
+        ("model", "preset", "memory"),
         (
-            *("solver", "timetable", "penultimate", "window_frames", "window_overlap", "window_fade"),
-            *("tile", "offload"),
+            *("steps", "solver", "timetable", "penultimate", "window_frames", "window_overlap", "window_fade"),
+            *("tile", "offload", "feature_reuse"),
         ),
     ),
 }

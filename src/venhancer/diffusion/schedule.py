@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor
 
-from venhancer.diffusion.timetable import step_times, whole_timestep
+from venhancer.diffusion.timetable import LOG_SNR_RANGE, SHIFTS, step_times, whole_timestep
 from venhancer.settings import Timetable
 
 Timestep: TypeAlias = int | Int64[Tensor, "b"]  # one for all samples, or one each
@@ -41,8 +41,8 @@ class Schedule:
     """
 
     num_timesteps: int = 1000
-    log_snr_range: tuple[float, float] = (-15.0, 15.0)
-    shifts: tuple[float, float] = (2.0, 4.0)
+    log_snr_range: tuple[float, float] = LOG_SNR_RANGE
+    shifts: tuple[float, float] = SHIFTS
 
     @cached_property
     @torch.inference_mode(mode=False)  # a table first read while sampling must serve training too

@@ -49,6 +49,7 @@ class SamplingDefaults:
     guidance_rescale: float = 0.2
     guidance_from: int = 999
     guidance_until: int = 0
+    feature_reuse: float = 0.0
     noise_augmentation: int = 200
     start_timestep: int = 899
     start_noise: float = 1.0

@@ -19,7 +19,7 @@ from venhancer.settings import Offload
 WAITING = torch.device("cpu")
 HOOK = "group_offloading"  # as diffusers names it
 INSIDE = ["encoder"]  # of both networks: holds lists of blocks, and is none itself
-CONSUMED = ["control_residuals"]  # must reach the network as they are: it empties the list
+CONSUMED = ["control_residuals", "features"]  # must reach the network as they are: it empties or fills the list
 
 
 def arrange(components: Iterable[nn.Module], device: torch.device, offload: Offload) -> None:

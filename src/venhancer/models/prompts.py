@@ -40,6 +40,7 @@ def predict_velocities(
     max_tokens: int | None = None,
     together: bool = True,
     bring: Callable[[nn.Module], None] = lambda _: None,
+    features: list[list[Tensor]] | None = None,
 ) -> Sequence[Float[Tensor, "b c f h w"]]:
     """Return one v a prompt.
 
@@ -52,18 +53,30 @@ def predict_velocities(
         max_tokens: see `BlockContext`.
         together: run the prompts as a batch that shares what no prompt changes, or one after the other.
         bring: called with each network before it runs.
+        features: see `VideoUNet.forward`, a list for each prompt, or of the first for all together; those kept leave
+            the ControlNet out.
     """
     unet, controlnet = networks
 
-    def predict(text: ProjectedText) -> Tensor:
-        bring(controlnet)
-        residuals = controlnet(noisy_latents, timesteps, text.controlnet, key_frames, max_tokens)
+    def predict(text: ProjectedText, kept: list[Tensor] | None) -> Tensor:
+        residuals = None
+        if not kept:
+            bring(controlnet)
+            residuals = controlnet(noisy_latents, timesteps, text.controlnet, key_frames, max_tokens)
         bring(unet)
-        return unet(noisy_latents, timesteps, text.unet, control_residuals=residuals, max_tokens=max_tokens)
+        return unet(
+            noisy_latents,
+            timesteps,
+            text.unet,
+            control_residuals=residuals,
+            max_tokens=max_tokens,
+            features=kept,
+        )
 
+    kept = features or [None] * len(prompts)
     if not together:
-        return [predict(one) for one in prompts]
-    return predict(join_prompts(prompts)).chunk(len(prompts))
+        return [predict(*one) for one in zip(prompts, kept, strict=True)]
+    return predict(join_prompts(prompts), kept[0]).chunk(len(prompts))
 
 
 def _join(texts: Sequence[tuple[KeysValues, ...]]) -> tuple[KeysValues, ...]:

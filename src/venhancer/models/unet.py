@@ -105,6 +105,8 @@ class VideoUNet(VideoNetwork):
         text: tuple[KeysValues, ...],
         control_residuals: list[Tensor] | None = None,
         max_tokens: int | None = None,
+        *,
+        features: list[Tensor] | None = None,
     ) -> Float[Tensor, "pb c2 f h w"]:
         """Return the prediction of v.
 
@@ -116,17 +118,24 @@ class VideoUNet(VideoNetwork):
             control_residuals: outputs of the ControlNet, one a skip and the middle's last. They are consumed: their
                 memory becomes that of the skips, and the list is emptied so that each goes when it is used.
             max_tokens: see `BlockContext`.
+            features: what the way up takes in, control included. Into an empty list they are put; full, it takes the
+                place of the way down, whose latents may have been a little noisier, for as many prompts.
         """
         frames = noisy_latents.shape[2]
         embeds = repeat(self.encoder.embed_number(timesteps), "b d -> (b f) d", f=frames)
         context = self.encoder.context(embeds, text, frames, max_tokens)
-        x, skips = self.encoder(rearrange(noisy_latents, "b c f h w -> (b f) c h w"), context, run=self.run_stage)
-        if control_residuals is not None:
-            x = x + control_residuals.pop()
-            for residual, skip in zip(control_residuals, skips, strict=True):
-                residual.add_(skip)
-            skips[:] = control_residuals
-            control_residuals.clear()
+        if features:
+            *skips, x = features
+        else:
+            x, skips = self.encoder(rearrange(noisy_latents, "b c f h w -> (b f) c h w"), context, run=self.run_stage)
+            if control_residuals is not None:
+                x = x + control_residuals.pop()
+                for residual, skip in zip(control_residuals, skips, strict=True):
+                    residual.add_(skip)
+                skips[:] = control_residuals
+                control_residuals.clear()
+            if features is not None:
+                features[:] = [*skips, x]
 
         for stage in self.decoder:
             x = torch.cat([x, skips.pop()], dim=1)

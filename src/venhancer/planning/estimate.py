@@ -6,11 +6,12 @@ knows shapes and ranges only, and loads no torch.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, takewhile
 from typing import NamedTuple
 
+from venhancer.diffusion.timetable import Evaluation
 from venhancer.model_files.network_shape import Block, Grid, NetworkShape
 from venhancer.model_files.traits import ModelTraits
 
@@ -50,6 +51,14 @@ class Flops:
     def guided(self) -> int:
         """FLOPs of a guided step: two prompts, what comes before the text shared."""
         return 2 * self.total - self.before_text
+
+    def of(self, evaluation: Evaluation, *, shares_prompts: bool) -> int:
+        """Return the FLOPs of an evaluation; where it reuses features, those of the way up."""
+        if evaluation.reuses:
+            return (2 if evaluation.is_guided else 1) * self.by_part[DECODER]
+        if not evaluation.is_guided:
+            return self.total
+        return self.guided if shares_prompts else 2 * self.total
 
 
 def network_flops(
@@ -173,7 +182,7 @@ class Estimate:
     """What a plan will cost.
 
     Args:
-        network_flops: of all steps, windows and guidance branches.
+        network_flops: of all evaluations, windows and guidance branches.
         autoencoder_flops: of the linear autoencoder; 0 for another, which is not counted.
         moved_bytes: of weights, between main memory and a GPU and back.
     """
@@ -189,8 +198,7 @@ def estimate_cost(
     height: int,
     width: int,
     segments: Iterable[tuple[range, tuple[range, ...]]],
-    evaluations: int,
-    guided_evaluations: int,
+    evaluations: Sequence[Evaluation],
     tile: tuple[int, int] | None = None,
     tiles: int = 1,
     shares_prompts: bool = True,
@@ -202,8 +210,7 @@ def estimate_cost(
         height: rows of latents.
         width: columns of latents.
         segments: each one's context and windows, as the plan lays them out.
-        evaluations: times the solver asks for x0.
-        guided_evaluations: how many of them take two prompts.
+        evaluations: every time the solver asks for x0.
         tile: rows and columns of a tile of latents; the whole picture if left out.
         tiles: how many of them.
         shares_prompts: whether what comes before the text is computed once for both prompts.
@@ -213,12 +220,9 @@ def estimate_cost(
     rows, columns = (height, width) if tile is None else tile
     flops = {length: network_flops(traits.network, length, rows, columns, traits.text_tokens) for length in lengths}
     work = sum(
-        count
-        * (
-            guided_evaluations * (flops[length].guided if shares_prompts else 2 * flops[length].total)
-            + (evaluations - guided_evaluations) * flops[length].total
-        )
+        count * flops[length].of(evaluation, shares_prompts=shares_prompts)
         for length, count in lengths.items()
+        for evaluation in evaluations
     )
     pixels = height * width * traits.pixels_per_latent**2
     coded_pixels = sum(len(context) for context, _ in segments) * pixels

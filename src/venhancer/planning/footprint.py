@@ -52,6 +52,7 @@ class Work:
         solver: that walks from noise to latents.
         input_pixels: of a frame of the clip.
         coded: pixels that the autoencoder works on at once, as rows and columns of latents.
+        kept_parts: windows' tiles that keep features from one evaluation to the next.
     """
 
     grid: Grid
@@ -63,6 +64,7 @@ class Work:
     solver: Solver
     input_pixels: int
     coded: tuple[int, int]
+    kept_parts: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,7 @@ class Footprint:
         latents: of a segment, in all copies.
         frames: pictures on their way in and out.
         activations: of networks and autoencoder, whichever take more.
+        features: kept from one evaluation to the next.
     """
 
     program: int
@@ -82,11 +85,12 @@ class Footprint:
     latents: int
     frames: int
     activations: int
+    features: int
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.program + self.weights + self.latents + self.frames + self.activations
+        return self.program + self.weights + self.latents + self.frames + self.activations + self.features
 
 
 def footprint(traits: ModelTraits, work: Work, execution: Execution, value_bytes: int) -> Footprint:
@@ -111,7 +115,17 @@ def footprint(traits: ModelTraits, work: Work, execution: Execution, value_bytes
         latents=_latents(traits, work, frame, heap),
         frames=(3 * FRAMES_READ * work.input_pixels + 3 * FRAMES_WRITTEN * pixels) // 2 + 4 * FRAME_COPIES * pixels,
         activations=max(tensors, 4 * FLOW_COPIES * pixels if traits.samples_keys or traits.steadying else 0),
+        features=value_bytes
+        * work.kept_parts
+        * (2 if work.is_guided else 1)
+        * kept_features(traits.network, work.grid),
     )
+
+
+def kept_features(shape: NetworkShape, grid: Grid) -> int:
+    """Return how many values the way up takes in, for one prompt."""
+    blocks = [*shape.skips, shape.skips[-1]]  # and the middle's, as large as the last
+    return sum(block.leaving * grid.at(block.level).tokens for block in blocks)
 
 
 def resident_weights(traits: ModelTraits, offload: Offload) -> int:

@@ -269,8 +269,7 @@ def _estimate(task: Task, segments: Sequence[Segment], tiles: Sequence[Tile], *,
         height=task.latent_height,
         width=task.latent_width,
         segments=[(task.sampled(one.context), tuple(map(task.sampled, one.windows))) for one in segments],
-        evaluations=len(task.sampling.evaluations),
-        guided_evaluations=task.sampling.guided_evaluations,
+        evaluations=task.sampling.evaluations,
         tile=(len(tiles[0].rows), len(tiles[0].columns)),
         tiles=len(tiles),
         shares_prompts=batched,
@@ -294,6 +293,7 @@ def _work(task: Task, segments: Sequence[Segment], tiles: Sequence[Tile], coded:
         solver=task.sampling.solver,
         input_pixels=task.input_pixels,
         coded=(len(coded[0].rows), len(coded[0].columns)),
+        kept_parts=len(tiles) * max(len(one.windows) for one in segments) if task.sampling.keeps_features else 0,
     )
 
 

@@ -2,27 +2,15 @@
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import NamedTuple
 
-from venhancer.diffusion.timetable import evaluation_times, step_times, whole_timestep
+from venhancer.diffusion.timetable import Evaluation, evaluations, step_times
 from venhancer.errors import SettingsError
 from venhancer.model_files.traits import ModelTraits, SamplingDefaults
+from venhancer.planning.presets import preset_values
 from venhancer.published import program_of
 from venhancer.settings import EnhanceSettings
 
 FAST_EARLIEST_START = 530  # the fast timetable strides down to t = 500 and needs room above
-
-
-class Evaluation(NamedTuple):
-    """One time that the solver asks for x0.
-
-    Args:
-        timestep: that the networks are told.
-        is_guided: whether it takes two prompts.
-    """
-
-    timestep: int
-    is_guided: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +37,17 @@ class Sampling(SamplingDefaults):
     def evaluations(self) -> tuple[Evaluation, ...]:
         """Every time that the solver asks for x0, in order."""
         guided = range(self.guidance_until, self.guidance_from + 1) if self.guidance_scale != 1 else range(0)
-        times = map(whole_timestep, evaluation_times(self.timesteps, self.solver))
-        return tuple(Evaluation(time, time in guided) for time in times)
+        return evaluations(self.timesteps, self.solver, guided=guided, feature_reuse=self.feature_reuse)
 
     @property
     def guided_evaluations(self) -> int:
         """How many evaluations take two prompts."""
         return sum(evaluation.is_guided for evaluation in self.evaluations)
+
+    @property
+    def keeps_features(self) -> bool:
+        """Whether any evaluation reuses the features of another."""
+        return any(evaluation.keeps for evaluation in self.evaluations)
 
     @property
     def is_guided(self) -> bool:
@@ -68,7 +60,8 @@ def resolve_sampling(settings: EnhanceSettings, traits: ModelTraits, true_factor
     names = [field.name for field in fields(SamplingDefaults)]
     settled = {name: value for name in names if (value := getattr(settings, name)) is not None}
     program = program_of(settings, traits)
-    defaults = replace(traits.defaults if program is None else program.sampled(traits.defaults), **settled)
+    defaults = traits.defaults if program is None else program.sampled(traits.defaults)
+    defaults = replace(defaults, **preset_values(settings, defaults) | settled)
     if defaults.posterior == "sample" and not traits.autoencoder_width:
         raise SettingsError(
             f"posterior sample: model {traits.name} has no distribution to sample; pass --posterior mode"
