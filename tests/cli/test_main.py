@@ -110,6 +110,20 @@ def test_plan_as_json_parses(folder, capsys, monkeypatch, tiny_model):
     assert plan["settings"]["size"] == [64, 48]
 
 
+def test_plan_on_a_device_that_is_not_here(folder, capsys, monkeypatch, refusal):
+    monkeypatch.chdir(folder)
+    words = ["plan", "in.mp4", "--model", "v2", "--on", "a100"]
+    main(words)
+    rows = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
+    assert rows["on A100 SXM 80 GB"].strip().startswith("about ")
+    assert "of 80GB free, in bf16" in rows["memory"]
+    main([*words, "--json"])
+    seconds = json.loads(capsys.readouterr().out)["seconds"]
+    assert seconds.keys() == {"networks", "autoencoder", "transfers"}
+    assert seconds["networks"] > seconds["autoencoder"] > 0
+    assert "invalid choice: 'b100'" in refusal(*words[:-1], "b100")
+
+
 def test_dry_run_shows_the_plan_and_writes_nothing(folder, capsys, monkeypatch, tiny_model):
     monkeypatch.chdir(folder)
     before = names(folder)

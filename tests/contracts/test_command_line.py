@@ -50,7 +50,7 @@ FLAGS = {
     "enhance": (
         f"--debug --overwrite --dry-run --help-all {SETTINGS} --key-frame --restart --json --quiet --device --dtype"
     ),
-    "plan": f"--debug --json --help-all {SETTINGS} --key-frame --device --dtype",
+    "plan": f"--debug --json --on --help-all {SETTINGS} --key-frame --device --dtype",
     "fleet": "",
     "fleet run": (
         "--debug --prompts --prompt-column --shard --help-all --workers --scratch --time-limit --tries --share-frames "

@@ -1,6 +1,7 @@
 """`venhancer plan`: its flags, and what an enhancement would do."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 from venhancer.cli.flags import (
@@ -12,6 +13,7 @@ from venhancer.cli.flags import (
     read_settings,
 )
 from venhancer.cli.terminal import Terminal
+from venhancer.planning.devices import DEVICES
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -30,6 +32,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="Also show what this file cannot keep and what is finished.",
     )
     parser.add_argument("--json", action="store_true", help="Print JSON.")
+    parser.add_argument(
+        "--on", metavar="NAME", choices=DEVICES, help=f"Predict seconds and memory on a device: {', '.join(DEVICES)}."
+    )
     add_settings(parser)
     add_key_frames(parser)
     add_device_flags(parser)
@@ -45,15 +50,22 @@ def run(arguments: argparse.Namespace) -> None:
     """
     from venhancer.enhance import plan_video
     from venhancer.jobs.outcome import target_rows
-    from venhancer.planning.machine import find_machine
-    from venhancer.reports.plan_rows import describe_plan
+    from venhancer.planning.machine import find_machine, named_machine
+    from venhancer.planning.prediction import predict
+    from venhancer.reports.plan_rows import describe_plan, describe_prediction
 
-    target, terminal = arguments.target, Terminal()
-    machine = find_machine(arguments.device, arguments.dtype)
+    target, terminal, device = arguments.target, Terminal(), DEVICES.get(arguments.on)
+    machine = (
+        find_machine(arguments.device, arguments.dtype) if device is None else named_machine(device, arguments.dtype)
+    )
     settings, key_frames = read_settings(arguments), read_key_frames(arguments)
     with terminal.progress() as progress:
         plan = plan_video(arguments.source, settings, target, machine=machine, key_frames=key_frames, progress=progress)
+    prediction = None if device is None else predict(plan.layout, device, machine.number_format)
     if arguments.json:
-        terminal.show_json(plan.to_json())
-    else:
-        terminal.show_rows((dict(describe_plan(plan)) | dict(target_rows(plan, target))).items())
+        terminal.show_json(plan.to_json() | ({} if prediction is None else {"seconds": asdict(prediction)}))
+        return
+    rows = dict(describe_plan(plan)) | dict(target_rows(plan, target))
+    if device is not None and prediction is not None:
+        rows[f"on {device.title}"] = describe_prediction(plan, prediction)
+    terminal.show_rows(rows.items())

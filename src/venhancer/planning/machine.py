@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from venhancer.errors import SettingsError
+from venhancer.planning.devices import Device
 from venhancer.planning.memory import Machine
 from venhancer.runtime.processor import has_bfloat16
 
@@ -38,6 +39,18 @@ def find_machine(device: str = "auto", dtype: str = "auto") -> Machine:
 
     on = choose_device(device)
     return machine_of(on, choose_dtype(dtype, on))
+
+
+def named_machine(device: Device, dtype: str = "auto") -> Machine:
+    """Return a device that need not be here, with all its memory free.
+
+    Raises:
+        SettingsError: it has no such dtype.
+    """
+    number_format = device.number_format if dtype == "auto" else dtype
+    if number_format not in device.tflops:
+        raise SettingsError(f"dtype {dtype} is not for a {device.title}; pass auto, {', '.join(device.tflops)}")
+    return Machine(memory=device.memory, number_format=number_format, has_own_memory=True)
 
 
 def machine_of(device: "torch.device", dtype: "torch.dtype") -> Machine:

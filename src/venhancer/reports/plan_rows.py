@@ -8,6 +8,7 @@ from venhancer.media.clip import ClipInfo
 from venhancer.plan import EnhancePlan
 from venhancer.planning.estimate import network_flops
 from venhancer.planning.layout import SAME_SHAPE, format_number
+from venhancer.planning.prediction import Prediction
 from venhancer.planning.presets import MANY_STEPS, preset_values
 from venhancer.planning.sampling import Sampling, resolve_sampling
 from venhancer.planning.timeline import format_moment
@@ -83,6 +84,13 @@ def describe_plan(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     yield from _describe_shape(plan)
     if clip.not_kept:
         yield "not kept", ", ".join(clip.not_kept)
+
+
+def describe_prediction(plan: EnhancePlan, prediction: Prediction) -> str:
+    """Return in words how long the work takes on a device that was named."""
+    parts = ", ".join(f"{name} {seconds:,.3g}" for name, seconds in asdict(prediction).items() if seconds)
+    rate = f"{prediction.total / plan.frames:,.3g} a frame"
+    return f"about {prediction.total:,.3g} s ({parts}; {rate}), without reading and writing; predicted, never measured"
 
 
 def _preset(plan: EnhancePlan) -> str:

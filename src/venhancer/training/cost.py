@@ -89,7 +89,7 @@ def run_cost(settings: TrainSettings) -> RunCost:
     return RunCost(
         trained=trained,
         frozen=frozen,
-        step_flops=settings.batch_size * sum(flops[part] * passes[part] for part in flops),
+        step_flops=round(settings.batch_size * sum(flops[part] * passes[part] for part in flops)),
         memory={
             "weights": 4 * whole,
             "gradients": 4 * learning,
