@@ -190,13 +190,10 @@ class EnhanceSettings(BaseModel):
     prompt_suffix: str | None = Field(None, max_length=2000, description="Quality words appended to the prompt.")
     preset: Preset = Field(
         "exact",
-        description="How much work to save: a name for values of other settings, which the plan shows. Those you pass "
-        "go before it.",
+        description="How much work to save: names values of other settings. Those you pass go before it.",
     )
     steps: int | None = Field(None, ge=1, le=100, description="Solver steps; more take longer and give finer detail.")
-    solver: Solver | None = Field(
-        None, description="Sampling method. dpmpp_2m and unipc add no noise on the way, so fewer steps suffice."
-    )
+    solver: Solver | None = Field(None, description="Sampling method.")
     timetable: Timetable | None = Field(
         None,
         description="How steps are spaced: evenly (trailing), or mostly late, as in the authors' fast mode (fast).",
@@ -219,15 +216,15 @@ class EnhanceSettings(BaseModel):
         None,
         ge=0,
         le=999,
-        description="Timestep from which guidance acts. Before it, only the prompt does, which halves the work.",
+        description="Timestep from which guidance acts; where it does not, work halves.",
     )
     guidance_until: int | None = Field(None, ge=0, le=999, description="Last timestep at which guidance acts.")
     feature_reuse: float | None = Field(
         None,
         ge=0,
         le=1,
-        description="How far noisy latents may move, relative to their size, before encoder and ControlNet run again; "
-        "until then, steps reuse their features. 0 reuses none.",
+        description="How far latents may move, relative to their size, while steps reuse features of encoder and "
+        "ControlNet.",
     )
     noise_augmentation: int | None = Field(
         None,
