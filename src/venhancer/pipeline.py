@@ -35,6 +35,7 @@ from venhancer.frames.levels import Frame, ReadFrames, to_pixels
 from venhancer.model_files.traits import ModelTraits, load_traits
 from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.autoencoder import Autoencoder, mode_of, sample_of
+from venhancer.models.compiling import compile_blocks
 from venhancer.models.fingerprint import weights_fingerprint
 from venhancer.models.offload import arrange, bring
 from venhancer.models.prompts import ProjectedText, predict_velocities, project_text
@@ -180,6 +181,8 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         windows = sum(len(segment.windows) for segment in segments)
         progress.start(len(plan.sampling.evaluations) * windows * len(plan.tiles), "denoise")
         arrange(self._weighty.values(), self.device, plan.execution.offload)
+        for network in (self.unet, self.controlnet):
+            compile_blocks(network, compiled=plan.settings.compile)
         prompts = self.project_prompts(
             [plan.sampling.prompt, plan.sampling.negative_prompt],
             offload=plan.execution.offload,

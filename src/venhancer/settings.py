@@ -282,6 +282,10 @@ class EnhanceSettings(BaseModel):
         description="Weights that wait in main memory until the GPU needs them: none, all components but one, or all "
         "groups of blocks but one. auto picks the fastest that fits.",
     )
+    compile: bool = Field(
+        default=False,
+        description="Compile the networks' blocks; the first step takes minutes.",
+    )
     shots: bool = Field(
         default=True,
         description="Find cuts, so that nothing blends across them.",

@@ -42,7 +42,7 @@ SETTINGS = (
     "--guidance-from --guidance-until "
     "--start-timestep --start-noise --downscale-factor --posterior --color-fix --background --keep-damaged "
     "--published --codec --crf --pix-fmt --encoder --model --preset --memory --steps --solver --timetable "
-    "--penultimate --window-frames --window-overlap --window-fade --tile --offload --feature-reuse"
+    "--penultimate --window-frames --window-overlap --window-fade --tile --offload --feature-reuse --compile"
 )
 SERVER = "--host --port --auth --folder --inputs --models --most-upload --most-waiting --device --dtype"
 FLAGS = {

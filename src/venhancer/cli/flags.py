@@ -47,7 +47,7 @@ GROUPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("model", "preset", "memory"),
         (
             *("steps", "solver", "timetable", "penultimate", "window_frames", "window_overlap", "window_fade"),
-            *("tile", "offload", "feature_reuse"),
+            *("tile", "offload", "feature_reuse", "compile"),
         ),
     ),
 }

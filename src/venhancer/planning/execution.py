@@ -43,14 +43,17 @@ def executions(settings: EnhanceSettings, *, is_guided: bool, has_own_memory: bo
         has_own_memory: whether weights can wait elsewhere, see `Machine`.
 
     Raises:
-        SettingsError: offload was requested where weights are in main memory anyway.
+        SettingsError: offload was requested where weights are in main memory anyway, or groups of compiled blocks.
     """
     if settings.offload in OFFLOADS[1:] and not has_own_memory:
         raise SettingsError(
             f"offload {settings.offload} is for a GPU with memory of its own; here, weights are in main memory anyway: "
             f"pass --offload auto or none"
         )
-    offloads = (settings.offload,) if settings.offload != "auto" else OFFLOADS if has_own_memory else OFFLOADS[:1]
+    if settings.compile and settings.offload == "groups":
+        raise SettingsError("offload groups moves single blocks, which compile cannot; omit --compile or --offload")
+    possible = OFFLOADS[:2] if settings.compile else OFFLOADS
+    offloads = (settings.offload,) if settings.offload != "auto" else possible if has_own_memory else OFFLOADS[:1]
     for offload, batched, sliced in product(offloads, (True, False) if is_guided else (True,), (None, SLICE_TOKENS)):
         yield Execution(slice_tokens=sliced, batches_guidance=batched, offload=offload)
 

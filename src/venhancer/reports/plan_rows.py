@@ -216,6 +216,8 @@ def describe_execution(plan: EnhancePlan) -> str:
     parts = [f"attention in slices of {slices:,} tokens" if slices else "attention whole"]
     if plan.sampling.is_guided:
         parts.append("both prompts together" if execution.batches_guidance else "one prompt after the other")
+    if plan.settings.compile:
+        parts.append("blocks compiled when first called")
     if execution.offload != "none":
         moved = f"{plan.estimate.moved_bytes / 1e9:,.0f} GB of transfers"
         parts.append(f"weights wait in main memory and load by {execution.offload}: {moved}")
