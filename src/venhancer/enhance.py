@@ -81,7 +81,7 @@ def plan_video(
         pass
     elif goes_on(target, work, origin_of(source, settings)):
         choices = work.choices
-        machine = replace(machine, memory=choices.get("memory"))
+        machine = replace(machine, memory=choices.get("memory"), devices=choices.get("devices", 1))
     clip = inspect(source, is_part=settings.end is not None, keep_damaged=settings.keep_damaged)
     given: dict[str, Any] = {"machine": machine, "key_pictures": find_key_pictures(key_frames)}
     plan = make_plan(clip, settings, traits, **given)  # refuses before the frames are inspected
@@ -249,7 +249,12 @@ def _origin(plan: EnhancePlan, pipeline: "venhancer.pipeline.VEnhancerPipeline")
 
 def _choices(plan: EnhancePlan) -> dict[str, Any]:
     """Return what was found out or chosen for a plan, and must stay for the rest of the work."""
-    return {"cuts": plan.cuts, "cadence": asdict(plan.cadence), "memory": plan.machine.memory}
+    return {
+        "cuts": plan.cuts,
+        "cadence": asdict(plan.cadence),
+        "memory": plan.machine.memory,
+        "devices": plan.machine.devices,
+    }
 
 
 def _dtype(pipeline: "venhancer.pipeline.VEnhancerPipeline") -> str:

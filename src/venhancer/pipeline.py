@@ -5,7 +5,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from typing import TypeAlias
 
@@ -36,12 +36,14 @@ from venhancer.model_files.traits import ModelTraits, load_traits
 from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.autoencoder import Autoencoder, mode_of, sample_of
 from venhancer.models.compiling import compile_blocks
+from venhancer.models.controlnet import KeyFrames
 from venhancer.models.fingerprint import weights_fingerprint
 from venhancer.models.offload import arrange, bring
-from venhancer.models.prompts import ProjectedText, predict_velocities, project_text
+from venhancer.models.prompts import ProjectedText, Spread, predict_velocities, project_text
 from venhancer.models.text import encode_prompts
 from venhancer.pictures import Fidelity, decoded, enlarged, finished, noted
 from venhancer.plan import EnhancePlan
+from venhancer.planning.execution import Execution
 from venhancer.planning.layout import Segment
 from venhancer.planning.machine import machine_of
 from venhancer.planning.memory import Machine
@@ -92,6 +94,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
 
     Attributes:
         runs_on: the device that weights are moved to when they are needed; None where they stay where they are.
+        workers: other devices that share the networks' work, see `venhancer.workers`; None where there are none.
         draw_noise: unit noise by seed, output frame, shape and draw; replace it to repeat a run with recorded noise.
     """
 
@@ -115,6 +118,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         self.register_to_config(**own, defaults=defaults or {})
         self.schedule = Schedule()
         self.runs_on: torch.device | None = None
+        self.workers: Spread | None = None
         self.draw_noise: DrawNoise = frame_noise
 
     @property
@@ -145,6 +149,33 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
 
     def _bring(self, component: torch.nn.Module, offload: Offload) -> None:
         bring(component, self._weighty.values(), self.device, offload)
+
+    def arrange(self, offload: Offload) -> None:
+        """Put all weights where an enhancement begins with them."""
+        arrange(self._weighty.values(), self.device, offload)
+
+    def predict(
+        self,
+        execution: Execution,
+        key_frames: KeyFrames,
+        x_t: Tensor,
+        timesteps: Tensor,
+        prompts: Sequence[ProjectedText],
+        *,
+        features: list[list[Tensor]] | None = None,
+    ) -> Sequence[Tensor]:
+        """Return one v a prompt, carried out so; see `predict_velocities`."""
+        return predict_velocities(
+            (self.unet, self.controlnet),
+            key_frames,
+            x_t,
+            timesteps,
+            prompts,
+            max_tokens=execution.slice_tokens,
+            together=execution.batches_guidance,
+            bring=partial(self._bring, offload=execution.offload),
+            features=features,
+        )
 
     def release_memory(self) -> None:
         """Give back what torch keeps of a GPU's memory for reuse."""
@@ -180,7 +211,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         segments = plan.segments[first:]
         windows = sum(len(segment.windows) for segment in segments)
         progress.start(len(plan.sampling.evaluations) * windows * len(plan.tiles), "denoise")
-        arrange(self._weighty.values(), self.device, plan.execution.offload)
+        self.arrange(plan.execution.offload)
         for network in (self.unet, self.controlnet):
             compile_blocks(network, compiled=plan.settings.compile)
         prompts = self.project_prompts(
@@ -188,6 +219,8 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
             offload=plan.execution.offload,
             most_windows=1 if plan.program else None,
         )
+        if self.workers is not None:
+            self.workers.begin(prompts, asdict(plan.execution))
         carried = {name: tensor.to(self.device) for name, tensor in (carry or {}).items()}
         for segment in segments:
             told = {"progress": progress, "on_step": on_step}
@@ -321,12 +354,10 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
             progress: advanced by every evaluation of a window's tile.
             on_step: called with every evaluation of the segment; may change its result.
         """
-        sampling, schedule, program, how = plan.sampling, self.schedule, plan.program, plan.execution
-        ways = {
-            "max_tokens": how.slice_tokens,
-            "together": how.batches_guidance,
-            "bring": partial(self._bring, offload=how.offload),
-        }
+        sampling, schedule, program = plan.sampling, self.schedule, plan.program
+        predict_v = partial(self.predict, plan.execution)
+        if self.workers is not None:
+            predict_v = partial(self.workers.predict, predict_v)
 
         def denoiser(window: range, tile: Tile) -> Denoise:
             key_frames = conditions.frames(window).crop(tile).key_frames
@@ -339,8 +370,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
                 def predict(x_t: Tensor, timesteps: Tensor, texts: Sequence[ProjectedText]) -> Sequence[Tensor]:
                     if not evaluation.reuses:
                         features[:] = [[] for _ in texts] if evaluation.keeps else []
-                    networks = self.unet, self.controlnet
-                    return predict_velocities(networks, key_frames, x_t, timesteps, texts, features=features, **ways)
+                    return predict_v(key_frames, x_t, timesteps, texts, **({"features": features} if features else {}))
 
                 scale = sampling.guidance_scale if evaluation.is_guided else 1
                 guided = Guided(predict, *prompts, guidance_scale=scale, guidance_rescale=sampling.guidance_rescale)
@@ -354,7 +384,8 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         handed_on = len(context) - bisect_left(context, segment.settled.stop)
         carried_fade, *fades = program.fades(parts) if program else blend_weights(parts, sampling.window_fade)
         feathers = tile_weights(plan.tiles)
-        denoise = divided(denoiser, parts[1:], fades, plan.tiles, feathers, device=self.device, progress=progress)
+        places = {"device": self.device, "each": map if self.workers is None else self.workers.map}
+        denoise = divided(denoiser, parts[1:], fades, plan.tiles, feathers, **places, progress=progress)
         denoise = Continued(denoise, carried, torch.as_tensor(carried_fade, device=self.device), handed_on)
         sigmas = schedule.sigmas(sampling.timesteps)
         start = conditions.start_latents

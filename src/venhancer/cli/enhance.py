@@ -2,12 +2,14 @@
 
 import argparse
 import signal
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from venhancer.cli.flags import (
     add_command,
     add_device_flags,
+    add_devices_flag,
     add_key_frames,
     add_settings,
     read_key_frames,
@@ -17,6 +19,9 @@ from venhancer.cli.folder import STOPPING, run_folder
 from venhancer.cli.terminal import Terminal
 from venhancer.errors import InputError, JobFailed, SettingsError
 from venhancer.jobs.stopping import stop_requests
+
+if TYPE_CHECKING:
+    from venhancer.workers.workers import Workers  # named, not loaded
 
 SOURCES = (
     "A video, a picture, numbered pictures such as frames/%%04d.png, or a folder of videos."  # %% is one, to argparse
@@ -37,6 +42,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     rest.add_argument("--json", metavar="FILE", type=Path, help="Also write a JSON report: plan, time, versions.")
     rest.add_argument("--quiet", action="store_true", help="Show errors only.")
     add_device_flags(parser)
+    add_devices_flag(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -56,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
     from venhancer.media.source import failures_as
     from venhancer.media.writing.writer import check_target
     from venhancer.planning.layout import format_number
-    from venhancer.planning.machine import find_machine
+    from venhancer.planning.machine import find_machine, parse_devices
     from venhancer.reports.plan_rows import describe_plan
     from venhancer.runtime.heap import keep_freed_memory
 
@@ -76,7 +82,8 @@ def run(arguments: argparse.Namespace) -> None:
             raise SettingsError("--dry-run writes no report; omit --json, or run `venhancer plan --json`")
         check_report(arguments.json, source, target, overwrite=arguments.overwrite)
     how: dict[str, Any] = {"restart": restart, "key_frames": read_key_frames(arguments)}
-    how["machine"] = find_machine(arguments.device, arguments.dtype)
+    devices = parse_devices(arguments.devices) if arguments.devices else ()
+    how["machine"] = find_machine(arguments.device, arguments.dtype, devices=devices)
     terminal = Terminal(quiet=arguments.quiet)
     with terminal.progress() as progress:
         plan = plan_video(source, settings, target, **how, progress=progress)
@@ -94,14 +101,13 @@ def run(arguments: argparse.Namespace) -> None:
     if plan.traits.keeps_freed_memory:
         keep_freed_memory()
     with terminal.busy(f"loading {settings.model}"):
-        from venhancer.weights import load_pipeline
-
-        pipeline = load_pipeline(settings.model, device=arguments.device, dtype=arguments.dtype)
-    with terminal.progress() as progress, stop_requests(lambda _: terminal.warn(STOPPING), (signal.SIGINT,)) as request:
+        workers = _load(settings.model, devices or (arguments.device,), arguments.dtype)
+    stopping = stop_requests(lambda _: terminal.warn(STOPPING), (signal.SIGINT,))
+    with workers, terminal.progress() as progress, stopping as request:
         report = enhance_as_planned(
             plan,
             target,
-            pipeline,
+            workers.pipeline,
             overwrite=arguments.overwrite,
             restart=restart,
             stop=lambda: request.was_made,
@@ -113,4 +119,18 @@ def run(arguments: argparse.Namespace) -> None:
             report.save(arguments.json)
     extent = f"{plan.width}x{plan.height}, {format_number(plan.rate)} fps, {plan.frames} frames"
     with failures_as(JobFailed, f"{target} is written, but standard output is full; free some space"):
-        terminal.show_line(f"wrote {target} ({extent}) in {report.seconds:.1f} s")
+        terminal.show_line(f"wrote {target} ({extent}) in {report.seconds:.1f} s{workers.describe()}")
+
+
+def _load(model: str, devices: Sequence[str], dtype: str) -> "Workers":
+    """Return the model on its devices.
+
+    Raises:
+        WeightsError: it is not there.
+        SettingsError: a device is not there, or they are of several kinds.
+        JobFailed: a worker cannot start.
+    """
+    from venhancer.weights import load_pipeline
+    from venhancer.workers.workers import Workers
+
+    return Workers(load_pipeline(model, device=devices[0], dtype=dtype), devices[1:])

@@ -153,6 +153,15 @@ def add_device_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dtype", metavar="NAME", default="auto", help="auto, bf16, fp16, fp32; default auto.")
 
 
+def add_devices_flag(parser: argparse.ArgumentParser) -> None:
+    """Add the flag for several devices that share one video."""
+    parser.add_argument(
+        "--devices",
+        metavar="NAMES",
+        help="Several devices for one video, such as 0,1 or cpu,cpu, in place of --device.",
+    )
+
+
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add one flag for every setting of an enhancement; `--help` shows the usual ones, `--help-all` all."""
     parser.formatter_class = ShortHelp

@@ -66,6 +66,8 @@ def run_folder(arguments: argparse.Namespace) -> None:
         )
     if arguments.key_frames:
         raise SettingsError("--key-frame works for one file only")
+    if arguments.devices:
+        raise SettingsError("--devices share one video; for a folder, run `venhancer fleet run`, a clip a device")
     load_traits(settings.model)
     if not arguments.target.absolute().parent.is_dir():
         raise InputError(f"{out} cannot be created; create its parent folder first")

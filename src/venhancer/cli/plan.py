@@ -7,6 +7,7 @@ from pathlib import Path
 from venhancer.cli.flags import (
     add_command,
     add_device_flags,
+    add_devices_flag,
     add_key_frames,
     add_settings,
     read_key_frames,
@@ -38,6 +39,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_settings(parser)
     add_key_frames(parser)
     add_device_flags(parser)
+    add_devices_flag(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -50,14 +52,16 @@ def run(arguments: argparse.Namespace) -> None:
     """
     from venhancer.enhance import plan_video
     from venhancer.jobs.outcome import target_rows
-    from venhancer.planning.machine import find_machine, named_machine
+    from venhancer.planning.machine import find_machine, named_machine, parse_devices
     from venhancer.planning.prediction import predict
     from venhancer.reports.plan_rows import describe_plan, describe_prediction
 
     target, terminal, device = arguments.target, Terminal(), DEVICES.get(arguments.on)
-    machine = (
-        find_machine(arguments.device, arguments.dtype) if device is None else named_machine(device, arguments.dtype)
-    )
+    devices = parse_devices(arguments.devices) if arguments.devices else ()
+    if device is None:
+        machine = find_machine(arguments.device, arguments.dtype, devices=devices)
+    else:
+        machine = named_machine(device, arguments.dtype)
     settings, key_frames = read_settings(arguments), read_key_frames(arguments)
     with terminal.progress() as progress:
         plan = plan_video(arguments.source, settings, target, machine=machine, key_frames=key_frames, progress=progress)

@@ -14,7 +14,7 @@ a window; only x0 is blended. That order is the published one. Networks see thei
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -34,6 +34,9 @@ Denoise: TypeAlias = Callable[[Latents, float], Latents]
 
 OnStep: TypeAlias = Callable[[int, float, Latents], Latents]
 """Given the number of an evaluation, its timestep and x0, returns the x0 to go on with."""
+
+Each: TypeAlias = Callable[[Callable[[Any], Latents], Sequence[Any]], Iterable[Latents]]
+"""Apply a function to every item, as `map` does, and return the results in order."""
 
 PredictV: TypeAlias = Callable[[Latents, Timesteps], Latents]
 """Return v for noisy latents x_t at whole timesteps."""
@@ -125,19 +128,23 @@ class Windowed:
         windows: Ranges that together cover every frame.
         weights: For each window, one weight a frame. At every frame of the clip they sum to 1 over the windows, or to
             less where `Continued` adds the rest.
+        each: How a function is applied to all windows: one after the other, or at once, on several devices.
     """
 
     denoise_window: Callable[[Latents, float, range], Latents]
     windows: Sequence[range]
     weights: Sequence[Float[Tensor, "_"] | Float[np.ndarray, "_"]]
+    each: Each = map
 
     def __call__(self, x: Latents, sigma: float) -> Latents:
         """Return x0 of the whole clip."""
         blended = torch.zeros_like(x)
-        for window, frame_weights in zip(self.windows, self.weights, strict=True):
-            frames = slice(window.start, window.stop)
+        parts = self.each(
+            lambda window: self.denoise_window(x[:, :, window.start : window.stop], sigma, window), self.windows
+        )
+        for window, frame_weights, denoised in zip(self.windows, self.weights, parts, strict=True):
             weights = torch.as_tensor(frame_weights, dtype=x.dtype, device=x.device).view(-1, 1, 1)
-            blended[:, :, frames] += weights * self.denoise_window(x[:, :, frames], sigma, window)
+            blended[:, :, window.start : window.stop] += weights * denoised
         return blended
 
 
@@ -149,20 +156,23 @@ class Tiled:
         denoise_tile: Returns x0 of x cut to a tile, at sigma, for that tile, by which the conditions are to be cut too.
         tiles: Rectangles that together cover every latent.
         weights: For each tile, one weight a latent; they sum to 1 over the tiles.
+        each: How a function is applied to all tiles, as in `Windowed`.
     """
 
     denoise_tile: Callable[[Latents, float, Tile], Latents]
     tiles: Sequence[Tile]
     weights: Sequence[Float[Tensor, "_ _"] | Float[np.ndarray, "_ _"]]
+    each: Each = map
 
     def __call__(self, x: Latents, sigma: float) -> Latents:
         """Return x0 of whole pictures."""
         if len(self.tiles) == 1:
             return self.denoise_tile(x, sigma, self.tiles[0])
         blended = torch.zeros_like(x)
-        for tile, tile_weights in zip(self.tiles, self.weights, strict=True):
+        parts = self.each(lambda tile: self.denoise_tile(x[tile.of()], sigma, tile), self.tiles)
+        for tile, tile_weights, denoised in zip(self.tiles, self.weights, parts, strict=True):
             weights = torch.as_tensor(tile_weights, dtype=x.dtype, device=x.device)
-            blended[tile.of()] += weights * self.denoise_tile(x[tile.of()], sigma, tile)
+            blended[tile.of()] += weights * denoised
         return blended
 
 
@@ -174,6 +184,7 @@ def divided(
     feathers: Sequence[Float[np.ndarray, "_ _"]],
     *,
     device: torch.device,
+    each: Each = map,
     progress: Progress = SILENT,
 ) -> Windowed:
     """Return a `Windowed` of `Tiled`s, with all that the parts need made once, on the device.
@@ -185,6 +196,7 @@ def divided(
         tiles: of pictures.
         feathers: each tile's weights.
         device: where latents are.
+        each: how a function is applied to all windows, and to all tiles.
         progress: advanced by every evaluation of a window's tile.
     """
     denoisers = {(window, tile): denoiser(window, tile) for window in windows for tile in tiles}
@@ -198,9 +210,9 @@ def divided(
             progress.advance()
             return denoised
 
-        return Tiled(denoise_tile, tiles, tile_weights)(x, sigma)
+        return Tiled(denoise_tile, tiles, tile_weights, each)(x, sigma)
 
-    return Windowed(denoise_window, windows, weights)
+    return Windowed(denoise_window, windows, weights, each)
 
 
 def watched(denoise: Denoise, timesteps: Sequence[float], on_step: OnStep) -> Denoise:

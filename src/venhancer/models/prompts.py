@@ -1,7 +1,8 @@
 """Prompts as both networks need them, embedded once a clip for every step and window; and what the two make of them."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -11,6 +12,9 @@ from venhancer.models.attention import KeysValues
 from venhancer.models.controlnet import KeyFrames, VideoControlNet
 from venhancer.models.unet import VideoNetwork, VideoUNet
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 
 class ProjectedText(NamedTuple):
     """A prompt, or several as a batch: keys and values of all cross-attentions of both networks."""
@@ -19,10 +23,62 @@ class ProjectedText(NamedTuple):
     controlnet: tuple[KeysValues, ...]
 
 
+Predict: TypeAlias = Callable[[KeyFrames, Tensor, Tensor, Sequence[ProjectedText]], Sequence[Tensor]]
+"""Return one v a prompt for key frames, x_t, timesteps and prompts; see `predict_velocities`."""
+
+
+class Spread(Protocol):
+    """Spreads the predictions of a clip over devices."""
+
+    def begin(self, prompts: Sequence[ProjectedText], execution: Mapping[str, Any]) -> None:
+        """Get ready for a clip: `execution` holds the arguments of `venhancer.planning.execution.Execution`."""
+        ...
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Yield a function's results in order; it is called for all items at once."""
+        ...
+
+    def predict(
+        self,
+        own: Predict,
+        key_frames: KeyFrames,
+        noisy_latents: Tensor,
+        timesteps: Tensor,
+        prompts: Sequence[ProjectedText],
+    ) -> Sequence[Tensor]:
+        """Return what `own` would, from whichever device is free."""
+        ...
+
+
 def project_text(network: VideoNetwork, embeds: Float[Tensor, "b n d"], device: torch.device) -> tuple[KeysValues, ...]:
     """Return a prompt's keys and values on `device`, made where the network's weights are or wait."""
     projected = network.project_text(embeds.to(next(network.parameters()).device))
     return tuple(KeysValues(*(values.to(device) for values in layer)) for layer in projected)
+
+
+def pack_prompts(prompts: Sequence[ProjectedText]) -> dict[str, Tensor]:
+    """Return the tensors of several prompts by name, for `unpack_prompts`."""
+    return {
+        f"{number}.{network}.{layer}.{name}": tensor
+        for number, prompt in enumerate(prompts)
+        for network, layers in prompt._asdict().items()
+        for layer, pair in enumerate(layers)
+        for name, tensor in pair._asdict().items()
+    }
+
+
+def unpack_prompts(tensors: Mapping[str, Tensor], count: int) -> list[ProjectedText]:
+    """Return the `count` prompts that `pack_prompts` took apart."""
+
+    def layers(prefix: str) -> tuple[KeysValues, ...]:
+        found = itertools.takewhile(
+            lambda layer: f"{layer}.keys" in tensors, (f"{prefix}.{n}" for n in itertools.count())
+        )
+        return tuple(KeysValues(tensors[f"{layer}.keys"], tensors[f"{layer}.values"]) for layer in found)
+
+    return [
+        ProjectedText(*(layers(f"{number}.{network}") for network in ProjectedText._fields)) for number in range(count)
+    ]
 
 
 def join_prompts(prompts: Sequence[ProjectedText]) -> ProjectedText:

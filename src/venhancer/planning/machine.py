@@ -5,6 +5,8 @@ asked, which takes a few seconds.
 """
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,12 +26,37 @@ ACCELERATORS = ("/dev/nvidia0", "/dev/dxg", "/dev/kfd")
 GROUP = Path("/sys/fs/cgroup")  # of the container, if there is one
 
 
-def find_machine(device: str = "auto", dtype: str = "auto") -> Machine:
+def parse_devices(names: str) -> tuple[str, ...]:
+    """Return the devices of a comma-separated list; a number alone is one of CUDA's.
+
+    Raises:
+        SettingsError: there is none in it.
+
+    >>> parse_devices("0,1")
+    ('cuda:0', 'cuda:1')
+    """
+    devices = tuple(f"cuda:{name}" if name.isdigit() else name for name in map(str.strip, names.split(",")))
+    if not all(devices) or "auto" in devices:
+        raise SettingsError(f"--devices {names} is no list of devices; pass one such as 0,1 or cpu,cpu")
+    return devices
+
+
+def find_machine(device: str = "auto", dtype: str = "auto", *, devices: Sequence[str] = ()) -> Machine:
     """Return what `load_pipeline` would run on with the same names.
+
+    Args:
+        device: see `venhancer.weights.load_pipeline`.
+        dtype: likewise.
+        devices: several that share one video, in place of `device`.
 
     Raises:
         SettingsError: this machine has no such device, or there is no such dtype.
     """
+    if devices:
+        machines = [find_machine(name, dtype) for name in devices]
+        least = min(machine.memory or 0 for machine in machines)
+        shared = 1 if machines[0].has_own_memory else len(devices)
+        return replace(machines[0], memory=least // shared, devices=len(devices))
     if device == "cpu" or (device == "auto" and not may_have_accelerator()):
         if dtype not in FORMATS:
             raise SettingsError(f"dtype {dtype} is unknown; pass {', '.join(FORMATS)}")

@@ -49,11 +49,13 @@ class Machine:
         memory: bytes that there are for it; None sets no limit.
         number_format: of the networks: fp32, bf16 or fp16.
         has_own_memory: whether it is a GPU with its own memory, so that weights can wait in main memory.
+        devices: how many of them share the work on one video; `memory` is that of each.
     """
 
     memory: int | None = None
     number_format: str = "fp32"
     has_own_memory: bool = False
+    devices: int = 1
 
     @property
     def value_bytes(self) -> int:
@@ -140,6 +142,11 @@ def choose_layout(task: Task, machine: Machine) -> Layout:
     Raises:
         SettingsError: the request is impossible, or nothing fits.
     """
+    if machine.devices > 1 and (task.settings.compile or any(one.reuses for one in task.sampling.evaluations)):
+        raise SettingsError(
+            "several devices neither reuse features nor compile; omit --devices, or pass --feature-reuse 0 and omit "
+            "--compile"
+        )
     room = math.inf if machine.memory is None else machine.memory * SURE_SHARE
     divisions = [task.divide(task.sampling.window_frames, task.sampling.window_overlap)]
     tilings = [task.lay_tiles(task.settings.tile)]
@@ -205,7 +212,10 @@ def _layouts(
             "evaluations": parts * len(task.sampling.evaluations),
             "guided_evaluations": parts * task.sampling.guided_evaluations,
         }
+        at_once = len(tiles) * max(len(segment.windows) for segment in segments)
         for execution in ways:
+            if at_once < machine.devices and task.sampling.is_guided and execution.batches_guidance:
+                continue  # prompts apart give the other devices something to do
             choices = codings if task.traits.autoencoder_width else codings[:1]
             works = (_work(task, segments, tiles, one) for one in choices)
             costs = [footprint(task.traits, work, execution, machine.value_bytes) for work in works]

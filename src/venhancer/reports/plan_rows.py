@@ -80,6 +80,8 @@ def describe_plan(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
             yield label, f"{len(tiles)} of {len(tiles[0].columns) * unit}x{len(tiles[0].rows) * unit} pixels"
     yield "work", f"{plan.estimate.network_flops / 1e12:,.1f} TFLOP in the networks"
     yield "execution", describe_execution(plan)
+    if plan.machine.devices > 1:
+        yield "devices", f"{plan.machine.devices}: {_shared_work(plan)}"
     yield "memory", _memory_row(plan)
     yield from _describe_shape(plan)
     if clip.not_kept:
@@ -222,6 +224,17 @@ def describe_execution(plan: EnhancePlan) -> str:
         moved = f"{plan.estimate.moved_bytes / 1e9:,.0f} GB of transfers"
         parts.append(f"weights wait in main memory and load by {execution.offload}: {moved}")
     return ", ".join(parts)
+
+
+def _shared_work(plan: EnhancePlan) -> str:
+    """Return in words what several devices do at once."""
+    counts = {
+        "windows": max(len(segment.windows) for segment in plan.segments),
+        "tiles": len(plan.tiles),
+        "prompts": 2 if plan.sampling.is_guided and not plan.execution.batches_guidance else 1,
+    }
+    at_once = [f"{count} {name}" for name, count in counts.items() if count > 1]
+    return f"up to {' times '.join(at_once)} at once" if at_once else "nothing to share; one works"
 
 
 def describe_change(plan: EnhancePlan) -> str:
