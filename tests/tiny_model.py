@@ -1,5 +1,6 @@
 """A real model of a few thousand parameters: every class of a shipped one, at widths that answer in moments."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -44,17 +45,20 @@ FLAT = {
 FLAT_SAMPLING = {"steps": 1, "guidance_scale": 1.0, "start_timestep": 3, "start_noise": 0.0, "noise_augmentation": 0}
 
 
-def make_tiny_model(folder: Path, *, flat: bool = False) -> Path:
+def make_tiny_model(folder: Path, *, flat: bool = False, widths: Mapping[str, int] | None = None) -> Path:
     """Save a pipeline folder that `--model` takes: two steps, two prompts a step, windows of eight frames.
 
     Args:
         folder: where.
         flat: shaped as the embedded model, which makes frames between from finished key frames.
+        widths: in place of those of `TINY`.
     """
     smooth = torch.rand(16, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
     frames = torch.nn.functional.interpolate(smooth, (32, 32), mode="bilinear")
     channels = 48 if flat else LATENT_CHANNELS
-    shape = NetworkShape(**TINY | (FLAT if flat else {}), in_channels=channels, out_channels=channels)
+    shape = NetworkShape(
+        **TINY | (FLAT if flat else {}) | dict(widths or {}), in_channels=channels, out_channels=channels
+    )
     tokenizer = ByT5Tokenizer(extra_ids=0)
     text = CLIPTextConfig(
         vocab_size=len(tokenizer),

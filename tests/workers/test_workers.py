@@ -65,7 +65,7 @@ def plan_for(traits: ModelTraits, frames: np.ndarray, devices: int, **settings: 
     return make_plan(clip, parse_settings(**settings), traits, machine=Machine(devices=devices))
 
 
-@pytest.mark.parametrize(("settings", "at_once"), [(WINDOWS, 3), (TILES, 4), (PROMPTS, 2)])
+@pytest.mark.parametrize(("settings", "at_once"), [(WINDOWS, 3), (TILES, 4), (PROMPTS, 4)])
 def test_several_devices_make_the_bytes_of_one(pipeline, four, settings, at_once):
     frames = moving_frames(10, 32, 40)
     plan = plan_for(pipeline.traits, frames, 4, **settings)
@@ -87,7 +87,7 @@ def test_the_embedded_model_makes_the_bytes_of_one_device():
 
 
 def test_prompts_part_only_where_windows_and_tiles_are_too_few(pipeline):
-    traits, frames = pipeline.traits, moving_frames(10, 32, 40)
+    traits, frames = pipeline.traits, moving_frames(8, 32, 40)
     assert plan_for(traits, frames, 1, **PROMPTS).execution.batches_guidance
     assert not plan_for(traits, frames, 2, **PROMPTS).execution.batches_guidance
     assert plan_for(traits, frames, 2, **WINDOWS).execution.batches_guidance
