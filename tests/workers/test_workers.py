@@ -122,8 +122,8 @@ def test_a_resume_keeps_the_way_of_working(pipeline, tiny_model, tmp_path):
     """What two devices began, one goes on with as it was planned."""
     clip = make_clip(tmp_path / "clip.mp4", width=40, height=32, rate=8, frames=24)
     settings, target = parse_settings(**{**PROMPTS, "window_frames": 4}, model=str(tiny_model)), tmp_path / "out.mp4"
-    two, one = (find_machine(dtype="fp32", devices=names) for names in (("cpu",) * 99, ("cpu",)))
-    plan = plan_video(clip, settings, target, machine=two, traits=pipeline.traits)
+    one, many = Machine(), Machine(devices=9)
+    plan = plan_video(clip, settings, target, machine=many, traits=pipeline.traits)
     assert not plan.execution.batches_guidance
     with pytest.raises(Stopped):
         enhance_as_planned(plan, target, pipeline, stop=lambda: True)
@@ -139,6 +139,7 @@ def test_devices_of_several_kinds_are_refused(pipeline):
 def test_a_model_that_a_worker_cannot_load_is_told_in_one_line(tiny_model, tmp_path):
     folder = shutil.copytree(tiny_model, tmp_path / "model")
     pipeline = load_pipeline(folder, device="cpu", dtype="fp32")
+    assert pipeline.traits.name == str(folder)  # read while it is whole
     shutil.rmtree(folder / "unet")
     with pytest.raises(JobFailed, match=r"^the worker on cpu cannot start: "):
         Workers(pipeline, ["cpu"])

@@ -9,11 +9,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from os import environ
 from queue import SimpleQueue
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -53,15 +54,20 @@ class Worker:
         )
         self.tell(setup)
 
+    @property
+    def _streams(self) -> tuple[IO[bytes], IO[bytes]]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        return self.process.stdin, self.process.stdout
+
     def tell(self, values: dict[str, object], tensors: dict[str, Tensor] | None = None) -> None:
         """Send a message.
 
         Raises:
             JobFailed: the process is gone.
         """
-        assert self.process.stdin is not None
         try:
-            self.bytes += send(self.process.stdin, values, tensors)
+            self.bytes += send(self._streams[0], values, tensors)
         except OSError as error:
             raise self._ended() from error
 
@@ -72,9 +78,8 @@ class Worker:
             JobFailed: the process is gone, or cannot load the model.
             MemoryError: its memory ran out.
         """
-        assert self.process.stdout is not None
         try:
-            answer = receive(self.process.stdout)
+            answer = receive(self._streams[1])
         except (EOFError, OSError) as error:
             raise self._ended() from error
         self.bytes += sum(tensor.nbytes for tensor in answer.tensors.values())
@@ -86,12 +91,11 @@ class Worker:
 
     def end(self) -> None:
         """End the process."""
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                stream.close()
         self.process.kill()
         self.process.wait()
-        self.log.close()
+        for stream in (*self._streams, self.log):
+            with suppress(OSError):  # what it was still to be told
+                stream.close()
 
     def _ended(self) -> JobFailed:
         code = self.process.wait()
