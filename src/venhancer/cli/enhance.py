@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from venhancer.cli.flags import (
     add_command,
     add_device_flags,
-    add_devices_flag,
     add_key_frames,
     add_settings,
     read_key_frames,
@@ -41,8 +40,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     rest.add_argument("--restart", action="store_true", help="Discard unfinished work instead of resuming it.")
     rest.add_argument("--json", metavar="FILE", type=Path, help="Also write a JSON report: plan, time, versions.")
     rest.add_argument("--quiet", action="store_true", help="Show errors only.")
-    add_device_flags(parser)
-    add_devices_flag(parser)
+    add_device_flags(parser, several=True)
 
 
 def run(arguments: argparse.Namespace) -> None:

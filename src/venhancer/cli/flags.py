@@ -146,20 +146,14 @@ def add_command(commands: argparse._SubParsersAction, name: str, run: Command, t
     return parser
 
 
-def add_device_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags for the networks' device and number format."""
+def add_device_flags(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Add the flags for the networks' device, or `several` that share one video, and number format."""
     group = parser.add_argument_group("hardware")
     group.add_argument("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:1, mps; default auto.")
+    if several:
+        shared = "Several devices for one video, such as 0,1 or cpu,cpu, in place of --device."
+        group.add_argument("--devices", metavar="NAMES", help=shared)
     group.add_argument("--dtype", metavar="NAME", default="auto", help="auto, bf16, fp16, fp32; default auto.")
-
-
-def add_devices_flag(parser: argparse.ArgumentParser) -> None:
-    """Add the flag for several devices that share one video."""
-    parser.add_argument(
-        "--devices",
-        metavar="NAMES",
-        help="Several devices for one video, such as 0,1 or cpu,cpu, in place of --device.",
-    )
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from venhancer.cli.flags import (
     add_command,
     add_device_flags,
-    add_devices_flag,
     add_key_frames,
     add_settings,
     read_key_frames,
@@ -38,8 +37,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     add_settings(parser)
     add_key_frames(parser)
-    add_device_flags(parser)
-    add_devices_flag(parser)
+    add_device_flags(parser, several=True)
 
 
 def run(arguments: argparse.Namespace) -> None:
