@@ -163,7 +163,7 @@ def test_the_command_takes_devices(tiny_model, tmp_path, capsys):
     clip = make_clip(tmp_path / "clip.mp4", width=40, height=32, rate=8, frames=10)
     flags = ["--model", str(tiny_model), "--scale", "2", "--steps", "1", "--window-frames", "4", "--no-shots"]
     main(["plan", str(clip), *flags, "--devices", "cpu,cpu"])
-    assert "devices" in capsys.readouterr().out
+    assert re.search(r"2 devices, up to \d windows at once", " ".join(capsys.readouterr().out.split()))
     main(["enhance", str(clip), str(tmp_path / "two.mp4"), *flags, "--devices", "cpu,cpu"])
     assert re.search(r"; [\d.]+ MB travelled between devices for \d+ predictions", capsys.readouterr().out)
     main(["enhance", str(clip), str(tmp_path / "one.mp4"), *flags, "--device", "cpu"])

@@ -80,8 +80,6 @@ def describe_plan(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
             yield label, f"{len(tiles)} of {len(tiles[0].columns) * unit}x{len(tiles[0].rows) * unit} pixels"
     yield "work", f"{plan.estimate.network_flops / 1e12:,.1f} TFLOP in the networks"
     yield "execution", describe_execution(plan)
-    if plan.machine.devices > 1:
-        yield "devices", f"{plan.machine.devices}: {_shared_work(plan)}"
     yield "memory", _memory_row(plan)
     yield from _describe_shape(plan)
     if clip.not_kept:
@@ -223,6 +221,8 @@ def describe_execution(plan: EnhancePlan) -> str:
     if execution.offload != "none":
         moved = f"{plan.estimate.moved_bytes / 1e9:,.0f} GB of transfers"
         parts.append(f"weights wait in main memory and load by {execution.offload}: {moved}")
+    if plan.machine.devices > 1:
+        parts.append(f"{plan.machine.devices} devices, {_shared_work(plan)}")
     return ", ".join(parts)
 
 
