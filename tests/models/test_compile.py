@@ -3,6 +3,9 @@
 import os
 import subprocess
 import sys
+from shutil import which
+
+import pytest
 
 SHAPES = """
 import torch
@@ -45,6 +48,15 @@ print(len(stage), graphs, torch.equal(plain, undone))
 """
 
 
+OTHERS = """
+unet.compile_repeated_blocks(backend="eager")
+compile_blocks(unet, compiled=False)
+compile_blocks(unet, compiled=True)
+compile_blocks(unet, compiled=False)
+print(all(block._compiled_call_impl is not None for block in unet.encoder.stages[0]))
+"""
+
+
 def said(program: str) -> str:
     """Return what a program prints."""
     here = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": "1"}  # no pool of processes for three blocks
@@ -59,6 +71,11 @@ def test_repeated_blocks_compile_without_graph_breaks():
     assert said(WHOLE) == "whole"
 
 
+def test_blocks_that_a_caller_compiled_stay_so():
+    assert said(OTHERS) == "True"
+
+
+@pytest.mark.skipif(which("g++") is None and which("clang++") is None, reason="no C++ compiler to compile with")
 def test_a_stage_becomes_one_graph_a_block_and_can_be_as_it_was():
     """By the compiler itself, on the processor; calls of the same shape share what was compiled."""
     assert said(REAL) == "3 3 True"
