@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from jaxtyping import install_import_hook
@@ -23,8 +24,16 @@ from hypothesis import settings  # noqa: E402
 
 from tiny_model import TINY, make_tiny_model, randomised  # noqa: E402
 from venhancer.models import KeyFrames, VideoControlNet, VideoUNet  # noqa: E402
+from venhancer.runtime.priority import ordinary_priority  # noqa: E402
 
 settings.register_profile("fuzz", max_examples=1000, deadline=None)  # of what asks for no number of its own
+
+
+@pytest.fixture(autouse=True)
+def ordinary_tests() -> Iterator[None]:
+    """Tests that encode AV1 by themselves leave the process as urgent as it was."""
+    with ordinary_priority():
+        yield
 
 
 @pytest.fixture(scope="session")
