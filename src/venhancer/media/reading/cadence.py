@@ -55,7 +55,8 @@ class Cadence:
         period = self.period or 0
         for first, last in _runs(repeats, kept, period):
             step = (times[last] - times[first]) / (last - first)
-            offset = sum(times[place] - step * place for place in range(first, last)) / (last - first)
+            shifts = (times[place] - step * place for place in range(first, last))
+            offset = sum(shifts, Fraction(0)) / (last - first)
             start = 0 if first < period else first
             stop = len(kept) if last + period >= len(kept) else last + 1
             times[start:stop] = [offset + step * place for place in range(start, stop)]
