@@ -36,10 +36,9 @@ from venhancer.model_files.traits import ModelTraits, load_traits
 from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.autoencoder import Autoencoder, mode_of, sample_of
 from venhancer.models.compiling import compile_blocks
-from venhancer.models.controlnet import KeyFrames
 from venhancer.models.fingerprint import weights_fingerprint
 from venhancer.models.offload import arrange, bring
-from venhancer.models.prompts import ProjectedText, Spread, predict_velocities, project_text
+from venhancer.models.prompts import Predict, ProjectedText, Spread, predict_velocities, project_text
 from venhancer.models.text import encode_prompts
 from venhancer.pictures import Fidelity, decoded, enlarged, finished, noted
 from venhancer.plan import EnhancePlan
@@ -134,8 +133,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
             ValueError: the pipeline was put together by hand; save it and load the folder.
             WeightsError: the config has defaults that no model can have.
         """
-        loaded_from = self.config.get("_name_or_path")
-        if loaded_from is None:
+        if (loaded_from := self.config.get("_name_or_path")) is None:
             raise ValueError("this pipeline was not loaded: save it with save_pretrained and load the folder")
         return load_traits(str(loaded_from)).configured(self.config)
 
@@ -154,27 +152,14 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         """Put all weights where an enhancement begins with them."""
         arrange(self._weighty.values(), self.device, offload)
 
-    def predict(
-        self,
-        execution: Execution,
-        key_frames: KeyFrames,
-        x_t: Tensor,
-        timesteps: Tensor,
-        prompts: Sequence[ProjectedText],
-        *,
-        features: list[list[Tensor]] | None = None,
-    ) -> Sequence[Tensor]:
-        """Return one v a prompt, carried out so; see `predict_velocities`."""
-        return predict_velocities(
+    def predictor(self, execution: Execution) -> Predict:
+        """Return what predicts v by this pipeline's own networks, carried out so; see `predict_velocities`."""
+        return partial(
+            predict_velocities,
             (self.unet, self.controlnet),
-            key_frames,
-            x_t,
-            timesteps,
-            prompts,
             max_tokens=execution.slice_tokens,
             together=execution.batches_guidance,
             bring=partial(self._bring, offload=execution.offload),
-            features=features,
         )
 
     def release_memory(self) -> None:
@@ -209,8 +194,8 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         `on_step` is called with every evaluation of a segment.
         """
         segments = plan.segments[first:]
-        windows = sum(len(segment.windows) for segment in segments)
-        progress.start(len(plan.sampling.evaluations) * windows * len(plan.tiles), "denoise")
+        parts = sum(len(segment.windows) for segment in segments) * len(plan.tiles)
+        progress.start(len(plan.sampling.evaluations) * parts, "denoise")
         self.arrange(plan.execution.offload)
         for network in (self.unet, self.controlnet):
             compile_blocks(network, compiled=plan.settings.compile)
@@ -219,11 +204,11 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
             offload=plan.execution.offload,
             most_windows=1 if plan.program else None,
         )
-        if self.workers is not None:
+        if self.workers:
             self.workers.begin(prompts, asdict(plan.execution))
         carried = {name: tensor.to(self.device) for name, tensor in (carry or {}).items()}
+        told = {"progress": progress, "on_step": on_step}
         for segment in segments:
-            told = {"progress": progress, "on_step": on_step}
             enhanced = self._enhance_segment(plan, segment, read, prompts, carried=carried, **told)
             yield enhanced
             carried = enhanced.carry
@@ -240,12 +225,11 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         on_step: OnStep | None,
     ) -> EnhancedSegment:
         clip, reach = plan.clip, self.reach(plan, segment)
-        size = coarse_size(plan.height, plan.width, clip.height, clip.width)
-        colours = Colours(plan.sampling.color_fix, size, carried)
+        coarse = coarse_size(plan.height, plan.width, clip.height, clip.width)
+        colours = Colours(plan.sampling.color_fix, coarse, carried)
         inputs = read([plan.source[number] for number in reach.key_frames])
         originals: list[Frame] = []
-        if self.interpolates:
-            inputs = noted(inputs, originals)
+        inputs = noted(inputs, originals) if self.interpolates else inputs
         pictures = colours.note(reach.key_frames, (to_pixels(frame, self.device) for frame in inputs))
         conditions = self.encode(pictures, plan, reach)
         latents, shared = self.denoise(
@@ -355,9 +339,8 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
             on_step: called with every evaluation of the segment; may change its result.
         """
         sampling, schedule, program = plan.sampling, self.schedule, plan.program
-        predict_v = partial(self.predict, plan.execution)
-        if self.workers is not None:
-            predict_v = partial(self.workers.predict, predict_v)
+        own = self.predictor(plan.execution)
+        predict_v = own if self.workers is None else partial(self.workers.predict, own)
 
         def denoiser(window: range, tile: Tile) -> Denoise:
             key_frames = conditions.frames(window).crop(tile).key_frames
@@ -412,6 +395,6 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
 
     def _noise(self, plan: EnhancePlan, frames: Iterable[int], like: Tensor, draw: int) -> Tensor:
         """Return unit noise for output frames, each a function of the seed, its number and the draw."""
-        shape = (like.shape[1], *like.shape[3:])
-        noises = [self.draw_noise(plan.sampling.seed, index, shape, draw) for index in frames]
+        seed, shape = plan.sampling.seed, (like.shape[1], *like.shape[3:])
+        noises = [self.draw_noise(seed, index, shape, draw) for index in frames]
         return torch.stack(noises, dim=1)[None].to(like.device)

@@ -12,7 +12,6 @@ from venhancer.media.colour import UNSPECIFIED, ChromaLocation, Transfer, transf
 from venhancer.media.orientation import NO_BORDER, UPRIGHT, Border, Orientation
 from venhancer.media.source import Identity
 from venhancer.media.tracks import Track
-from venhancer.settings import Deinterlace
 
 Kind = Literal["video", "still", "numbered", "animation"]
 
@@ -83,7 +82,7 @@ class ClipInfo:
     background: tuple[int, int, int] | None = None
     must_be_opaque: bool = False
     is_interlaced: bool = False
-    deinterlace: Deinterlace = "marked"
+    deinterlace: str = "marked"
     timestamps: tuple[int, ...] | None = None
     time_base: Fraction = Fraction(1)
     jitter: Fraction = Fraction(0)

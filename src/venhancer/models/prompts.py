@@ -23,7 +23,7 @@ class ProjectedText(NamedTuple):
     controlnet: tuple[KeysValues, ...]
 
 
-Predict: TypeAlias = Callable[[KeyFrames, Tensor, Tensor, Sequence[ProjectedText]], Sequence[Tensor]]
+Predict: TypeAlias = Callable[..., Sequence[Tensor]]
 """Return one v a prompt for key frames, x_t, timesteps and prompts; see `predict_velocities`."""
 
 

@@ -13,11 +13,11 @@ from venhancer.planning.presets import MANY_STEPS, preset_values
 from venhancer.planning.sampling import Sampling, resolve_sampling
 from venhancer.planning.timeline import format_moment
 from venhancer.published import MOST_TOKENS
-from venhancer.settings import MOST_NOISE, Deinterlace, EnhanceSettings, format_memory
+from venhancer.settings import MOST_NOISE, EnhanceSettings, format_memory
 
 WAY_TO_DROP = "pass --drop-duplicates to make their motion even"
 MOMENTS = 5  # that one row names at most
-DEINTERLACING: dict[Deinterlace, str] = {
+DEINTERLACING: dict[str, str] = {
     "all": "every frame is rebuilt from its two fields and their neighbours",
     "film": "film frames are gathered from the fields they were spread over",
     "none": "frames stay as they are stored",

@@ -71,7 +71,7 @@ def _predict(
     given = _on(pipeline, question.tensors)
     key_frames = KeyFrames(*(given[name] for name in KeyFrames._fields))
     chosen = [prompts[number] for number in question.values["prompts"]]
-    predictions = pipeline.predict(execution, key_frames, given["noisy_latents"], given["timesteps"], chosen)
+    predictions = pipeline.predictor(execution)(key_frames, given["noisy_latents"], given["timesteps"], chosen)
     return {str(number): one for number, one in enumerate(predictions)}
 
 

@@ -16,7 +16,6 @@ from venhancer.media.reading.fields import deinterlace
 from venhancer.media.reading.frame_index import Entry, FrameIndex, read_index, seek_entry
 from venhancer.media.source import WAYS_ON, decode, open_source, video_stream
 from venhancer.media.stills.picture_clip import PictureDecoder
-from venhancer.settings import Deinterlace
 
 WORTH_A_JUMP = 16
 """Frames that decoding on may cost before jumping ahead to a key frame is faster."""
@@ -51,7 +50,7 @@ class FrameDecoder:
         self._next = clip.frames  # number of the frame that comes next
 
     @property
-    def _deinterlace(self) -> Deinterlace:
+    def _deinterlace(self) -> str:
         """Which frames are made whole."""
         how = self.clip.deinterlace
         if how == "marked" and not self.clip.is_interlaced:

@@ -17,10 +17,8 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from venhancer.settings import Deinterlace
-
 CLOCK = Fraction(1, 1000)  # on which frame n has time n inside a filter
-STEPS: dict[Deinterlace, tuple[tuple[str, str], ...]] = {
+STEPS: dict[str, tuple[tuple[str, str], ...]] = {
     "marked": (("bwdif", "mode=send_frame:parity=auto:deint=interlaced"),),
     "all": (("bwdif", "mode=send_frame:parity=auto:deint=all"),),
     "film": (("fieldmatch", "combmatch=full"), ("bwdif", "mode=send_frame:parity=auto:deint=interlaced")),
@@ -98,7 +96,7 @@ class FieldSearch:
         return len(stretches) >= FEWEST and agreeing >= CLEAR * len(stretches)
 
 
-def deinterlace(frames: Iterable[VideoFrame], how: Deinterlace = "marked") -> Iterator[VideoFrame]:
+def deinterlace(frames: Iterable[VideoFrame], how: str = "marked") -> Iterator[VideoFrame]:
     """Yield one whole frame for each frame, one or two frames later.
 
     A frame that holds two moments is brought to one, as its neighbours on both sides tell. Film frames that were spread
