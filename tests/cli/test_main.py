@@ -266,7 +266,7 @@ def test_bad_settings_are_refused_with_what_is_allowed(refusal, tiny_model):
         "--size 16x16": "size 16x16 is not 1 to 8 times the clip's 32x24",
         "--size 64x48 --scale 2": "scale 2 and size 64x48 exclude each other",
         "--steps 2.5": "steps 2.5 is not a whole number; pass --steps 1 to 100",
-        "--solver euler": "solver euler is unknown; pass --solver dpmpp_2m_sde, heun or ddim",
+        "--solver euler": "solver euler is unknown; pass --solver dpmpp_2m_sde, dpmpp_2m, unipc, heun or ddim",
         "--scale 9 --crf 64": "Also: crf 64 is above 63",
     }
     for words, reason in expected.items():

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
+from venhancer.diffusion.timetable import LAST_TIMESTEP
 from venhancer.errors import InputError, SettingsError
 from venhancer.frames.levels import Frames, psnr, to_levels
 from venhancer.pipeline import VEnhancerPipeline
@@ -109,7 +110,7 @@ class Validation:
     def _figures(self, results: Sequence[Frames]) -> dict[str, Any]:
         by_timestep = {
             timestep_label((bucket,)): fmean(self._loss(number, bucket) for number in range(len(self.examples)))
-            for bucket in range(self.pipeline.schedule.num_timesteps // TIMESTEPS_A_BUCKET)
+            for bucket in range((LAST_TIMESTEP + 1) // TIMESTEPS_A_BUCKET)
         }
         targets = [to_eight_bits(example.target[0]) for example in self.examples]
         inputs = [resized_input(example) for example in self.examples]
