@@ -213,7 +213,7 @@ def make_share(
     """
     chosen = plan.segments[segments.start : segments.stop]
     if chosen[0].carried or not chosen[-1].ends_shot:
-        raise ValueError(f"segments {segments.start} to {segments.stop - 1} are no whole shots")
+        raise ValueError(f"segments {segments.start} to {segments.stop - 1} are not whole shots")
     target = Path(target)
     started, writing = time.monotonic(), writing_of(plan, target)
     origin = {**_origin(plan, pipeline), "segments": [segments.start, segments.stop]}

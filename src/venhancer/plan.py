@@ -236,7 +236,7 @@ def make_plan(
     padding = pad_to_grid(width, height, traits, program)
     timeline = make_timeline(clip, settings, program, cadence if settings.drop_duplicates else NO_CADENCE)
     if program is not None and key_pictures:
-        raise SettingsError("the published program takes no key frames of your own; omit --key-frame or --published")
+        raise SettingsError("the published program does not take your own key frames; omit --key-frame or --published")
     check_key_pictures(key_pictures, clip, timeline, width, height)
     key_frames = [index for index, is_key in enumerate(timeline.is_key) if is_key]
     if settings.memory is not None:

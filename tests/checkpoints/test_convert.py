@@ -217,7 +217,7 @@ def test_missing_file_is_named(published: dict[str, Inputs], tmp_path: Path, whi
 def test_folder_without_weights_is_named(published: dict[str, Inputs], tmp_path: Path, which: str):
     (tmp_path / "empty").mkdir()
     message = refusal(published["v1"], tmp_path / "out" / "model", **{which: tmp_path / "empty"})
-    assert "holds none of diffusion_pytorch_model.safetensors" in message
+    assert "contains none of diffusion_pytorch_model.safetensors" in message
 
 
 @pytest.mark.parametrize("which", ["checkpoint", "vae", "text"])

@@ -112,7 +112,7 @@ def test_wrong_words_are_refused(refusal, folder):
     make_clip(folder / "short.mkv", frames=3)
     assert "none.mp4 does not exist; pass video files or folders of them" in refusal("none.mp4")
     (folder / "empty").mkdir()
-    assert "empty holds no clips" in refusal("empty")
+    assert "empty contains no clips" in refusal("empty")
     assert "short.mkv has 3 frames; temporal factor 3 needs 4 or more" in refusal("short.mkv")
     assert "unknown contender 'nanoo'" in refusal("clips", "--contenders", "nanoo")
     assert "contenders none: pass one or more" in refusal("clips", "--contenders", ",")

@@ -59,10 +59,10 @@ def test_table_3_needs_no_clips_and_says_what_it_lacks(folder, capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["5"], "there is no table 5; there are 1, 2, 3, 4, a1, a2, a3 and systems"),
+        (["5"], "table 5 is unknown; pass 1, 2, 3, 4, a1, a2, a3 or systems"),
         (["1"], "table 1 needs --clips: AIGC2023"),
         (["1", "--clips", "AIGC", "--only", "sora"], "unknown system sora"),
-        (["1", "--clips", "AIGC", "--weights", "nowhere"], "nowhere is no folder"),
+        (["1", "--clips", "AIGC", "--weights", "nowhere"], "nowhere is not a folder"),
         (["4", "--clips", "AIGC", "--set", "REDS"], "there are no figures for the set REDS"),
         (["3", "--videos", "nowhere"], "nowhere is not there"),
         (["3", "--shard", "3"], "shard 3 must be N/COUNT"),

@@ -44,7 +44,7 @@ def test_files_of_one_name_are_told_apart(tmp_path):
 def test_what_cannot_be_judged_is_refused(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         find_clips([tmp_path / "none.mp4"], **ASKED)
-    with pytest.raises(InputError, match="holds no clips"):
+    with pytest.raises(InputError, match="contains no clips"):
         find_clips([tmp_path], **ASKED)
     short = make_clip(tmp_path / "short.mp4", frames=3)
     with pytest.raises(InputError, match=r"has 3 frames; temporal factor 3 needs 4 or more"):

@@ -61,10 +61,10 @@ def test_clips_are_enhanced_by_two_workers(clips, tiny_model, capsys):
     [
         (("--gpus", "1"), "--gpus is for Ray; pass --engine ray"),
         (("--workers", "2-8"), "workers 2-8 is for Ray; pass --workers 8, or --engine ray"),
-        (("--workers", "0"), "workers 0 is no number above 0"),
-        (("--workers", "8-2", "--engine", "ray"), "workers 8-2 is no number above 0"),
-        (("--engine", "ray", "--resources", "[1]"), "--resources is no object"),
-        (("--shard", "4/4"), "shard 4/4 is none; pass --shard I/N"),
+        (("--workers", "0"), "workers 0 must be a number above 0"),
+        (("--workers", "8-2", "--engine", "ray"), "workers 8-2 must be a number above 0"),
+        (("--engine", "ray", "--resources", "[1]"), "--resources is not a JSON object"),
+        (("--shard", "4/4"), "shard 4/4 is invalid; pass --shard I/N"),
         (("--scael", "3"), "unknown flag --scael; did you mean --scale?"),
     ],
 )

@@ -77,7 +77,7 @@ def test_all_that_is_wrong_is_told_at_once(clips, tmp_path):
         read_manifest(lines, None, SETTINGS)
     problems = str(refused.value).split(". Also: ")
     expected = [
-        "jobs.jsonl, line 5 is no JSON",
+        "jobs.jsonl, line 5 is not valid JSON",
         'jobs.jsonl, line 6 has no "input"; write {"input": "a.mp4", "output": "b.mp4"}',
         "jobs.jsonl, line 2: unknown key promt; did you mean prompt?",
         "unknown setting scael; did you mean scale?",
@@ -105,7 +105,7 @@ def test_prompts_come_from_sidecars_and_tables(clips, tmp_path):
     with pytest.raises(InputError, match=r"has no column captoin.*did you mean --prompt-column caption\?"):
         read_manifest("in", "out", SETTINGS, prompts="prompts.csv", column="captoin")
     (tmp_path / "prompts.csv").write_text("name,prompt\nb.mvo,a river\n")
-    with pytest.raises(InputError, match=r"there is no clip b.mvo; did you mean b.mov\?"):
+    with pytest.raises(InputError, match=r"unknown clip b.mvo; did you mean b.mov\?"):
         read_manifest("in", "out", SETTINGS, prompts="prompts.csv")
 
 
@@ -130,7 +130,7 @@ def test_shards_are_every_nth_item_and_together_all(clips):
     assert [len(shard) for shard in shards] == [2, 1]
     assert {item.id for shard in shards for item in shard} == {item.id for item in items}
     for wrong in ("2/2", "1", "a/b", "-1/2"):
-        with pytest.raises(SettingsError, match="is none; pass --shard I/N"):
+        with pytest.raises(SettingsError, match="is invalid; pass --shard I/N"):
             shard_of(items, wrong)
 
 

@@ -129,7 +129,7 @@ def test_lines_name_clips_in_a_bucket_and_what_is_missing_there(bucket, tmp_path
 
 
 def test_outputs_in_a_store_need_scratch_here(bucket):
-    with pytest.raises(SettingsError, match="is no folder here; pass --scratch FOLDER"):
+    with pytest.raises(SettingsError, match="is not a local folder; pass --scratch FOLDER"):
         check_scratch(setup_of(f"{bucket}/out"))
 
 

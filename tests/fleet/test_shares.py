@@ -77,7 +77,7 @@ def test_shares_joined_are_the_whole(film, settings, expected, tmp_path):
     join_shares(plan, tmp_path / "film.mp4", files)
     assert (tmp_path / "film.mp4").read_bytes() == expected
     long = plan_video(film, settings.model_copy(update={"shots": False}), traits=pipeline.traits)
-    with pytest.raises(ValueError, match="are no whole shots"):
+    with pytest.raises(ValueError, match="are not whole shots"):
         make_share(long, tmp_path / "film.mp4", pipeline, range(1, len(long.segments)))
 
 

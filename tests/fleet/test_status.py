@@ -73,7 +73,7 @@ def test_the_command_shows_rows_json_and_a_page(store, writer, capsys, tmp_path)
     page = (tmp_path / "page.html").read_text()
     assert "&lt;c&gt;.mp4" in page
     assert "<c>" not in page
-    with pytest.raises(InputError, match="holds no outputs of `venhancer fleet`"):
+    with pytest.raises(InputError, match="contains no outputs of `venhancer fleet`"):
         read_status(Store("elsewhere"))
 
 

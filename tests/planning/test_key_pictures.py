@@ -103,9 +103,9 @@ def test_the_plan_names_them_and_what_cannot_be_is_refused(clip, edited, tmp_pat
     assert [number for number in range(plan.frames) if plan.is_own(number)] == [3]
     with pytest.raises(SettingsError, match="is 64x48; make it as large as the output, 32x24"):
         plan_video(clip, parse_settings(scale=1), key_frames={3: edited})
-    with pytest.raises(SettingsError, match="key frame 8 is no input frame that the output shows"):
+    with pytest.raises(SettingsError, match="key frame 8 is not an input frame that the output shows"):
         plan_video(clip, settings, key_frames={8: edited})
-    with pytest.raises(InputError, match="is no single picture"):
+    with pytest.raises(InputError, match="is not a single picture"):
         plan_video(clip, settings, key_frames={3: clip})
     clear = tmp_path / "clear.png"
     Image.new("RGBA", (WIDTH, HEIGHT), (0, 0, 0, 100)).save(clear)
@@ -128,8 +128,8 @@ def test_unfinished_work_with_another_picture_is_not_resumed(clip, edited, tmp_p
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        (["12"], "is no frame and picture"),
-        (["=a.png"], "is no frame and picture"),
+        (["12"], "is not a frame and a picture"),
+        (["=a.png"], "is not a frame and a picture"),
         (["1=a.png", "1=b.png"], "key-frame 1 is given twice"),
         (["1=missing.png"], "missing.png cannot be read"),
     ],

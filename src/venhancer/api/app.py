@@ -145,7 +145,7 @@ class Routes:
         if (upload is None or not upload.filename) == (not name):
             raise InputError("give either a file or the name of one as `input`")
         if ending not in PREFERRED or ending in (".png", ".tif", ".tiff"):
-            raise SettingsError(f"ending {ending[:20]!r} is none of .mp4, .mov, .mkv, .webm, .gif and .webp")
+            raise SettingsError(f"ending {ending[:20]!r} is not supported; pass .mp4, .mov, .mkv, .webm, .gif or .webp")
         request = parse_settings(**_parse(settings) | {key: value for key, value in given.items() if value is not None})
         self.store.check_model(request)
         self.runner.check_room()
@@ -269,9 +269,9 @@ def _parse(settings: str) -> dict[str, Any]:
     try:
         values = json.loads(settings or "{}")
     except (ValueError, RecursionError) as error:
-        raise SettingsError('settings are no JSON; give an object such as {"scale": 2, "fps": 24}') from error
+        raise SettingsError('settings are not valid JSON; pass an object such as {"scale": 2, "fps": 24}') from error
     if not isinstance(values, dict):
-        raise SettingsError('settings are no object; give one such as {"scale": 2, "fps": 24}')
+        raise SettingsError('settings are not a JSON object; pass one such as {"scale": 2, "fps": 24}')
     return values
 
 

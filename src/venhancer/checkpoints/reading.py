@@ -106,7 +106,7 @@ def _file_in_folder(path: Path) -> Path:
     for name in _FILES_IN_FOLDERS:
         if (path / name).is_file():
             return path / name
-    raise WeightsError(f"{path} holds none of {', '.join(_FILES_IN_FOLDERS)}; pass the weight file itself")
+    raise WeightsError(f"{path} contains none of {', '.join(_FILES_IN_FOLDERS)}; pass the weight file itself")
 
 
 def _open_torch(path: Path) -> TensorFile:

@@ -239,7 +239,7 @@ def read_key_frames(arguments: argparse.Namespace) -> dict[int, Path]:
     for text in arguments.key_frames:
         number, _, path = text.partition("=")
         if not (re.fullmatch(r"[0-9]{1,9}", number) and path):
-            raise SettingsError(f"key-frame {text} is no frame and picture; pass --key-frame 12=edited.png")
+            raise SettingsError(f"key-frame {text} is not a frame and a picture; pass --key-frame 12=edited.png")
         if int(number) in pictures:
             raise SettingsError(f"key-frame {number} is given twice; pass one picture for a frame")
         pictures[int(number)] = Path(path)

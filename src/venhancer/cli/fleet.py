@@ -100,9 +100,7 @@ def _plan(arguments: argparse.Namespace) -> None:
     settings, terminal = read_settings(arguments), Terminal()
     numbers = arguments.workers.split(",")
     if not all(number.isdecimal() and int(number) > 0 for number in numbers) or arguments.sample < 1:
-        raise SettingsError(
-            f"workers {arguments.workers} or sample {arguments.sample} is no number above 0; pass 1,8,64"
-        )
+        raise SettingsError(f"workers {arguments.workers} or sample {arguments.sample} must be above 0; pass 1,8,64")
     prompts = {"prompts": arguments.prompts, "column": arguments.prompt_column}
     manifest = read_manifest(arguments.source, arguments.out or ".venhancer-plan", settings, **prompts)
     with terminal.progress() as progress:
@@ -233,7 +231,7 @@ def _workers(given: str | None) -> tuple[int, int]:
     """
     least, _, most = (given or "1").partition("-")
     if not (least.isdecimal() and (most or least).isdecimal() and 1 <= int(least) <= int(most or least)):
-        raise SettingsError(f"workers {given} is no number above 0; pass --workers 4, or 2-8 with --engine ray")
+        raise SettingsError(f"workers {given} must be a number above 0; pass --workers 4, or 2-8 with --engine ray")
     return int(least), int(most or least)
 
 
@@ -250,7 +248,7 @@ def _mapping(flag: str, text: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise SettingsError(f"{flag} cannot be read ({' '.join(str(error).split())}); give JSON or YAML") from error
     if not isinstance(values, dict):
-        raise SettingsError(f'{flag} is no object; give one such as {{"H200": 1}}')
+        raise SettingsError(f'{flag} is not a JSON object; pass one such as {{"H200": 1}}')
     return values
 
 

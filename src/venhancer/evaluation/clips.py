@@ -78,7 +78,7 @@ def find_clips(
         raise SettingsError(f"frames {frames} must be {fewest} or more, and start {start:g} 0 or more")
     files = [file for path in paths for file in _files(path)]
     if not files:
-        raise InputError(f"{', '.join(map(str, paths)) or 'nothing'} holds no clips ({', '.join(sorted(VIDEOS))})")
+        raise InputError(f"{', '.join(map(str, paths)) or 'nothing'} contains no clips ({', '.join(sorted(VIDEOS))})")
     stems = [file.stem for file in files]
     names = [file.stem if stems.count(file.stem) == 1 else f"{file.parent.name}-{file.name}" for file in files]
     return [

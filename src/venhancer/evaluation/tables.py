@@ -72,7 +72,7 @@ def describe(evaluation: Evaluation) -> str:
     degradation = evaluation.settings.degradation
     more = f"{degradation.scale} times the size and {degradation.factor} times the rate"
     if not evaluation.settings.has_reference:
-        return f"{more}; there is no truth: metrics need none or compare with the input."
+        return f"{more}; there is no reference: metrics use none or compare with the input."
     extras = f", with noise of {degradation.noise:g} levels" if degradation.noise else ""
     extras += f", compressed by H.264 at crf {degradation.crf}" if degradation.crf is not None else ""
     source = f"every {_ordinal(degradation.factor)} frame, reduced with the kernel {degradation.kernel}{extras}"

@@ -110,7 +110,7 @@ def shard_of(items: Sequence[Item], shard: str | None) -> Sequence[Item]:
         return items
     number, slash, count = shard.partition("/")
     if not (slash and number.isdecimal() and count.isdecimal() and int(number) < int(count)):
-        raise SettingsError(f"shard {shard} is none; pass --shard I/N with I from 0 to N - 1, such as 3/64")
+        raise SettingsError(f"shard {shard} is invalid; pass --shard I/N with I from 0 to N - 1, such as 3/64")
     return items[int(number) :: int(count)]
 
 
@@ -154,7 +154,7 @@ def _from_lines(
     lines = [line for line in enumerate(content.splitlines(), start=1) if line[1].strip()]
     asked = [values for number, line in lines if (values := _line(f"{name}, line {number}", line, problems))]
     if not asked and not problems.found:
-        raise InputError(f'{given} holds no lines; write one a clip, such as {{"input": "a.mp4"}}')
+        raise InputError(f'{given} is empty; write one line per clip, such as {{"input": "a.mp4"}}')
     folder = part_address(given)[0]
     wanted = [None if "output" not in values else _below(folder, values["output"]) for values in asked]
     if out is None:
@@ -183,7 +183,7 @@ def _line(where: str, line: str, problems: _Problems) -> dict[str, Any] | None:
     try:
         values = json.loads(line)
     except ValueError as error:
-        problems.add(f"{where} is no JSON ({error})")
+        problems.add(f"{where} is not valid JSON ({error})")
         return None
     if not isinstance(values, dict) or not isinstance(values.get("input"), str):
         problems.add(f'{where} has no "input"; write {{"input": "a.mp4", "output": "b.mp4"}}')
@@ -246,7 +246,7 @@ def _with_prompts(items: list[Item], table: str | None, column: str, problems: _
             items[number] = item._replace(settings={"prompt": rows[row], **item.settings})
     for name in sorted(rows.keys() - found):
         near = get_close_matches(name, [item.id for item in items], n=1)
-        problems.add(f"{table}: there is no clip {name}{f'; did you mean {near[0]}?' if near else ''}")
+        problems.add(f"{table}: unknown clip {name}{f'; did you mean {near[0]}?' if near else ''}")
     texts = [_sidecar(item) for item in items]
     stored = _sidecars_there(items, texts)
     for number, (item, text) in enumerate(zip(items, texts, strict=True)):

@@ -137,7 +137,7 @@ class RayEngine:
                 ended, _ = self.ray.wait(list(self._tasks), num_returns=1, timeout=seconds)
         except Exception as error:
             raise JobFailed(
-                f"the Ray cluster is gone ({_one_line(error)}); run the same command again to resume"
+                f"lost the Ray cluster ({_one_line(error)}); run the same command again to resume"
             ) from error
         return [report for ref in ended if (report := self._take(ref)) is not None]
 

@@ -74,7 +74,7 @@ def read_status(out: Store) -> FleetStatus:
         StoreFailed: the store does not answer.
     """
     if read_job(out) is None:
-        raise InputError(f"{out.describe() or out.address} holds no outputs of `venhancer fleet`; name their folder")
+        raise InputError(f"{out.describe() or out.address} contains no outputs of `venhancer fleet`; pass their folder")
     ledger = Ledger(out)
     ledger.refresh()
     return status_of(ledger)

@@ -251,7 +251,7 @@ def check_scratch(setup: Setup) -> None:
         SettingsError: outputs go to a store, and no folder here was named.
     """
     if setup.scratch is None and not Store(setup.out).is_local:
-        raise SettingsError(f"{setup.out} is no folder here; pass --scratch FOLDER for unfinished work")
+        raise SettingsError(f"{setup.out} is not a local folder; pass --scratch FOLDER for unfinished work")
 
 
 def _one_line(error: BaseException) -> str:

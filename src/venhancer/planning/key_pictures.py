@@ -46,7 +46,7 @@ def find_key_pictures(given: Mapping[int, AnyPath]) -> tuple[KeyPicture, ...]:
 def _inspected(path: Path) -> ClipInfo:
     picture = inspect(path)
     if picture.kind != "still":
-        raise InputError(f"{path} is no single picture; pass one, such as a PNG, for a key frame")
+        raise InputError(f"{path} is not a single picture; pass one, such as a PNG, for a key frame")
     if picture.has_alpha:
         raise InputError(f"{path} is transparent; save it without transparency")
     return picture
@@ -65,7 +65,7 @@ def check_key_pictures(
     for one in pictures:
         if one.number not in timeline.source:
             raise SettingsError(
-                f"key frame {one.number} is no input frame that the output shows; pass --key-frame "
+                f"key frame {one.number} is not an input frame that the output shows; pass --key-frame "
                 f"{timeline.source[0]} to {timeline.source[-1]}, and a higher --fps if it is dropped"
             )
         size = one.picture.width, one.picture.height

@@ -37,7 +37,7 @@ def parse_devices(names: str) -> tuple[str, ...]:
     """
     devices = tuple(f"cuda:{name}" if name.isdigit() else name for name in map(str.strip, names.split(",")))
     if not all(devices) or "auto" in devices:
-        raise SettingsError(f"--devices {names} is no list of devices; pass one such as 0,1 or cpu,cpu")
+        raise SettingsError(f"--devices {names} is not a list of devices; pass one such as 0,1 or cpu,cpu")
     return devices
 
 

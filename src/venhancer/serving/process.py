@@ -61,7 +61,7 @@ def work(folder: Path, telling: Telling, *, device: str, dtype: str) -> None:
     try:
         make_comparison(report.plan, target, folder)
     except VEnhancerError as error:  # the result is there, whatever can be shown of it
-        _warn(f"there is no comparison: {error}")
+        _warn(f"no comparison was made: {error}")
 
 
 def _warn(line: str) -> None:

@@ -94,7 +94,7 @@ def read_record(folder: Path) -> JobRecord:
     try:
         return JobRecord.model_validate_json((folder / RECORD).read_bytes())
     except (OSError, ValidationError) as error:
-        raise InputError(f"{folder} is no job of this version; move it away") from error
+        raise InputError(f"{folder} is not a job of this version; move it elsewhere") from error
 
 
 def plain_stem(name: str) -> str:

@@ -43,7 +43,7 @@ class JobStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / UPLOADS).mkdir(exist_ok=True)
         if inputs is not None and not inputs.is_dir():
-            raise InputError(f"{inputs} is no folder; give the folder that files may be chosen from")
+            raise InputError(f"{inputs} is not a folder; pass the folder that files may be chosen from")
         self.inputs = None if inputs is None else inputs.resolve()
         self._models = tuple(models)
         self._known: dict[str, tuple[tuple[int, int], JobRecord]] = {}
@@ -140,7 +140,7 @@ class JobStore:
         try:
             state = (folder / RECORD).stat()
         except OSError as error:
-            raise InputError(f"{folder} is no job any more; list the jobs again") from error
+            raise InputError(f"{folder} no longer exists; list the jobs again") from error
         mark = (state.st_ino, state.st_mtime_ns)
         known = self._known.get(folder.name)
         if known is None or known[0] != mark:
@@ -154,7 +154,7 @@ class JobStore:
             InputError: there is none.
         """
         if not IDENTITY.fullmatch(identity) or not (self.folder / identity / RECORD).is_file():
-            raise InputError(f"there is no job {identity[:40]!r}; list the jobs to see which there are")
+            raise InputError(f"job {identity[:40]!r} is unknown; list the jobs to see which exist")
         return self._read(self.folder / identity)
 
     def note(self, record: JobRecord, **changes: object) -> JobRecord:
@@ -200,9 +200,9 @@ class JobStore:
             try:
                 path = (self.inputs / name).resolve()
             except ValueError as error:  # a zero byte
-                raise InputError(f"there is no file {name[:80]!r}; choose one from the list") from error
+                raise InputError(f"file {name[:80]!r} is not in the input folder; choose one from the list") from error
             if not path.is_relative_to(self.inputs) or not path.is_file():
-                raise InputError(f"there is no file {name[:80]!r} in the folder of inputs; choose one from the list")
+                raise InputError(f"file {name[:80]!r} is not in the input folder; choose one from the list")
         return path
 
     def choices(self) -> list[str]:

@@ -119,7 +119,7 @@ class Session:
             SettingsError: nothing or too little was pushed, or the settings cannot be met for these frames.
         """
         if not self.frames:
-            raise SettingsError("there are no frames to enhance; push some before you flush")
+            raise SettingsError("no frames were pushed; push some before you flush")
         if self.expected is None:
             found = look_through_frames(self._read(range(self.frames))) if self.settings.looks_through else Findings()
             self._begin(self.plan(self.frames, found))

@@ -29,7 +29,7 @@ def job_files(store: JobStore) -> APIRouter:
             return refuse(404, str(error))
         path = store.path(record, name) if name in (*SHOWN, REPORT) else None
         if path is None:
-            return refuse(404, "there is no such file of this job")
+            return refuse(404, "this job has no such file")
         kept = "no-store" if name == LATEST else "private, max-age=3600"
         attached = f"{record.title}.json" if name == REPORT else None
         return FileResponse(path, headers={"Cache-Control": kept}, filename=attached)

@@ -135,7 +135,7 @@ class Guard:
             return refuse(403, "another site may not call this server")
         length = headers.get("content-length", "0")
         if not length.isdigit():
-            return refuse(400, "the length of the content is no number")
+            return refuse(400, "the content length is not a number")
         if int(length) > self.most_bytes:
             return refuse(413, f"the most is {self.most_bytes / 1e9:g} GB")
         if scope["path"] in OPEN_PATHS or self.access.allows(headers.get("authorization", "")):

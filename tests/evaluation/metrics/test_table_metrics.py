@@ -185,5 +185,5 @@ def test_weights_are_found_by_the_names_the_field_uses(tmp_path):
         "lpips": "lpips",
     }
     assert find_weights(None) == {}
-    with pytest.raises(WeightsError, match="is no folder"):
+    with pytest.raises(WeightsError, match="is not a folder"):
         find_weights(tmp_path / "none")

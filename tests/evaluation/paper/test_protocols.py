@@ -79,7 +79,7 @@ def test_a_protocol_of_ones_own_is_read_or_refused(tmp_path):
     file.write_text("table: '1'\ncolour: red")
     with pytest.raises(SettingsError, match="cannot be used"):
         load_protocol("1", str(file))
-    with pytest.raises(SettingsError, match=r"there is no protocol other; name one of 1, 2, 3, a1, a2, a3, diffst"):
+    with pytest.raises(SettingsError, match=r"protocol other is unknown; pass 1, 2, 3, a1, a2, a3, diffst"):
         load_protocol("1", "other")
-    with pytest.raises(SettingsError, match="there is no table 5; there are 1, 2, 3, 4, a1, a2, a3 and systems"):
+    with pytest.raises(SettingsError, match="table 5 is unknown; pass 1, 2, 3, 4, a1, a2, a3 or systems"):
         load_protocol("5")

@@ -168,7 +168,7 @@ def test_videos_that_exist_are_found_by_the_clips_name(tmp_path, own):
     systems = load_systems(own(pika={"videos": str(tmp_path / "made")}), tmp_path)
     run = systems.contender("pika").load()
     assert (run(request(factor=1)) == frames).all()
-    with pytest.raises(JobFailed, match="holds no other; name its videos like the clips"):
+    with pytest.raises(JobFailed, match="does not contain other; name its videos like the clips"):
         run(request(factor=1, name="other"))
 
 

@@ -132,7 +132,7 @@ def test_a_system_that_fails_is_told_of_and_the_others_are_measured(tmp_path):
     )
     rows = {row.name: row for row in table.rows}
     assert "failed: " in rows["star"].missing
-    assert "holds no a; name its videos like the clips" in rows["star"].missing
+    assert "does not contain a; name its videos like the clips" in rows["star"].missing
     assert rows["bicubic"].cells["input_ssim"].measured is not None
 
 

@@ -68,10 +68,10 @@ def test_a_folder_is_read_by_prompt_and_number(tmp_path):
     suite = find_suite(tmp_path)
     assert [file.name for file in suite.files] == ["a dog-2.mp4", "a dog-10.mp4", "a well-lit room-0.mp4"]
     assert suite.strays == ("notes.mp4",)
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         find_suite(tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no videos called as VBench does"):
+    with pytest.raises(InputError, match="has no videos named as VBench does"):
         find_suite(tmp_path / "empty")
 
 
@@ -86,7 +86,7 @@ def test_results_keep_means_and_videos(tmp_path):
     assert found["object_class"].mean == 0.9
     assert not found["object_class"].by_video
     (tmp_path / "r_eval_results.json").write_text("[1]")
-    with pytest.raises(InputError, match="holds no results of VBench"):
+    with pytest.raises(InputError, match="is not a results file of VBench"):
         read_results([tmp_path / "r_eval_results.json"])
 
 

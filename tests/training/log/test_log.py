@@ -170,7 +170,7 @@ def test_a_lasting_jump_names_the_checkpoint_from_before_it(tmp_path):
 
 def test_a_validation_that_is_no_number_stops_the_run(tmp_path):
     log = begun(tmp_path)
-    with pytest.raises(JobFailed, match=r"the validation loss is nan at step 5; there is no good checkpoint yet"):
+    with pytest.raises(JobFailed, match=r"the validation loss is nan at step 5; no good checkpoint exists yet"):
         log.validated(5, {"loss": math.nan})
 
 

@@ -31,7 +31,7 @@ class ExistingVideos:
         """
         files = sorted(file for file in self.folder.iterdir() if file.is_file() and file.stem == request.name)
         if not files:
-            raise JobFailed(f"{self.folder} holds no {request.name}; name its videos like the clips")
+            raise JobFailed(f"{self.folder} does not contain {request.name}; name its videos like the clips")
         try:
             return np.stack([*islice(read_frames(in_eight_bits(probe(files[0]))), request.frames + request.factor)])
         except InputError as error:

@@ -55,7 +55,7 @@ def load_predictor(folder: Path) -> tuple["CLIPVisionModelWithProjection", Float
     try:
         network = CLIPVisionModelWithProjection.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     except (OSError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"{folder} holds no CLIP ({' '.join(str(error).split())[:120]})") from error
+        raise WeightsError(f"{folder} does not contain CLIP ({' '.join(str(error).split())[:120]})") from error
     matrix, bias = head["weight"].flatten().float(), head["bias"].flatten()[0].float()
     if len(matrix) != network.config.projection_dim:
         sizes = f"{len(matrix)} numbers, CLIP {network.config.projection_dim}"

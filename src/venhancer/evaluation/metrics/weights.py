@@ -20,7 +20,7 @@ def find_weights(folder: Path | None) -> dict[str, Path]:
     if folder is None:
         return {}
     if not folder.is_dir():
-        raise WeightsError(f"{folder} is no folder; name the one that holds the weights of metrics")
+        raise WeightsError(f"{folder} is not a folder; name the one with the metrics' weights")
     found = {}
     for name, entry in known_weights().items():
         places = [place for pattern in entry["files"] for place in sorted(folder.glob(pattern))]

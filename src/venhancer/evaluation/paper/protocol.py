@@ -91,13 +91,13 @@ def load_protocol(table: str, name: str = "") -> Protocol:
         SettingsError: there is none, or it is of another table.
     """
     if table not in TABLES:
-        raise SettingsError(f"there is no table {table}; there are {', '.join(TABLES)} and systems")
+        raise SettingsError(f"table {table} is unknown; pass {', '.join(TABLES)} or systems")
     folder = files("venhancer.evaluation.paper") / "protocols"
     known = sorted(Path(file.name).stem for file in folder.iterdir())
     name = name or DEFAULTS.get(table, table)
     file: Any = folder / f"{name}.yaml" if name in known else Path(name)
     if not file.is_file():
-        raise SettingsError(f"there is no protocol {name}; name one of {', '.join(known)}, or a YAML file")
+        raise SettingsError(f"protocol {name} is unknown; pass {', '.join(known)}, or a YAML file")
     try:
         protocol = Protocol(**yaml.safe_load(file.read_text(encoding="utf-8")))
     except (OSError, UnicodeError, yaml.YAMLError, ValidationError, TypeError) as error:

@@ -158,7 +158,11 @@ class Systems:
         if absent:
             return f"{place.home} lacks {', '.join(absent)}; from {system.source}"
         program = shlex.split(self._program(name).command)[0]
-        return "" if shutil.which(program) else f"there is no program {program}; name its {{python: PATH}} in --systems"
+        return (
+            ""
+            if shutil.which(program)
+            else f"program {program} is not installed; name its {{python: PATH}} in --systems"
+        )
 
     def _place(self, name: str) -> Place:
         """Return where a system lies; stages of one program may share an entry with it."""

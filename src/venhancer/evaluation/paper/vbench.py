@@ -114,7 +114,7 @@ def find_suite(folder: Path) -> Suite:
         InputError: there is no folder, or none has.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; name one of videos called as VBench does, such as 'a dog-0.mp4'")
+        raise InputError(f"{folder} is not a folder; pass one with videos named as VBench does, such as 'a dog-0.mp4'")
     videos: dict[str, list[Path]] = {}
     strays = []
     for file in sorted(file for file in folder.iterdir() if file.suffix.lower() in VIDEOS):
@@ -124,7 +124,7 @@ def find_suite(folder: Path) -> Suite:
         else:
             strays.append(file.name)
     if not videos:
-        raise InputError(f"{folder} holds no videos called as VBench does; such as 'a dog-0.mp4'")
+        raise InputError(f"{folder} has no videos named as VBench does, such as 'a dog-0.mp4'")
     in_order = {prompt: tuple(sorted(of, key=_number)) for prompt, of in videos.items()}
     return Suite(in_order, tuple(strays))
 
@@ -165,7 +165,7 @@ def read_results(paths: Sequence[Path]) -> dict[str, DimensionScore]:
             for name, (mean, videos) in content.items():
                 found[name] = DimensionScore(float(mean), _by_video(name, videos))
         except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise InputError(f"{path} holds no results of VBench; name its *_eval_results.json") from error
+            raise InputError(f"{path} is not a results file of VBench; pass its *_eval_results.json") from error
     return found
 
 

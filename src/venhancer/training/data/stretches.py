@@ -120,7 +120,7 @@ def _describe_array(path: Path, settings: IndexSettings) -> ClipEntry:
     unknown = ClipEntry(path=path.name, frames=1, rate=settings.rate, width=1, height=1)
     frames, height, width, _ = open_array(unknown, path.parent).shape
     if frames < 1:
-        raise InputError(f"{path} holds no frame; use an array with at least one")
+        raise InputError(f"{path} contains no frames; use an array with at least one")
     return unknown.model_copy(update={"frames": frames, "width": width, "height": height})
 
 

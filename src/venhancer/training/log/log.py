@@ -297,7 +297,7 @@ class RunLog:
         checkpoints = self.checkpoints()
         good = [folder for number, folder in checkpoints.items() if number < first_bad - 1]
         suspect = [str(folder) for number, folder in checkpoints.items() if number >= first_bad - 1]
-        last = f"the last good checkpoint is {good[-1]}" if good else "there is no good checkpoint yet"
+        last = f"the last good checkpoint is {good[-1]}" if good else "no good checkpoint exists yet"
         remove = f"remove {' and '.join(suspect)}, " if suspect else ""
         remedy = f"{remove}lower learning_rate or clip_norm, and run the same command again"
         raise JobFailed(f"{complaint}; {last}: {remedy}")
