@@ -7,7 +7,6 @@ import resource
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
 
 from jaxtyping import install_import_hook
@@ -29,11 +28,18 @@ from venhancer.runtime.priority import ordinary_priority  # noqa: E402
 settings.register_profile("fuzz", max_examples=1000, deadline=None)  # of what asks for no number of its own
 
 
-@pytest.fixture(autouse=True)
-def ordinary_tests() -> Iterator[None]:
-    """Tests that encode AV1 by themselves leave the process as urgent as it was."""
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup():
+    """Fixtures that encode AV1 by themselves leave the process as urgent as it was."""
     with ordinary_priority():
-        yield
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call():
+    """Leave the process as urgent as it was after tests that encode AV1 by themselves."""
+    with ordinary_priority():
+        return (yield)
 
 
 @pytest.fixture(scope="session")
