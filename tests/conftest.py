@@ -25,7 +25,9 @@ from tiny_model import TINY, make_tiny_model, randomised  # noqa: E402
 from venhancer.models import KeyFrames, VideoControlNet, VideoUNet  # noqa: E402
 from venhancer.runtime.priority import ordinary_priority  # noqa: E402
 
-settings.register_profile("fuzz", max_examples=1000, deadline=None)  # of what asks for no number of its own
+settings.register_profile("unhurried", deadline=None)  # machines are shared
+settings.register_profile("fuzz", settings.get_profile("unhurried"), max_examples=1000)  # where no number is set
+settings.load_profile("unhurried")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -196,7 +196,7 @@ def plans(draw):
         reject()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(plans())
 def test_sizes_are_even_and_padding_is_less_than_a_step(plan):
     unit, halvings = plan.traits.pixels_per_latent, plan.traits.network.period
@@ -213,7 +213,7 @@ def test_sizes_are_even_and_padding_is_less_than_a_step(plan):
     assert abs(plan.height - scale * plan.clip.height) <= 1.001
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(plans())
 def test_every_input_frame_is_the_key_of_one_output_frame_shown_when_it_is(plan):
     assert len(plan.key_frames) == plan.clip.frames
@@ -226,7 +226,7 @@ def test_every_input_frame_is_the_key_of_one_output_frame_shown_when_it_is(plan)
     assert 0 <= plan.duration - plan.clip.duration < 1 / plan.rate
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(plans())
 def test_segments_write_each_frame_once_and_windows_start_on_key_frames(plan):
     written = [frame for segment in plan.segments for frame in segment.frames]

@@ -40,9 +40,7 @@ def test_no_request_makes_it_fail(api):
     for found in api.get_all_operations():
         operation = found.ok()
 
-        @hypothesis.settings(
-            max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck)
-        )
+        @hypothesis.settings(max_examples=25, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck))
         @hypothesis.given(case=operation.as_strategy())
         def send(case):
             case.call_and_validate(checks=CHECKS)

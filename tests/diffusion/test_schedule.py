@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch.testing import assert_close
@@ -17,7 +17,6 @@ from venhancer.diffusion.schedule import Schedule, noisy_from_solver, solver_fro
 GOLDEN = Path(__file__).parents[1] / "golden"
 NUMBERS = json.loads((GOLDEN / "schedule.json").read_text())
 SCHEDULE = Schedule()
-unhurried = settings(deadline=None)  # machines are shared
 FAST_STEPS = 14  # what the published "15 steps" of the fast mode amount to
 
 
@@ -126,20 +125,17 @@ def test_noise_only_grows_and_ends_pure():
     assert_close(SCHEDULE.alpha_t**2 + SCHEDULE.sigma_t**2, torch.ones(1000))
 
 
-@unhurried
 @given(st.floats(0, 998))
 def test_timestep_and_noise_level_invert(timestep):
     assert SCHEDULE.timestep_at(SCHEDULE.sigma_at(timestep)) == pytest.approx(timestep, abs=1e-6)
 
 
-@unhurried
 @given(st.integers(0, 999))
 def test_whole_timesteps_survive_float32_noise_levels(timestep):
     sigma = float(torch.tensor(SCHEDULE.sigma_at(timestep), dtype=torch.float32))
     assert SCHEDULE.nearest_timestep(sigma) == timestep
 
 
-@unhurried
 @given(st.integers(1, 200), st.integers(600, 999), st.sampled_from(["trailing", "fast"]), st.booleans())
 def test_timetable_has_the_steps_asked_for_and_falls(steps, start, timetable, drop_penultimate):
     timesteps = SCHEDULE.timesteps(steps, start, timetable=timetable, drop_penultimate=drop_penultimate)
@@ -149,7 +145,6 @@ def test_timetable_has_the_steps_asked_for_and_falls(steps, start, timetable, dr
     assert all(earlier > later for earlier, later in pairwise(sigmas))
 
 
-@unhurried
 @given(st.integers(0, 900), st.integers(0, 2**31))
 def test_predictions_convert_into_one_another(timestep, seed):
     x0, eps = torch.randn(2, 2, 4, 3, 2, 2, generator=torch.Generator().manual_seed(seed))
@@ -174,7 +169,6 @@ def test_log_snr_is_that_of_the_table():
     assert log_snr[2] == -math.inf
 
 
-@unhurried
 @given(st.integers(0, 999))
 def test_solver_space_and_back_changes_nothing(timestep):
     x_t = torch.randn(1, 4, 2, 2, 2, generator=torch.Generator().manual_seed(timestep))

@@ -270,7 +270,7 @@ def is_full(frame: VideoFrame) -> bool:
     return frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
 
 
-@settings(deadline=None, max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES)
 @given(case=cases())
 def test_what_goes_in_comes_out(identity, case):
     codec, most = TARGETS[case.target]

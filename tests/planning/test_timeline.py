@@ -59,7 +59,6 @@ def test_examples_hold():
     assert doctest.testmod(timeline).failed == 0
 
 
-@settings(deadline=None)
 @given(st.integers(1, 60), st.fractions(Fraction(1, 40), 8, max_denominator=1001))
 def test_even_input_frames_are_keys_of_the_nearest_output(frames, factor):
     source, is_key = key_layout(range(frames), Fraction(frames), 1 / factor)
@@ -76,7 +75,7 @@ def test_even_input_frames_are_keys_of_the_nearest_output(frames, factor):
             assert all(abs(output - number * factor) <= abs(output - other * factor) for other in range(frames))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.sampled_from(RATES), st.sampled_from(RATES), st.integers(1, 200), st.fractions(1, 2, max_denominator=8))
 def test_any_rate_becomes_any_rate_with_the_length_of_the_input(given_rate, rate, frames, slow):
     clip = even(frames, given_rate)

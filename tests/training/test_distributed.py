@@ -33,7 +33,7 @@ def launch_processes(processes: int, *program: str) -> subprocess.CompletedProce
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command = [sys.executable, *launcher, *program]
     tests = str(Path(__file__).parents[1])
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([*sys.path, tests])}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([tests, *sys.path])}
     return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
 
 
