@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from fractions import Fraction
+from functools import cache
 from os import PathLike
 from typing import Annotated, Any, Literal, Self
 
@@ -412,9 +413,15 @@ def parse_settings(**values: object) -> EnhanceSettings:
     return EnhanceSettings.model_validate(values)
 
 
+@cache
+def field_schemas() -> Mapping[str, Any]:
+    """Return the JSON schema of each field, made once: it takes milliseconds, and every flag asks for it."""
+    return EnhanceSettings.model_json_schema()["properties"]
+
+
 def allowed_values(name: str) -> str:
     """Return in words what a field takes, such as "1 to 8" or "h264 or ffv1"."""
-    facts = _facts(EnhanceSettings.model_json_schema()["properties"][name])
+    facts = _facts(field_schemas()[name])
     if facts.get("type") == "boolean":
         return "yes or no"
     if "enum" in facts:

@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 
 from venhancer.errors import SettingsError
 from venhancer.model_files.traits import SamplingDefaults
-from venhancer.settings import EnhanceSettings, allowed_values, parse_settings
+from venhancer.settings import EnhanceSettings, allowed_values, field_schemas, parse_settings
 
 _KINDS: dict[Any, str] = {int: "N", float: "N", Fraction: "N", int | None: "N", Path | None: "FILE"}
 """What stands for a value in the help, by the field's type."""
@@ -161,7 +161,6 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = ShortHelp
     parser.epilog = f"`{parser.prog} --help-all` shows all flags."
     parser.add_argument("--help-all", action=HelpAll, nargs=0, help="Show all flags and exit.")
-    schema = EnhanceSettings.model_json_schema()["properties"]
     from_model = {field.name for field in fields(SamplingDefaults)}
     places = {name: title for title, (usual, rest) in GROUPS.items() for name in (*usual, *rest)}
     groups = {title: parser.add_argument_group(title) for title in GROUPS}
@@ -177,7 +176,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
             *sorted(names, key=len),
             dest=name,
             default=argparse.SUPPRESS,
-            metavar=_placeholder(schema[name]),
+            metavar=_placeholder(field_schemas()[name]),
             help=f"{field.description} ({takes})",
         )
 
