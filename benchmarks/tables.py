@@ -28,7 +28,7 @@ from venhancer.evaluation.paper.vbench import all_dimensions, totals
 from venhancer.evaluation.tables import as_lines
 
 RESULTS = Path(__file__).parent / "results" / "tables.json"
-SHAPES = {"1": ("96x64", 3), "2": ("96x64", 2), "4": ("256x192", 5)}
+SHAPES = {"1": ("96x64", 3), "2": ("96x64", 2), "4": ("176x144", 5)}
 """Middle of each clip and its frames, by table: small inputs for the first two, the truth for the last."""
 
 

@@ -9,6 +9,7 @@ torch.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, takewhile
 from typing import NamedTuple, TypeAlias
 
@@ -79,6 +80,7 @@ def flops(product: Product) -> int:
     return 2 * product.macs
 
 
+@lru_cache(maxsize=1024)  # a plan weighs many layouts, of which most have windows and tiles in common
 def network_flops(
     shape: NetworkShape,
     frames: int,
