@@ -79,8 +79,9 @@ FLAGS = {
         "--metrics --output --cache --fresh --device --dtype --quiet"
     ),
     "table": (
-        "--debug --clips --frames --start --crop --set --videos --enhanced --results --prompts --shard --protocol "
-        "--systems --only --scale --temporal-factor --model --weights --metrics --seed --output --cache --fresh --quiet"
+        "--debug --clips --frames --start --crop --set --videos --enhanced --results --prompts --shard --workers "
+        "--time-limit --retry-quarantined --protocol --systems --only --scale --temporal-factor --model --weights "
+        "--metrics --seed --output --cache --fresh --quiet"
     ),
     "train": "--debug --dry-run --tflops --quiet",
     "train index": "--debug --output --overwrite --quiet --licence --split --captions --shortest --longest --smallest "

@@ -9,7 +9,6 @@ from pathlib import Path
 from venhancer.errors import InputError, Stopped
 from venhancer.fleet.items import Order
 from venhancer.fleet.records import Made
-from venhancer.fleet.shares import Division
 from venhancer.fleet.worker import Setup
 from venhancer.progress import Progress
 
@@ -58,15 +57,6 @@ class Copying:
             whole[number::SEGMENTS] = part
         target.write_bytes(bytes(whole))
         return Made(frames=SEGMENTS, seconds=0.0, facts={"segments_made": made})
-
-    def divide(self, source: Path, target: Path, order: Order, *, progress: Progress) -> Division | None:
-        return None
-
-    def make_share(self, source: Path, target: Path, order: Order, *, stop, progress):
-        raise NotImplementedError
-
-    def join(self, source: Path, target: Path, order: Order, segments) -> None:
-        raise NotImplementedError
 
 
 def note_segment(item: str, number: int) -> None:

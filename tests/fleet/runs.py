@@ -56,7 +56,7 @@ def make_sources(folder: Path, count: int, **odd: int) -> list[str]:
 
 def setup_of(out: str, **more: Any) -> Setup:
     """Return the setup of a worker that copies."""
-    return Setup(**{"out": out, "scratch": None, "model": "none", "weights": "none", "craft": COPYING, **more})
+    return Setup(**{"out": out, "scratch": None, "craft": COPYING, **more})
 
 
 def run_copies(
@@ -78,7 +78,13 @@ def run_copies(
     job = claim_folder(manifest.out, JOB)
     setup = setup_of(manifest.out.address, scratch=scratch)
     run = Run(
-        manifest.items, job, settings, manifest.out, policy=policy or Policy(), watcher=watcher or Memory(), stop=stop
+        manifest.items,
+        job,
+        manifest.out,
+        settings=lambda item: item.settings,
+        policy=policy or Policy(),
+        watcher=watcher or Memory(),
+        stop=stop,
     )
     if ray_address is not None:
         pool = Pool(least=workers, most=workers, resources={"bench": 1})

@@ -24,7 +24,8 @@ def test_a_worker_that_runs_out_of_memory_goes_on_with_a_smaller_plan_and_says_s
         make_clip(source / name, width=160, height=120, rate=8, frames=4)
     settings = parse_settings(scale=4, steps=1, shots=False, window_frames=3, window_overlap=1, model=str(tiny_model))
     fleet = open_fleet(str(source), str(out), settings)
-    setup = Setup(out=str(out), scratch=None, model=settings.model, weights=fleet.weights, device="cpu", dtype="fp32")
+    options = {"model": settings.model, "weights": fleet.weights, "dtype": "fp32"}
+    setup = Setup(out=str(out), scratch=None, device="cpu", options=options)
     setups = [setup, replace(setup, craft="fleet.short_memory:ShortOfMemory")]
     watcher = Memory()
     states = fleet.run(lambda: LocalEngine(setups, time_limit=600), policy=Policy(), watcher=watcher)

@@ -30,7 +30,8 @@ from venhancer.settings import parse_settings
 def enhance_folder(settings, source="clips", out="out", stop=lambda: False, watcher=None, load=Enhancing):
     """Do what the command does, and return the states of all files."""
     fleet = open_fleet(source, out, settings, keep_order=True)
-    setup = Setup(out=fleet.out.address, scratch=None, model=settings.model, weights=fleet.weights, device="cpu")
+    options = {"model": settings.model, "weights": fleet.weights, "dtype": "auto"}
+    setup = Setup(out=fleet.out.address, scratch=None, device="cpu", options=options)
 
     def engine():
         return InProcessEngine(setup, lambda: load(setup), stop=stop, progress=SILENT)

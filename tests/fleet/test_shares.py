@@ -110,7 +110,8 @@ class KillingOnce(Memory):
 def test_workers_make_the_shares_and_the_last_joins_them(film, settings, expected, tmp_path, is_killed):
     out = tmp_path / "out"
     fleet = open_fleet(str(film.parent), str(out), settings)
-    setup = Setup(out=str(out), scratch=None, model=settings.model, weights=fleet.weights, device="cpu", dtype="fp32")
+    options = {"model": settings.model, "weights": fleet.weights, "dtype": "fp32"}
+    setup = Setup(out=str(out), scratch=None, device="cpu", options=options)
     watcher = KillingOnce()
     watcher.out = out
 

@@ -148,10 +148,12 @@ def _run(arguments: argparse.Namespace) -> None:
     setup = Setup(
         out=fleet.out.address,
         scratch=None if arguments.scratch is None else absolute(arguments.scratch),
-        model=absolute(settings.model) if Path(settings.model).is_dir() else settings.model,
-        weights=fleet.weights,
         device=arguments.device,
-        dtype=arguments.dtype,
+        options={
+            "model": absolute(settings.model) if Path(settings.model).is_dir() else settings.model,
+            "weights": fleet.weights,
+            "dtype": arguments.dtype,
+        },
     )
     check_scratch(setup)
     policy = Policy(

@@ -78,8 +78,8 @@ def run_folder(arguments: argparse.Namespace) -> None:
             terminal.show_line(f"{item.id}: {to}")
         return
     fleet = open_fleet(folder, out, settings, overwrite=arguments.overwrite, keep_order=True)
-    device = {"device": arguments.device, "dtype": arguments.dtype}
-    setup = Setup(out=fleet.out.address, scratch=None, model=settings.model, weights=fleet.weights, **device)
+    options = {"model": settings.model, "weights": fleet.weights, "dtype": arguments.dtype}
+    setup = Setup(out=fleet.out.address, scratch=None, device=arguments.device, options=options)
     with (
         FolderTable(terminal, [item.id for item in fleet.items]) as table,
         stop_requests(lambda _: terminal.warn(STOPPING), (signal.SIGINT,)) as request,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from venhancer.cli.flags import add_command
+from venhancer.cli.fleet import TIME_LIMIT
 from venhancer.cli.terminal import Terminal
 from venhancer.errors import SettingsError
 
@@ -18,6 +19,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
     what = "Fill a table of the paper: its figures beside what is measured here."
     parser = add_command(commands, "table", run, "TABLE", what)
+    parser.set_defaults(when_stopped="what is finished is kept; run the same command again to resume")
     parser.add_argument(
         "table", metavar="TABLE", help="1, 2, 3, 4, a1, a2 or a3; or systems, which lists what is ready to run."
     )
@@ -46,6 +48,17 @@ def add(commands: argparse._SubParsersAction) -> None:
     clips.add_argument(
         "--shard", metavar="N/COUNT", default="1/1", help="Table 3: score only this part of the videos, such as 2/8."
     )
+    clips.add_argument(
+        "--workers", metavar="N", type=int, default=1, help="Table 3: processes that score videos; default 1."
+    )
+    clips.add_argument(
+        "--time-limit",
+        metavar="S",
+        type=float,
+        default=TIME_LIMIT,
+        help=f"Table 3: seconds without progress after which a video counts as hanging; default {TIME_LIMIT:g}.",
+    )
+    clips.add_argument("--retry-quarantined", action="store_true", help="Table 3: try anew what was put aside.")
     systems = parser.add_argument_group("systems")
     systems.add_argument("--protocol", metavar="NAME", default="", help="Another protocol, by name or YAML file.")
     systems.add_argument("--systems", metavar="FILE", type=Path, help="YAML file of where your systems are.")
@@ -134,6 +147,7 @@ def _run_suite(arguments: argparse.Namespace, protocol: "Protocol", systems: "Sy
     from venhancer.evaluation.pages import check_report_folder
     from venhancer.evaluation.paper.protocol import paper_figures
     from venhancer.evaluation.paper.report import write_table
+    from venhancer.evaluation.paper.scoring import Crew
     from venhancer.evaluation.paper.suite import SuiteSettings, fill_suite, parse_results, parse_shard
 
     videos = {"videocrafter-2": arguments.videos, "videocrafter-2-venhancer": arguments.enhanced}
@@ -144,6 +158,11 @@ def _run_suite(arguments: argparse.Namespace, protocol: "Protocol", systems: "Sy
         prompts=arguments.prompts,
         results=parse_results(arguments.results, systems),
         shard=parse_shard(arguments.shard),
+        crew=Crew(
+            workers=arguments.workers,
+            time_limit=arguments.time_limit,
+            retry_quarantined=arguments.retry_quarantined,
+        ),
         seed=arguments.seed,
     )
     check_report_folder(arguments.output)

@@ -39,7 +39,8 @@ class Enhancing:
     """Enhances one clip after the other.
 
     Args:
-        setup: of the worker.
+        setup: of the worker; its options are `model` (nano, v1, v2 or a model folder), `weights`, the fingerprint of
+            the model's files, which must be the same for all workers, and `dtype`, as `venhancer enhance` takes it.
         pipeline: the model, if it is loaded already.
 
     Raises:
@@ -48,14 +49,15 @@ class Enhancing:
     """
 
     def __init__(self, setup: "Setup", pipeline: "VEnhancerPipeline | None" = None) -> None:
-        if fingerprint(find_model(setup.model)) != setup.weights:
-            raise WeightsError(f"model {setup.model} of {platform.node()} is another than the job's; copy it there")
+        model = setup.options["model"]
+        if fingerprint(find_model(model)) != setup.options["weights"]:
+            raise WeightsError(f"model {model} of {platform.node()} is another than the job's; copy it there")
         if pipeline is None:
             from venhancer.weights import load_pipeline
 
-            pipeline = load_pipeline(setup.model, device=setup.device, dtype=setup.dtype)
+            pipeline = load_pipeline(model, device=setup.device, dtype=setup.options["dtype"])
         self.pipeline = pipeline
-        self.weights = describe_weights(setup.model)
+        self.weights = describe_weights(model)
 
     def refuse(self, source: Path) -> str:
         """Return why a file is no clip; empty if it is one."""
@@ -165,7 +167,7 @@ def load_enhancing(setup: "Setup") -> Enhancing:
     Raises:
         WeightsError: see `Enhancing`; likewise SettingsError.
     """
-    if load_traits(setup.model).keeps_freed_memory:
+    if load_traits(setup.options["model"]).keeps_freed_memory:
         keep_freed_memory()
     return Enhancing(setup)
 

@@ -12,7 +12,7 @@ from venhancer.fleet.engine import Engine
 from venhancer.fleet.items import Item
 from venhancer.fleet.job_folder import claim_folder, describe_job
 from venhancer.fleet.ledger import State
-from venhancer.fleet.manifest import read_manifest, shard_of
+from venhancer.fleet.manifest import read_manifest, settings_of, shard_of
 from venhancer.fleet.run import Policy, Run, Watcher
 from venhancer.fleet.stores import Store
 from venhancer.settings import EnhanceSettings
@@ -50,8 +50,11 @@ class Fleet:
             JobFailed: no worker can do anything.
             Stopped: `stop` requested it; the same call resumes.
         """
-        work = Run(self.items, self.job, self.settings, self.out, policy=policy, watcher=watcher, stop=stop)
+        work = Run(self.items, self.job, self.out, settings=self._settings, policy=policy, watcher=watcher, stop=stop)
         return work.do(make_engine)
+
+    def _settings(self, item: Item) -> dict[str, Any]:
+        return settings_of(item, self.settings).model_dump(mode="json", exclude_defaults=True)
 
 
 def open_fleet(

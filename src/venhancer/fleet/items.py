@@ -1,4 +1,4 @@
-"""Items and orders: an item is one source and one output; an order is an item on its way to a worker."""
+"""Items and orders: an item is one source and one output or facts, an order is an item on its way to a worker."""
 
 import json
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ RECORD_SUFFIX = ".venhancer.json"
 
 
 class Item(NamedTuple):
-    """One source and its output.
+    """One source, and its output or what is to be found out about it.
 
     Args:
         id: names it in ledgers, logs and messages.
         source: its address.
-        output: its name below the folder of outputs.
+        output: its name below the folder of outputs; empty if facts for the ledger are all that is made.
         settings: what differs for it from the settings of all, as JSON values.
         stored: what was seen of the source; None if it was not looked for.
         may_be_no_clip: whether it is passed over, instead of failing, if it holds no clip.
@@ -66,7 +66,7 @@ class Order(Message):
         key: see `Item.key`; names its scratch.
         id: of the item.
         source: its address.
-        output: its name below the folder of outputs.
+        output: see `Item`.
         settings: all that is asked for, as JSON values.
         may_be_no_clip: see `Item`.
         overwrite: replace an output that is there from elsewhere.

@@ -18,10 +18,10 @@ from venhancer.fleet.stores import PARTIAL, Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What an enhancement says of the output it has made.
+    """What a craft says of what it has made.
 
     Args:
-        frames: of the output.
+        frames: of the output, or looked at if there is none.
         seconds: that it took; None if an earlier, killed run had finished it.
         facts: anything else for the record, as values of JSON: size, rate, seed, versions, device.
         notes: in words, such as that memory ran out and a smaller plan was followed.
@@ -82,6 +82,11 @@ def facts_of(record: Mapping[str, Any]) -> dict[str, Any]:
         if record.get(name):
             facts[name] = record[name]
     return facts
+
+
+def bare_facts(made: Made) -> dict[str, Any]:
+    """Return what ledgers keep of what was made without an output: all of it."""
+    return {"frames": made.frames, "seconds": made.seconds, **made.facts}
 
 
 def publish_record(out: Store, record: Mapping[str, Any], output: str) -> None:

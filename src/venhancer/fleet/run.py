@@ -16,11 +16,9 @@ from venhancer.fleet.engine import Engine
 from venhancer.fleet.films import Film
 from venhancer.fleet.items import Item, Order, Outcome
 from venhancer.fleet.ledger import INTERRUPTIONS_A_TRY, Event, Ledger, LedgerWriter, State
-from venhancer.fleet.manifest import settings_of
 from venhancer.fleet.shares import SHARES
 from venhancer.fleet.stores import OWN, PARTIAL, Store, StoreFailed
 from venhancer.fleet.worker import SCRATCH
-from venhancer.settings import EnhanceSettings
 
 LOGS = f"{OWN}/logs"
 WAIT = 0.5  # seconds that a run waits for its workers before it looks around again
@@ -72,8 +70,8 @@ class Run:
     Args:
         items: to be done, in the order they are given out.
         job: fingerprint of the job, see `claim_folder`.
-        settings: of all items.
         out: the folder of outputs.
+        settings: gives all that is asked for an item, as values of JSON that its craft understands.
         policy: how to deal with what goes wrong.
         watcher: notified of each item.
         stop: called now and then; True stops the run.
@@ -83,9 +81,9 @@ class Run:
         self,
         items: Sequence[Item],
         job: str,
-        settings: EnhanceSettings,
         out: Store,
         *,
+        settings: Callable[[Item], Mapping[str, Any]],
         policy: Policy,
         watcher: Watcher,
         stop: Callable[[], bool] = lambda: False,
@@ -200,7 +198,7 @@ class Run:
             "id": item.id,
             "source": item.source,
             "output": item.output,
-            "settings": settings_of(item, self.settings).model_dump(mode="json", exclude_defaults=True),
+            "settings": dict(self.settings(item)),
             "may_be_no_clip": item.may_be_no_clip,
             "overwrite": self.policy.overwrite,
             "tries": self.ledger.tries(item_key) + 1,

@@ -1,5 +1,7 @@
 """What a worker does with an order, whatever engine it works for: source in, output and record out, nothing by halves.
 
+An order without an output brings facts alone, which the run's ledger keeps.
+
 The work is done in scratch, by the job that `venhancer enhance` does: a worker that is killed leaves finished segments
 there, and any worker with the same scratch resumes from them.
 """
@@ -8,15 +10,15 @@ import errno
 import logging
 import shutil
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, runtime_checkable
 
 from venhancer.durable import sha256_of
 from venhancer.errors import InputError, SettingsError, Stopped, VEnhancerError, WeightsError
 from venhancer.fleet.items import Message, Order, Outcome
-from venhancer.fleet.records import Made, announce, facts_of, finish_off, publish_record, record_of
+from venhancer.fleet.records import Made, announce, bare_facts, facts_of, finish_off, publish_record, record_of
 from venhancer.fleet.shares import (
     SHARES,
     Division,
@@ -45,24 +47,21 @@ class Setup(Message):
     Args:
         out: address of the folder of outputs.
         scratch: folder for unfinished work; None keeps it in the folder of outputs, which must then be local.
-        model: nano, v1, v2 or a model folder.
-        weights: fingerprint of the model's files, which must be the same for all workers.
-        device: that the networks run on, as `venhancer enhance --device` takes it; likewise `dtype`.
-        craft: what makes outputs, as "module:name".
+        device: that the networks run on, as `venhancer enhance --device` takes it.
+        craft: what does orders, as "module:name".
+        options: what the craft must know beside, as values of JSON; see there.
     """
 
     out: str
     scratch: str | None
-    model: str
-    weights: str
     device: str = "auto"
-    dtype: str = "auto"
     craft: str = CRAFT
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @runtime_checkable
 class Craft(Protocol):
-    """What makes outputs; one is loaded for each worker, and does one order after the other."""
+    """What does orders; one is loaded for each worker, and does one order after the other."""
 
     @property
     def weights(self) -> object:
@@ -82,8 +81,13 @@ class Craft(Protocol):
         stop: Callable[[], bool],
         progress: Progress,
     ) -> Made:
-        """Make the target of the source, resuming unfinished work; see `enhance_video`."""
+        """Make the target of the source, resuming unfinished work; of an order without an output, facts are all."""
         ...
+
+
+@runtime_checkable
+class DividingCraft(Craft, Protocol):
+    """A craft that several workers can do one order with."""
 
     def divide(self, source: Path, target: Path, order: Order, *, progress: Progress) -> Division | None:
         """Return how the source is divided into shares; None if it is made whole."""
@@ -105,7 +109,7 @@ class Worker:
 
     Args:
         setup: see there.
-        craft: what makes outputs.
+        craft: what does them.
         stop: called after each segment; True stops there.
         progress: advanced by every evaluation of the networks.
         tell_waiting: called every second while a store refuses, which is no reason to take the worker for hanging.
@@ -147,7 +151,7 @@ class Worker:
 
     def _do(self, order: Order) -> Outcome:
         whole = order if order.share is None else replace(order, key=share_of(order)["key"])
-        done = finish_off(self.out, whole)
+        done = finish_off(self.out, whole) if order.output else None
         if done is not None:
             return Outcome(key=order.key, end="done", facts=facts_of(done))
         folder = self.scratch / order.key
@@ -158,7 +162,7 @@ class Worker:
         if order.may_be_no_clip and (reason := self.craft.refuse(source)):
             shutil.rmtree(folder, ignore_errors=True)
             return Outcome(key=order.key, end="skipped", reason=reason)
-        if not order.overwrite and self.out.find(order.output) is not None:
+        if order.output and not order.overwrite and self.out.find(order.output) is not None:
             shutil.rmtree(folder, ignore_errors=True)
             raise InputError(f"{self.out.describe(order.output)} exists; pass --overwrite or choose another folder")
         target = folder / PurePosixPath(order.output).name
@@ -168,11 +172,13 @@ class Worker:
             shutil.rmtree(folder, ignore_errors=True)
             return Outcome(key=order.key, end="divided", facts=division.to_json())
         made = self.craft.make(source, target, order, stop=self.stop, progress=self.progress)
-        facts = self._publish(order, made, source, target)
+        facts = self._publish(order, made, source, target) if order.output else bare_facts(made)
         shutil.rmtree(folder, ignore_errors=True)
         return Outcome(key=order.key, end="done", facts=facts)
 
     def _divide(self, order: Order, source: Path, target: Path) -> Division | None:
+        if not isinstance(self.craft, DividingCraft):
+            return None
         division = find_division(self.out, order.key)
         if division is None:
             division = self.craft.divide(source, target, order, progress=self.progress)
@@ -183,6 +189,7 @@ class Worker:
     def _do_share(self, order: Order, source: Path, target: Path) -> Outcome:
         """Make a share, and put all together if it was the last."""
         folder = target.parent
+        assert isinstance(self.craft, DividingCraft)
         if not has_share(self.out, order):
             files, made = self.craft.make_share(source, target, order, stop=self.stop, progress=self.progress)
             bring_share(self.out, order, files, made)

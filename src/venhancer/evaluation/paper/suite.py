@@ -4,7 +4,7 @@ Dimensions come from files that VBench wrote, else from VBench itself as a progr
 measures alike, from its own metrics; the table says which.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
@@ -16,7 +16,7 @@ from venhancer.evaluation.metrics.metric import Metric, Subject
 from venhancer.evaluation.metrics.registry import lacks, metric_named
 from venhancer.evaluation.metrics.weights import weights_wanted
 from venhancer.evaluation.paper.protocol import Figures, Protocol
-from venhancer.evaluation.paper.scoring import score_videos
+from venhancer.evaluation.paper.scoring import Crew, Unscored, score_videos
 from venhancer.evaluation.paper.systems import Place, Systems
 from venhancer.evaluation.paper.table import Cell, Measure, PaperTable, Row
 from venhancer.evaluation.paper.uncertainty import Estimate, estimate
@@ -34,6 +34,7 @@ from venhancer.evaluation.paper.vbench import (
 from venhancer.progress import SILENT, Progress
 
 DIGITS = 2
+MOST_TOLD = 5  # videos without a score that notes name
 _NO_FRAMES = np.zeros((1, 64, 64, 3), np.uint8)
 PER_CENT = 100
 
@@ -47,7 +48,8 @@ class SuiteSettings:
         records: the folder of everything that is known.
         prompts: VBench's `VBench_full_info.json`, which says what each dimension is measured on; None for all videos.
         results: folders or files of results that VBench wrote, by system.
-        shard: which of how many parts of the videos this process scores.
+        shard: which of how many parts of the videos this run scores.
+        crew: who scores them.
         seed: of the bootstrap.
     """
 
@@ -56,6 +58,7 @@ class SuiteSettings:
     prompts: Path | None = None
     results: Mapping[str, Path] = field(default_factory=dict)
     shard: tuple[int, int] = (1, 1)
+    crew: Crew = field(default_factory=Crew)
     seed: int = 0
 
 
@@ -158,10 +161,16 @@ def _by_own_metrics(
             notes.append(f"{dimension.title}: {reason}")
         else:
             metrics[dimension] = metric
-    scores, errors = score_videos(
-        suite.files, tuple(metrics.values()), settings.weights, records, shard=settings.shard, progress=progress
+    scores, unscored = score_videos(
+        suite.files,
+        tuple(metrics.values()),
+        settings.weights,
+        records,
+        shard=settings.shard,
+        crew=settings.crew,
+        progress=progress,
     )
-    notes += [f"{len(errors)} videos could not be scored: {next(iter(errors.values()))}"] if errors else []
+    notes += _describe_unscored(unscored, records)
     prompts = prompts_of(settings.prompts) if settings.prompts else {}
     found = {}
     for dimension, metric in metrics.items():
@@ -173,6 +182,15 @@ def _by_own_metrics(
         if values:
             found[dimension.name] = DimensionScore(sum(values.values()) / len(values), values)
     return found, notes
+
+
+def _describe_unscored(unscored: Sequence[Unscored], records: Path) -> list[str]:
+    """Return lines about videos that were put aside."""
+    lines = [f"not scored: {one.video} ({', '.join(one.metrics)}): {one.reason}" for one in unscored[:MOST_TOLD]]
+    if unscored:
+        more = f"{len(unscored) - MOST_TOLD} more; " if len(unscored) > MOST_TOLD else ""
+        lines.append(f"not scored: {more}--retry-quarantined tries again; see `venhancer fleet status {records}`")
+    return lines
 
 
 def _cells(found: Mapping[str, DimensionScore], paper: Mapping[str, float], seed: int) -> dict[str, Cell]:
