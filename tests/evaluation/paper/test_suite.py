@@ -50,6 +50,7 @@ def test_without_vbench_flicker_is_measured_here_on_its_own_prompts(systems, tmp
             frames = np.zeros((2, 16, 16, 3), np.uint8)
             frames[1] = change + number
             write_lossless(folder / f"{prompt}-{number}.mp4", frames, Fraction(8))
+    (folder / "a dog-2.mp4").write_bytes(b"no video")
     (tmp_path / "info.json").write_text(
         json.dumps([{"prompt_en": "a still frame", "dimension": ["temporal_flickering"]}])
     )
@@ -60,6 +61,8 @@ def test_without_vbench_flicker_is_measured_here_on_its_own_prompts(systems, tmp
     assert cells["Temporal Flickering"].paper == 98.41
     assert cells["Quality"].measured is None
     assert "VideoCrafter-2: Temporal Flickering by this package, over 2 of 2 videos" in table.notes
+    assert any(line.startswith("VideoCrafter-2: not scored: a dog-2.mp4 (vbench_flicker): ") for line in table.notes)
+    assert "VideoCrafter-2: 1 video not scored: --retry-quarantined tries again" in "; ".join(table.notes)
     assert any("all sixteen dimensions need vbench/bin/python" in line for line in table.notes)
 
 

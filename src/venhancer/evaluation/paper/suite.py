@@ -188,8 +188,9 @@ def _describe_unscored(unscored: Sequence[Unscored], records: Path) -> list[str]
     """Return lines about videos that were put aside."""
     lines = [f"not scored: {one.video} ({', '.join(one.metrics)}): {one.reason}" for one in unscored[:MOST_TOLD]]
     if unscored:
-        more = f"{len(unscored) - MOST_TOLD} more; " if len(unscored) > MOST_TOLD else ""
-        lines.append(f"not scored: {more}--retry-quarantined tries again; see `venhancer fleet status {records}`")
+        total = f"{len(unscored)} videos not scored" if len(unscored) > 1 else "1 video not scored"
+        remedy = "--retry-quarantined tries again"
+        lines.append(f"{total}: {remedy}; `venhancer fleet status {records}` gives all reasons")
     return lines
 
 
