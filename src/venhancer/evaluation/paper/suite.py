@@ -188,7 +188,8 @@ def _describe_unscored(unscored: Sequence[Unscored], records: Path) -> list[str]
     """Return lines about videos that were put aside."""
     lines = [f"not scored: {one.video} ({', '.join(one.metrics)}): {one.reason}" for one in unscored[:MOST_TOLD]]
     if unscored:
-        total = f"{len(unscored)} videos not scored" if len(unscored) > 1 else "1 video not scored"
+        count = len({one.video for one in unscored})
+        total = f"{count} videos not scored" if count > 1 else "1 video not scored"
         remedy = "--retry-quarantined tries again"
         lines.append(f"{total}: {remedy}; `venhancer fleet status {records}` gives all reasons")
     return lines
