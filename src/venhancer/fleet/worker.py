@@ -1,9 +1,8 @@
 """What a worker does with an order, whatever engine it works for: source in, output and record out, nothing by halves.
 
-An order without an output brings facts alone, which the run's ledger keeps.
-
 The work is done in scratch, by the job that `venhancer enhance` does: a worker that is killed leaves finished segments
-there, and any worker with the same scratch resumes from them.
+there, and any worker with the same scratch resumes from them. An order without an output brings facts alone, which the
+run's ledger keeps.
 """
 
 import errno
