@@ -4,7 +4,7 @@
 
 The metric is `vbench_flicker`, which needs no network; every video changes by an amount that its number gives, so each
 score is known. Of every 500 videos one is damaged and one crashes its worker. Kills are SIGKILL at random moments, of
-the run or of one of its workers. In the end: every score is right, none was noted twice, none is lost, odd videos are
+a run or of one of its workers. In the end: every score is right, none was noted twice, none is lost, odd videos are
 put aside with their reasons, and another run does nothing. Prints and writes `benchmarks/results/scoring.json`.
 """
 
@@ -51,7 +51,6 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=5000, help="how many, five a prompt")
     parser.add_argument("--kills", type=int, default=12, help="how often a run or a worker is killed")
     parser.add_argument("--workers", type=int, default=2, help="of each run")
-    parser.add_argument("--seconds", type=float, default=15, help="most seconds before a kill")
     parser.add_argument("--seed", type=int, default=0, help="of the kills")
     parser.add_argument("--folder", type=Path, default=Path("data/scoring"), help="where videos and records are")
     given = parser.parse_args()
@@ -64,15 +63,15 @@ def main() -> None:
     words = [sys.executable, "-c", SCORE, str(videos), str(records), str(given.workers), str(answer)]
     environment = environment_of_hands({"SCORED": str(notes)})
     chance, kills, begin = random.Random(given.seed), Counter[str](), time.monotonic()
+    moments = sorted(chance.sample(range(given.videos), given.kills))  # as scores that there are at least
     while not answer.exists():
         process = subprocess.Popen(words, env=environment)
         while process.poll() is None:
-            try:
-                left = kills.total() < given.kills
-                process.wait(chance.uniform(1, given.seconds) if left else None)
-            except subprocess.TimeoutExpired:
+            time.sleep(chance.uniform(0, 1))
+            if moments and (count := count_done(records)) >= moments[0]:
+                moments.pop(0)
                 kills[kill(process, chance)] += 1
-                print(f"{len(done(records))} of {given.videos} after {kills.total()} kills", flush=True)
+                print(f"{count} of {given.videos} after {kills.total()} kills", flush=True)
     seconds = time.monotonic() - begin
     lines = sum(1 for _ in events(records))
     begin = time.monotonic()
@@ -126,6 +125,11 @@ def events(records: Path):
         for line in file.read_bytes().splitlines(keepends=True):
             if line.endswith(b"\n"):
                 yield json.loads(line)
+
+
+def count_done(records: Path) -> int:
+    """Return how many scores were noted."""
+    return sum(file.read_bytes().count(b'"event": "done"') for file in (records / LEDGER).glob("*.jsonl"))
 
 
 def done(records: Path) -> Counter[str]:
