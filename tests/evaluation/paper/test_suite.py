@@ -55,7 +55,8 @@ def test_without_vbench_flicker_is_measured_here_on_its_own_prompts(systems, tmp
         json.dumps([{"prompt_en": "a still frame", "dimension": ["temporal_flickering"]}])
     )
     settings = SuiteSettings(records=tmp_path / "kept", prompts=tmp_path / "info.json")
-    table = fill_suite(PROTOCOL, systems.with_videos({"videocrafter-2": folder}), settings, FIGURES)
+    places = systems.with_videos({"videocrafter-2": folder})
+    table = fill_suite(PROTOCOL, places, settings, FIGURES)
     cells = next(row.cells for row in table.rows if row.name == "videocrafter-2")
     assert cells["Temporal Flickering"].measured.mean == pytest.approx(100 - 100 * 1.5 / 255, abs=1e-4)
     assert cells["Temporal Flickering"].paper == 98.41
@@ -64,6 +65,19 @@ def test_without_vbench_flicker_is_measured_here_on_its_own_prompts(systems, tmp
     assert any(line.startswith("VideoCrafter-2: not scored: a dog-2.mp4 (vbench_flicker): ") for line in table.notes)
     assert "VideoCrafter-2: 1 video not scored: --retry-quarantined tries again" in "; ".join(table.notes)
     assert any("all sixteen dimensions need vbench/bin/python" in line for line in table.notes)
+
+    of_all = fill_suite(PROTOCOL, places, SuiteSettings(records=tmp_path / "kept"), FIGURES)  # nothing is left to do
+    assert "VideoCrafter-2: Temporal Flickering by this package, over 4 of 5 videos" in of_all.notes
+
+
+def test_a_shard_says_that_others_are_missing(systems, tmp_path):
+    folder = tmp_path / "vc2"
+    folder.mkdir()
+    for number in range(2):
+        write_lossless(folder / f"a dog-{number}.mp4", np.zeros((2, 16, 16, 3), np.uint8), Fraction(8))
+    settings = SuiteSettings(records=tmp_path / "kept", shard=(1, 2))
+    table = fill_suite(PROTOCOL, systems.with_videos({"videocrafter-2": folder}), settings, FIGURES)
+    assert "over 1 of 2 videos; run the command again, or its other shards, for the rest" in "; ".join(table.notes)
 
 
 def test_words_that_mean_nothing_are_refused(systems):

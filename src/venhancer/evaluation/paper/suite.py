@@ -177,7 +177,8 @@ def _by_own_metrics(
         asked = prompts.get(dimension.name, set(suite.videos))
         files = [file.name for prompt, of in suite.videos.items() if prompt in asked for file in of]
         values = {file: scores[file][metric.name] for file in files if metric.name in scores.get(file, {})}
-        rest = "" if len(values) == len(files) else "; run the command again, or its other shards, for the rest"
+        known = {*values, *(one.video for one in unscored if metric.name in one.metrics)}
+        rest = "" if known.issuperset(files) else "; run the command again, or its other shards, for the rest"
         notes.append(f"{dimension.title} by this package, over {len(values)} of {len(files)} videos{rest}")
         if values:
             found[dimension.name] = DimensionScore(sum(values.values()) / len(values), values)
