@@ -28,9 +28,11 @@ METRICS = (metric_named("vbench_flicker"),)
 SCORE = """
 import sys
 from pathlib import Path
+from evaluation.paper.poison import CRAFT
 from venhancer.evaluation.metrics.registry import metric_named
 from venhancer.evaluation.paper.scoring import Crew, score_videos
-videos, shard, crew = sorted(Path(sys.argv[1]).iterdir()), tuple(map(int, sys.argv[3].split("/"))), Crew(workers=2)
+videos, shard = sorted(Path(sys.argv[1]).iterdir()), tuple(map(int, sys.argv[3].split("/")))
+crew = Crew(workers=2, craft=CRAFT)
 score_videos(videos, (metric_named("vbench_flicker"),), {}, Path(sys.argv[2]), shard=shard, crew=crew)
 """
 
@@ -75,8 +77,9 @@ def wait_for(count: int, records: Path, process: subprocess.Popen[bytes]) -> Non
         time.sleep(0.01)
 
 
-def test_kills_of_runs_and_workers_lose_nothing_and_no_video_is_scored_twice(videos, tmp_path):
+def test_kills_of_runs_and_workers_lose_nothing_and_no_video_is_scored_twice(videos, tmp_path, monkeypatch):
     """Of one run a worker is killed, of another all is; a third finishes."""
+    monkeypatch.setenv("SCORE_PACE", "0.05")
     records = tmp_path / "records"
     process = start(videos, records)
     wait_for(5, records, process)
@@ -97,7 +100,7 @@ def test_a_video_that_crashes_hangs_or_is_none_is_put_aside_with_its_reason(vide
     hang = make_video(tmp_path / "hang-0.mkv", 1)
     bad = tmp_path / "bad-0.mkv"
     bad.write_bytes(b"no video")
-    crew = Crew(craft=CRAFT, time_limit=2)
+    crew = Crew(craft=CRAFT)
     metrics = (*METRICS, metric_named("patch_grid"))
     scores, unscored = score_videos([videos[0], crash, bad], metrics, {}, records, crew=crew)
     assert list(scores) == [videos[0].name]
@@ -105,7 +108,7 @@ def test_a_video_that_crashes_hangs_or_is_none_is_put_aside_with_its_reason(vide
     assert unscored[0] == Unscored("crash-0.mkv", names, "it crashed its worker, by SIGSEGV")
     assert (unscored[1].video, unscored[1].metrics) == ("bad-0.mkv", names)
     assert "bad-0.mkv" in unscored[1].reason
-    _, unscored = score_videos([hang], METRICS, {}, records, crew=crew)
+    _, unscored = score_videos([hang], METRICS, {}, records, crew=Crew(craft=CRAFT, time_limit=2))
     assert unscored[0].reason.startswith("it hung: no progress for 2 s; pass a longer --time-limit")
     status = read_status(Store(str(records)))
     assert (status.counts["done"], status.counts["quarantined"]) == (2, 5)
