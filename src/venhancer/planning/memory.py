@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import NamedTuple
 
 from venhancer.errors import SettingsError
 from venhancer.model_files.network_shape import Grid
@@ -205,19 +206,20 @@ def _layouts(
     """
     layouts = []
     ways = list(executions(task.settings, is_guided=task.sampling.is_guided, has_own_memory=machine.has_own_memory))
-    for (frames, overlap, segments), tiles in product(divisions, tilings):
-        estimates = {together: _estimate(task, segments, tiles, batched=together) for together in (True, False)}
+    counted = [(division, _sample(task, division[2])) for division in divisions]
+    for ((frames, overlap, segments), samples), tiles in product(counted, tilings):
+        estimates = {together: _estimate(task, samples, tiles, batched=together) for together in (True, False)}
         parts = len(tiles) * sum(len(segment.windows) for segment in segments)
         counts = {
             "evaluations": parts * len(task.sampling.evaluations),
             "guided_evaluations": parts * task.sampling.guided_evaluations,
         }
-        at_once = len(tiles) * max(len(segment.windows) for segment in segments)
+        at_once = len(tiles) * samples.most_windows
         for execution in ways:
             if at_once < machine.devices and task.sampling.is_guided and execution.batches_guidance:
                 continue  # prompts apart give the other devices something to do
             choices = codings if task.traits.autoencoder_width else codings[:1]
-            works = (_work(task, segments, tiles, one) for one in choices)
+            works = (_work(task, samples, tiles, one) for one in choices)
             costs = [footprint(task.traits, work, execution, machine.value_bytes) for work in works]
             fits = (number for number, cost in enumerate(costs) if cost.total <= room)
             index = next(fits, len(costs) - 1)
@@ -273,12 +275,37 @@ def _tile_side(total: int, count: int, least: int) -> int:
     return total if count < 2 else max(least, 2 * math.ceil(total * 6 / (5 * count + 1) / 2))
 
 
-def _estimate(task: Task, segments: Sequence[Segment], tiles: Sequence[Tile], *, batched: bool) -> Estimate:
+class _Samples(NamedTuple):
+    """Segments in frames that go through the networks.
+
+    Args:
+        segments: context and windows of each.
+        shared: most frames that one takes over and hands on.
+    """
+
+    segments: Sequence[tuple[range, tuple[range, ...]]]
+    shared: int
+
+    @property
+    def most_windows(self) -> int:
+        """Windows of the segment with most."""
+        return max(len(windows) for _, windows in self.segments)
+
+
+def _sample(task: Task, segments: Sequence[Segment]) -> _Samples:
+    ends = [(one.context[: one.carried], one.context[len(one.context) - one.handed_on :]) for one in segments]
+    return _Samples(
+        segments=[(task.sampled(one.context), tuple(map(task.sampled, one.windows))) for one in segments],
+        shared=max(sum(len(task.sampled(end)) for end in both) for both in ends),
+    )
+
+
+def _estimate(task: Task, samples: _Samples, tiles: Sequence[Tile], *, batched: bool) -> Estimate:
     return estimate_cost(
         task.traits,
         height=task.latent_height,
         width=task.latent_width,
-        segments=[(task.sampled(one.context), tuple(map(task.sampled, one.windows))) for one in segments],
+        segments=samples.segments,
         evaluations=task.sampling.evaluations,
         tile=(len(tiles[0].rows), len(tiles[0].columns)),
         tiles=len(tiles),
@@ -286,24 +313,22 @@ def _estimate(task: Task, segments: Sequence[Segment], tiles: Sequence[Tile], *,
     )
 
 
-def _work(task: Task, segments: Sequence[Segment], tiles: Sequence[Tile], coded: Sequence[Tile]) -> Work:
+def _work(task: Task, samples: _Samples, tiles: Sequence[Tile], coded: Sequence[Tile]) -> Work:
     """Return the parts that are in memory together."""
-    frames = max(len(task.sampled(window)) for segment in segments for window in segment.windows)
+    frames = max(len(window) for _, windows in samples.segments for window in windows)
     rows, columns = len(tiles[0].rows), len(tiles[0].columns)
     frame = task.latent_height * task.latent_width * task.traits.latent_channels
-    ends = [(one.context[: one.carried], one.context[len(one.context) - one.handed_on :]) for one in segments]
-    shared = max(sum(len(task.sampled(end)) for end in both) for both in ends)
     return Work(
         grid=Grid(frames, rows, columns),
-        context=max(len(task.sampled(segment.context)) for segment in segments),
+        context=max(len(context) for context, _ in samples.segments),
         height=task.latent_height,
         width=task.latent_width,
-        carried=len(task.sampling.evaluations) * shared * frame,
+        carried=len(task.sampling.evaluations) * samples.shared * frame,
         is_guided=task.sampling.is_guided,
         solver=task.sampling.solver,
         input_pixels=task.input_pixels,
         coded=(len(coded[0].rows), len(coded[0].columns)),
-        kept_parts=len(tiles) * max(len(one.windows) for one in segments) if task.sampling.keeps_features else 0,
+        kept_parts=len(tiles) * samples.most_windows if task.sampling.keeps_features else 0,
     )
 
 
