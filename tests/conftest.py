@@ -1,4 +1,4 @@
-"""Shared by all tests: annotated shapes are checked at run time, and tiny real networks are at hand."""
+"""Shared by all tests: modules with annotated shapes are checked at run time, and tiny real networks are at hand."""
 
 import errno
 import fcntl
@@ -8,16 +8,19 @@ import shutil
 import signal
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 from jaxtyping import install_import_hook
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with it ignored
 
-install_import_hook("venhancer", "typechecking.check")
+SOURCES = Path(__file__).parents[1] / "src"
+SHAPED = [path for path in SOURCES.rglob("*.py") if "jaxtyping" in path.read_text(encoding="utf-8")]
+install_import_hook(
+    [".".join(path.relative_to(SOURCES).with_suffix("").parts) for path in SHAPED], "typechecking.check"
+)
 
-from pathlib import Path  # noqa: E402 - the hook must come before anything that imports the package
-
-import pytest  # noqa: E402
+import pytest  # noqa: E402 - the hook must come before anything that imports the package
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
