@@ -120,7 +120,7 @@ def workers() -> dict:
     found = {}
     for number in (1, 2):
         with TemporaryDirectory() as temporary:
-            folder = copies(Path(temporary), 16)
+            folder = copies(Path(temporary), 32)
             took = enhance(folder, f"--workers {number}")
             records = [json.loads(path.read_text()) for path in (folder / "out").glob("*.venhancer.json")]
             found[number] = {"seconds": round(took, 1), "busy": round(sum(one["seconds"] for one in records), 1)}
@@ -133,14 +133,14 @@ def resume() -> dict:
         folder = copies(Path(temporary), 8)
         command = command_of(folder, "--workers 2 --fps 24 --window-frames 6 --window-overlap 2")
         process = subprocess.Popen(command, start_new_session=True)
-        while len(list((folder / "out").glob("*.venhancer.json"))) < 4:
-            time.sleep(0.05)
+        while len(list((folder / "out").glob("*.venhancer.json"))) < 4 or not any(map(finished_frames, works(folder))):
+            time.sleep(0.02)
         process.kill()
         process.wait()
         time.sleep(1)  # for its workers to notice
         done = len(list((folder / "out").glob("*.venhancer.json")))
-        unfinished = [json.loads(path.read_text()) for path in (folder / "out").rglob("manifest.json")]
-        kept = sum(part["frames"] for manifest in unfinished for part in manifest["parts"])
+        unfinished = works(folder)
+        kept = sum(map(finished_frames, unfinished))
         subprocess.run(command, check=True)
         records = [json.loads(path.read_text()) for path in (folder / "out").glob("*.venhancer.json")]
         return {
@@ -151,6 +151,19 @@ def resume() -> dict:
             "frames_in_finished_segments_when_killed": kept,
             "frames_of_them_taken_over": sum(record["frames_before"] for record in records),
         }
+
+
+def works(folder: Path) -> list[Path]:
+    """Return the manifests of clips that are under way."""
+    return list((folder / "out").rglob("manifest.json"))
+
+
+def finished_frames(manifest: Path) -> int:
+    """Return how many frames the finished segments of a clip have; 0 if it is published meanwhile."""
+    try:
+        return sum(part["frames"] for part in json.loads(manifest.read_text())["parts"])
+    except FileNotFoundError:
+        return 0
 
 
 def copies(folder: Path, count: int) -> Path:
