@@ -1,6 +1,7 @@
 """Who may call: nobody else's page, nobody without the word, and nobody at all from elsewhere unless it was meant."""
 
 import base64
+import json
 
 import pytest
 
@@ -92,6 +93,24 @@ def test_only_a_few_files_of_a_job_are_handed_out(runner, tmp_path, name):
     assert answer.status_code in (404, 405)
     assert b"secret" not in answer.content
     assert one.get(f"/jobs/{job.id}/result").status_code == 409
+
+
+def test_a_report_is_handed_out_without_the_paths_of_the_server(runner, tmp_path):
+    from venhancer.settings import parse_settings
+
+    upload = runner.store.folder / "uploads" / "in.mp4"
+    upload.write_bytes(b"x")
+    job = runner.store.add(upload, parse_settings(), name='a "clip".mp4')
+    one = client(runner, choose_access("127.0.0.1"))
+    assert one.get(f"/jobs/{job.id}/report.json").status_code == 409
+    told = {"plan": {"source": str(runner.store.source(job)), "frames": 4}, "files": [str(runner.store.target(job))]}
+    (runner.store.folder / job.id / "report.json").write_text(json.dumps(told))
+    answer = one.get(f"/jobs/{job.id}/report.json")
+    assert answer.json() == {
+        "plan": {"source": 'a "clip".mp4', "frames": 4},
+        "files": [f"result/{runner.store.target(job).name}"],
+    }
+    assert answer.headers["Content-Disposition"].startswith("attachment")
 
 
 def test_addresses():

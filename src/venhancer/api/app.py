@@ -21,11 +21,11 @@ from venhancer.media.source import failures_as
 from venhancer.media.writing.encoders import PREFERRED
 from venhancer.planning.memory import Machine
 from venhancer.serving.outlook import outlook, plan_roughly
-from venhancer.serving.record import REPORT, JobRecord
+from venhancer.serving.record import JobRecord
 from venhancer.serving.runner import Busy, Runner
 from venhancer.serving.store import UPLOADS
 from venhancer.settings import parse_settings
-from venhancer.web.files import send_result
+from venhancer.web.files import send_report, send_result
 from venhancer.web.guard import Access, refuse
 from venhancer.web.server import new_app
 
@@ -216,11 +216,7 @@ class Routes:
 
     def report(self, identity: Identity) -> Response:
         """Send the report: plan, time, versions."""
-        record = self._find(identity)
-        path = self.store.path(record, REPORT)
-        if path is None:
-            return refuse(409, f"job {record.id} is {record.state}; its report is there once it is finished")
-        return Response(self.store.plain(path.read_text(), record), media_type="application/json")
+        return send_report(self.store, self._find(identity).id)
 
     async def events(self, identity: Identity, request: Request) -> Response:
         """Send the job as server-sent events whenever it changes, until it is over."""

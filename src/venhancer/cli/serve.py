@@ -51,6 +51,9 @@ def _page(arguments: argparse.Namespace) -> None:
         InputError: a folder cannot be used.
     """
     try:
+        from venhancer.page.toolkit import import_gradio
+
+        import_gradio()
         from venhancer.page.page import mount_page
         from venhancer.web.guard import choose_access
         from venhancer.web.server import address_of, check_address, new_app, serve
@@ -86,6 +89,9 @@ def _api(arguments: argparse.Namespace) -> None:
     with _runner(arguments).running() as runner:
         app = make_api(runner, access, most_bytes=most_bytes, machine=machine)
         if not arguments.no_page and find_spec("gradio") is not None:
+            from venhancer.page.toolkit import import_gradio
+
+            import_gradio()
             from venhancer.page.page import mount_page
 
             mount_page(app, runner, most_bytes=most_bytes, machine=(arguments.device, arguments.dtype))

@@ -10,7 +10,10 @@ function compare(figure) {
   const draw = () => {
     if (video.readyState < 2) return;
     const width = video.videoWidth, height = video.videoHeight / 2, scale = Number(zoom.value);
-    if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+    if (canvas.width !== width || canvas.height !== height) {
+      [canvas.width, canvas.height] = [width, height];
+      figure.style.setProperty("--shape", width / height);
+    }
     const [w, h] = [width / scale, height / scale];
     const x = Math.min(Math.max(centre[0] * width - w / 2, 0), width - w);
     const y = Math.min(Math.max(centre[1] * height - h / 2, 0), height - h);
@@ -64,6 +67,14 @@ function compare(figure) {
     const box = canvas.getBoundingClientRect();
     centre = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
     zoom.value = zoom.value === "1" ? "4" : "1";
+    draw();
+  });
+  canvas.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (!step || zoom.value === "1") return;
+    event.preventDefault();
+    const reach = 0.5 / zoom.value;
+    centre = centre.map((value, axis) => Math.min(Math.max(value + step[axis] * reach / 4, reach), 1 - reach));
     draw();
   });
   if (video.readyState >= 1) video.dispatchEvent(new Event("loadedmetadata"));

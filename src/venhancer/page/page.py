@@ -113,9 +113,8 @@ class Page:
             seen = gr.State(())
             timer = gr.Timer(EVERY)
 
-            for one in form:
-                event = one.input if hasattr(one, "input") and not isinstance(one, gr.Video) else one.change
-                event(self._plan, form, plan, **QUIET, **IN_ORDER)
+            changes = [one.change if isinstance(one, gr.Video | gr.Textbox) else one.input for one in form]
+            gr.on(changes, self._plan, form, plan, trigger_mode="always_last", **QUIET, **IN_ORDER)
             clip, chosen = form[0], form[1]
             for one in (clip, chosen):
                 one.change(self._length, [clip, chosen], playhead, **QUIET)
@@ -135,6 +134,7 @@ class Page:
             job.input(**looks)
             timer.tick(**looks)
             page.load(**looks)
+            page.load(None, js=script("names"))
         page.queue(api_open=False, max_size=64, default_concurrency_limit=8)
         return page
 

@@ -36,8 +36,8 @@ def style() -> str:
     return _asset("page.css")
 
 
-def script(name: Literal["compare", "refusals"]) -> str:
-    """Return what makes comparisons work, or tells controls why their values are refused."""
+def script(name: Literal["compare", "names", "refusals"]) -> str:
+    """Return what makes comparisons work, names controls, or tells them why their values are refused."""
     return _asset(f"{name}.js")
 
 
