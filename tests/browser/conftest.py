@@ -9,10 +9,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from browser.actions import choose, jobs_of, run, wait_for_job
 from media.clips import make_clip
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
@@ -86,10 +88,10 @@ def browser():
         one.close()
 
 
-@pytest.fixture
-def page(browser, server):
+@contextmanager
+def open_page(browser, server, *, width: int = 1440, height: int = 1000, theme: str = "light"):
     """A tab of the page, which fails the test if anything is fetched from elsewhere or a script fails."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
     context.set_default_timeout(PATIENCE)
     tab = context.new_page()
     fetched, failures = [], []
@@ -97,7 +99,28 @@ def page(browser, server):
     tab.on("pageerror", lambda error: failures.append(str(error)))
     tab.goto(server.address)
     tab.get_by_role("button", name="Enhance", exact=True).wait_for()
-    yield tab
-    context.close()
+    try:
+        yield tab
+    finally:
+        context.close()
     assert [url for url in fetched if not url.startswith((server.address, "data:", "blob:"))] == []
     assert failures == []
+
+
+@pytest.fixture
+def page(browser, server):
+    with open_page(browser, server) as tab:
+        yield tab
+
+
+@pytest.fixture(scope="session")
+def finished(browser, server) -> dict:
+    """The record of a finished job: a clip whose pictures tell their numbers, twice as large, at thrice its rate."""
+    with open_page(browser, server) as tab:
+        choose(tab, "chosen", "meadow.mp4")
+        tab.locator("#size").get_by_label("2x").check()
+        tab.locator("#rate").get_by_label("24").check()
+        tab.locator("#plan").get_by_text("128x96, 24 fps, 24 frames").wait_for()
+        run(tab)
+        wait_for_job(tab, "meadow.mp4: finished")
+    return jobs_of(server)[-1]

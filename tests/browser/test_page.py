@@ -1,42 +1,17 @@
 """The page as people use it: a clip in, a plan to read, a job to watch, a result to compare and take away."""
 
-import json
 import os
 import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 
+import psutil
 import pytest
 
+from browser.actions import choose, jobs_of, run, upload, wait_for_frame, wait_for_job
+
 pytestmark = pytest.mark.browser
-
-
-def upload(page, path: Path) -> None:
-    page.locator("#clip input[type=file]").set_input_files(str(path))
-
-
-def choose(page, box: str, words: str) -> None:
-    """Choose from a dropdown by its words."""
-    page.locator(f"#{box} input").first.click()
-    page.get_by_role("option", name=words).first.click()
-
-
-def shown_job(page) -> str:
-    return page.locator("#progress").inner_text()
-
-
-def wait_for_job(page, words: str) -> None:
-    page.locator("#progress .ve-job", has_text=words).wait_for()
-
-
-def run(page) -> None:
-    page.get_by_role("button", name="Enhance", exact=True).click()
-
-
-def jobs_of(server) -> list[dict]:
-    return [json.loads(path.read_text()) for path in sorted((server.folder / "jobs").glob("*/job.json"))]
 
 
 def test_a_clip_is_uploaded_planned_enhanced_compared_and_downloaded(page, server, tmp_path):
@@ -57,10 +32,10 @@ def test_a_clip_is_uploaded_planned_enhanced_compared_and_downloaded(page, serve
 
     figure = page.locator(".ve-compare")
     figure.wait_for()
-    page.wait_for_function("document.querySelector('.ve-compare').dataset.frame === '0'")
+    wait_for_frame(page, 0)
     assert figure.locator(".ve-number").inner_text() == "frame 1 of 24"
     figure.locator(".ve-next").click()
-    page.wait_for_function("document.querySelector('.ve-compare').dataset.frame === '1'")
+    wait_for_frame(page, 1)
     pixels = "() => document.querySelector('.ve-compare canvas').toDataURL()"
     before = page.evaluate(pixels)
     split = figure.locator(".ve-split")
@@ -84,7 +59,7 @@ def test_a_clip_is_uploaded_planned_enhanced_compared_and_downloaded(page, serve
     assert (tmp_path / "page.mp4").read_bytes() == (tmp_path / "line.mp4").read_bytes()
 
 
-def test_a_job_is_cancelled_resumed_and_survives_a_reload_and_a_restart(page, server):
+def test_a_job_is_paused_cancelled_resumed_and_survives_reloads_and_a_restart(page, server):
     choose(page, "chosen", "long.mp4")
     choose(page, "model", server.model.name)
     page.locator("#size").get_by_label("as it is").check()
@@ -95,10 +70,19 @@ def test_a_job_is_cancelled_resumed_and_survives_a_reload_and_a_restart(page, se
     page.reload()  # in the middle: the job goes on, and the page finds it
     wait_for_job(page, "long.mp4: at work")
     until_a_segment_is_kept(server)
-    page.get_by_role("button", name="Cancel").click()
-    wait_for_job(page, "long.mp4: cancelled")
+    page.wait_for_function("document.querySelector('#progress .ve-latest')?.naturalWidth > 0")
+    wait_for_job(page, re.compile(r"\d+% .* of 400 frames .* left"))
+    assert workers(server)
+    page.get_by_role("button", name="Pause").click()
+    wait_for_job(page, "long.mp4: paused")
+    assert workers(server) == []  # nobody holds its memory any more
     kept = segments(server)
     assert kept > 0
+    page.get_by_role("button", name="Resume").click()
+    wait_for_job(page, "long.mp4: at work")
+    page.get_by_role("button", name="Cancel").click()
+    wait_for_job(page, "long.mp4: cancelled")
+    assert segments(server) >= kept
     page.get_by_role("button", name="Resume").click()
     wait_for_job(page, "long.mp4: at work")
     server.kill()
@@ -106,6 +90,9 @@ def test_a_job_is_cancelled_resumed_and_survives_a_reload_and_a_restart(page, se
     page.reload()
     wait_for_job(page, "long.mp4: finished")
     assert jobs_of(server)[-1]["frames"] == 400
+    page.reload()  # history: the job and its result are found again
+    wait_for_job(page, "long.mp4: finished")
+    page.locator(".ve-compare").wait_for()
 
 
 def test_a_preview_is_ten_frames_from_the_playhead(page, server):
@@ -123,6 +110,13 @@ def test_a_preview_is_ten_frames_from_the_playhead(page, server):
 def segments(server) -> int:
     newest = sorted((server.folder / "jobs").glob("*/job.json"))[-1].parent
     return len(list(newest.glob("result/*.part/segment_*")))
+
+
+def workers(server) -> list[psutil.Process]:
+    """Return the processes that work on jobs."""
+    return [
+        one for one in psutil.Process(server.process.pid).children() if "venhancer.serving.process" in one.cmdline()
+    ]
 
 
 def until_a_segment_is_kept(server) -> None:
@@ -143,12 +137,13 @@ def test_two_tabs_share_the_jobs_and_one_works_at_a_time(page, server):
     run(page)
     wait_for_job(page, "at work")
     run(other)
-    wait_for_job(other, re.compile("waiting|at work"))
+    wait_for_job(other, re.compile("waiting · 1 before it|at work"))
     states = [job["state"] for job in jobs_of(server)][-2:]
     assert states.count("working") <= 1
     wait_for_job(page, "finished")
     wait_for_job(other, "finished")
     assert [job["state"] for job in jobs_of(server)][-2:] == ["finished", "finished"]
+    page.locator("#result table", has_text=re.compile(r"\d times elsewhere .* places")).wait_for()  # seams
 
 
 def test_a_hostile_file_is_refused_in_one_line_without_paths(page, server, tmp_path):
@@ -177,7 +172,7 @@ def test_a_refused_value_is_told_where_it_is_and_nothing_runs(page, server):
         ("memory", "much", "", "memory much is not an amount of memory"),
     ):
         box = page.locator(f"#{control}").locator("input, textarea").first
-        box.fill(wrong)
+        box.fill(wrong)  # as text that is pasted
         box.press("Tab")
         page.locator("#plan .ve-refusal", has_text=line).wait_for()
         page.locator(f"#{control} + .ve-told", has_text=line).wait_for()

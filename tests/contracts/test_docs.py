@@ -42,5 +42,10 @@ def test_map_names_every_room():
     assert rooms == (folders | {"nano"}) - {".", "evaluation/baselines"}, "every room has one line in CONTRIBUTING.md"
 
 
+@pytest.mark.parametrize("name", ["page", "api", "comfyui"])
+def test_pages_of_doors_are_short(name):
+    assert len((ROOT / "docs" / f"{name}.md").read_text().split()) <= 600
+
+
 def test_readme_fits_on_a_few_screens():
     assert len(README.read_text().splitlines()) <= 110

@@ -1,6 +1,8 @@
 """What the page's words mean, and that its form asks for what the command line would."""
 
+import re
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +71,19 @@ def test_there_are_five_levels_of_everything():
     for start in PRESETS.values():
         assert start["size"] in SIZES
         assert start["rate"] in RATES
+
+
+def test_the_tables_of_levels_are_those_of_the_documentation():
+    lines = (Path(__file__).parents[2] / "docs" / "page.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if re.match(r"\| \d", line)]
+    tables = CREATIVITY["few steps"], CREATIVITY["many steps"]
+    for (level, few, many), fewer, more in zip(rows[:5], *tables, strict=True):
+        for told, values in ((few, fewer), (many, more)):
+            numbers = [int(word) for word in re.findall(r"\d+", told)]
+            assert "the model's own" in told if not values else numbers == list(values.values()), level
+    guidance = [float(word) for _, told in rows[5:] for word in re.findall(r"[\d.]+\d|\d", told)]
+    own = load_traits("v1").defaults.guidance_scale
+    assert guidance == [values.get("guidance_scale", own) for values in SHARPNESS]
 
 
 @pytest.mark.parametrize(("size", "expected"), [("1080p", "1920x1080"), ("4K", "3840x2160")])

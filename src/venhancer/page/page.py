@@ -34,6 +34,8 @@ LOOK = {
     "button_primary_background_fill_hover_dark": "#0c8599",
     "button_primary_text_color": "white",
     "button_primary_text_color_dark": "white",
+    "body_text_color_subdued": "*neutral_600",
+    "body_text_color_subdued_dark": "*neutral_300",
     "block_info_text_color": "*neutral_600",
     "block_info_text_color_dark": "*neutral_300",
     "block_label_text_color": "*neutral_700",
@@ -122,7 +124,7 @@ class Page:
             preset.input(self._preset, [preset, model], [form[3], form[4], creativity], **QUIET).then(
                 self._plan, form, plan, **QUIET, **IN_ORDER
             )
-            model.input(self._levels, model, [creativity, form[6]], **QUIET)
+            model.change(self._levels, model, [creativity, form[6]], **QUIET)
             shown = [job, seen, progress, result]
             looks = {"fn": self._look, "inputs": [job, seen], "outputs": shown, **QUIET}
             told = {"outputs": [plan, job], **SURE}
@@ -174,7 +176,7 @@ class Page:
                 list(MEMORY), value="", label="Memory at most", allow_custom_value=True, elem_id="memory", min_width=140
             )
             ending = gr.Dropdown(list(ENDINGS), value=ENDINGS[0], label="File", elem_id="ending", min_width=140)
-        with gr.Accordion("More", open=False):
+        with gr.Accordion("More", open=False, elem_id="more"):
             more = [_control(one) for one in self.more]
         return [clip, chosen, prompt, size, rate, creativity, sharpness, memory, model, ending, *more]
 
