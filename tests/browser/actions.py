@@ -39,7 +39,7 @@ def wait_for_frame(page, number: int) -> None:
 
 def show_result(page) -> None:
     """Choose the job of `finished`, and wait for its comparison."""
-    choose(page, "job", "meadow.mp4 · finished")
-    wait_for_job(page, "meadow.mp4: finished")
+    choose(page, "job", "numbers.mp4 · finished")
+    wait_for_job(page, "numbers.mp4: finished")
     page.locator(".ve-compare").wait_for()
     wait_for_frame(page, 0)

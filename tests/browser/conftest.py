@@ -70,6 +70,7 @@ def server(tmp_path_factory, tiny_model) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
     (folder / "inputs").mkdir()
     make_clip(folder / "inputs" / "meadow.mp4", width=64, height=48, rate=8, frames=8, sound="aac")
+    make_clip(folder / "inputs" / "numbers.mp4", width=64, height=48, rate=8, frames=8)
     make_clip(folder / "inputs" / "long.mp4", width=32, height=24, rate=12, frames=200)
     one = Server(folder, tiny_model)
     one.start()
@@ -98,7 +99,8 @@ def open_page(browser, server, *, width: int = 1440, height: int = 1000, theme: 
     context.on("requestfinished", lambda request: fetched.append(request.url))
     tab.on("pageerror", lambda error: failures.append(str(error)))
     tab.goto(server.address)
-    tab.get_by_role("button", name="Enhance", exact=True).wait_for()
+    tab.get_by_role("radiogroup", name="Size").wait_for()
+    tab.locator("#progress :is(.ve-job, .ve-notice)").wait_for()
     try:
         yield tab
     finally:
@@ -117,10 +119,10 @@ def page(browser, server):
 def finished(browser, server) -> dict:
     """The record of a finished job: a clip whose pictures tell their numbers, twice as large, at thrice its rate."""
     with open_page(browser, server) as tab:
-        choose(tab, "chosen", "meadow.mp4")
+        choose(tab, "chosen", "numbers.mp4")
         tab.locator("#size").get_by_label("2x").check()
         tab.locator("#rate").get_by_label("24").check()
         tab.locator("#plan").get_by_text("128x96, 24 fps, 24 frames").wait_for()
         run(tab)
-        wait_for_job(tab, "meadow.mp4: finished")
+        wait_for_job(tab, "numbers.mp4: finished")
     return jobs_of(server)[-1]

@@ -291,11 +291,11 @@ class Page:
         return handler
 
     def _jobs(self, identity: str | None) -> Any:  # noqa: ANN401 - gradio's updates
-        """Return the list of jobs, newest first, with one of them chosen."""
-        records = self.store.records()[::-1]
+        """Return the list of jobs with one of them chosen, or the newest."""
+        records = self.store.records()
         known = {record.id for record in records}
-        value = identity if identity in known else records[0].id if records else None
-        return gr.Dropdown([(label_of(record), record.id) for record in records], value=value)
+        value = identity if identity in known else records[-1].id if records else None
+        return gr.Dropdown(_listed(records), value=value)
 
     def _look(self, identity: str | None, seen: tuple[object, ...]) -> tuple[Any, ...]:
         """Return the list, the progress and the result of the job chosen, what has not changed left as it is."""
@@ -307,8 +307,9 @@ class Page:
             return self._jobs(None), (listed, None), notice("No jobs yet."), ""
         shown = (record.id, record.state)
         list_before, shown_before = seen or (None, None)
+        jobs = gr.skip() if listed == list_before else gr.Dropdown(_listed(records))  # what is chosen stays chosen
         return (
-            gr.skip() if listed == list_before and identity == record.id else self._jobs(record.id),
+            jobs if identity == record.id else self._jobs(record.id),
             (listed, shown),
             progress_of(record, self.runner.progress(record), self._before(record, records)),
             gr.skip() if shown == shown_before else result_of(self.store, record),
@@ -324,6 +325,11 @@ IN_ORDER: dict[str, Any] = {"concurrency_id": "plan", "concurrency_limit": 1}
 """Of plans: one made of what was filled in before must not come after the newest."""
 
 SURE: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private"}
+
+
+def _listed(records: Sequence[JobRecord]) -> list[tuple[str, str]]:
+    """Return jobs as choices, newest first."""
+    return [(label_of(record), record.id) for record in reversed(records)]
 
 
 def _control(one: Any) -> Any:  # noqa: ANN401 - gradio's components
