@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browser.actions import show_result, wait_for_frame
+from browser.actions import choose, run, show_result, wait_for_frame
 from media.clips import number_of
 
 pytestmark = pytest.mark.browser
@@ -72,6 +72,21 @@ def test_a_pointer_moves_the_line_and_zoom_shows_a_part(page, finished):
     for value in ("1", "4"):
         canvas.dblclick()
         page.wait_for_function("value => document.querySelector('.ve-zoom').value === value", arg=value)
+
+
+def test_a_job_takes_the_place_of_the_one_that_was_shown(page, server, finished):
+    choose(page, "chosen", "meadow.mp4")
+    choose(page, "model", server.model.name)
+    page.locator("#size").get_by_label("as it is").check()
+    page.locator("#plan").get_by_text("64x48, 8 fps").wait_for()
+    run(page)
+    page.wait_for_function("document.querySelector('.ve-number')?.value === 'frame 1 of 8'")
+    show_result(page)
+    page.wait_for_function("document.querySelector('.ve-number').value === 'frame 1 of 24'")
+    page.locator(".ve-next").click()
+    wait_for_frame(page, 1)
+    page.locator(".ve-play").click()
+    assert page.locator(".ve-play").inner_text() == "Pause"  # once, though it has been another job's
 
 
 def test_stills_motion_seams_and_the_report_are_there(page, server, finished):

@@ -3,17 +3,14 @@ function compare(figure) {
   const find = (name) => figure.querySelector(name);
   const [video, canvas, split, time] = ["video", "canvas", ".ve-split", ".ve-time"].map(find);
   const [play, zoom, number] = [".ve-play", ".ve-zoom", ".ve-number"].map(find);
-  const rate = Number(figure.dataset.rate);
   const context = canvas.getContext("2d");
-  let frames = 1, frame = 0, centre = [0.5, 0.5];
+  let rate = 1, frames = 1, frame = 0, centre = [0.5, 0.5];
 
   const draw = () => {
     if (video.readyState < 2) return;
     const width = video.videoWidth, height = video.videoHeight / 2, scale = Number(zoom.value);
-    if (canvas.width !== width || canvas.height !== height) {
-      [canvas.width, canvas.height] = [width, height];
-      figure.style.setProperty("--shape", width / height);
-    }
+    if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+    figure.style.setProperty("--shape", width / height);
     const [w, h] = [width / scale, height / scale];
     const x = Math.min(Math.max(centre[0] * width - w / 2, 0), width - w);
     const y = Math.min(Math.max(centre[1] * height - h / 2, 0), height - h);
@@ -46,6 +43,7 @@ function compare(figure) {
   };
 
   video.addEventListener("loadedmetadata", () => {
+    rate = Number(figure.dataset.rate);
     frames = Math.max(1, Math.round(video.duration * rate));
     time.max = frames - 1;
     seek(0);
@@ -80,8 +78,11 @@ function compare(figure) {
   if (video.readyState >= 1) video.dispatchEvent(new Event("loadedmetadata"));
 }
 
-const prepare = () => element.querySelectorAll(".ve-compare:not([data-ready])").forEach((figure) => {
-  figure.dataset.ready = "yes";
+// The page changes what is there into what comes next: a figure may stay and show another job.
+const known = new WeakSet();
+const prepare = () => element.querySelectorAll(".ve-compare").forEach((figure) => {
+  if (known.has(figure)) return figure.querySelector("video").dispatchEvent(new Event("seeked"));
+  known.add(figure);
   compare(figure);
 });
 prepare();
