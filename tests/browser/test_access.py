@@ -125,6 +125,7 @@ def test_a_clip_is_enhanced_and_compared_by_keyboard_alone(page, server, finishe
     assert "--noise-augmentation 75" in words.inner_text()
     page.locator("#run").focus()
     page.keyboard.press("Enter")
+    wait_for_job(page, "meadow.mp4: at work")
     wait_for_job(page, "meadow.mp4: finished")
     page.wait_for_function("document.querySelector('.ve-number')?.value === 'frame 1 of 8'")
     assert len(jobs_of(server)) == before + 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browser.actions import choose, run, show_result, wait_for_frame
+from browser.actions import choose, run, show_result, wait_for_frame, wait_for_job
 from media.clips import number_of
 
 pytestmark = pytest.mark.browser
@@ -22,6 +22,15 @@ def drawn(page) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGB"))
 
 
+def wait_for_picture(page, number: int) -> None:
+    """Wait until the picture tells a number: a browser says that it is there shortly before it is drawn."""
+    for _ in range(100):
+        if number_of(drawn(page)) == number:
+            return
+        page.wait_for_timeout(20)
+    assert number_of(drawn(page)) == number
+
+
 def split_at(page, position: int) -> None:
     page.locator(".ve-split").fill(str(position))
 
@@ -33,11 +42,9 @@ def test_both_sides_of_the_slider_are_the_frame_that_is_named(page, finished):
     for frame in (3, 9, 12, 21, 0):
         page.locator(".ve-time").fill(str(frame))
         wait_for_frame(page, frame)
-        shown = []
         for side in (BEFORE, AFTER):
             split_at(page, side)
-            shown.append(number_of(drawn(page)))
-        assert shown == [frame // 3, frame // 3]
+            wait_for_picture(page, frame // 3)
         assert number.inner_text() == f"frame {frame + 1} of 24"
     page.locator(".ve-back").click()
     wait_for_frame(page, 23)
@@ -80,6 +87,8 @@ def test_a_job_takes_the_place_of_the_one_that_was_shown(page, server, finished)
     page.locator("#size").get_by_label("as it is").check()
     page.locator("#plan").get_by_text("64x48, 8 fps").wait_for()
     run(page)
+    wait_for_job(page, "meadow.mp4: at work")
+    wait_for_job(page, "meadow.mp4: finished")
     page.wait_for_function("document.querySelector('.ve-number')?.value === 'frame 1 of 8'")
     show_result(page)
     page.wait_for_function("document.querySelector('.ve-number').value === 'frame 1 of 24'")
