@@ -21,7 +21,7 @@ from venhancer.frames.colour_fix import Colours
 from venhancer.frames.levels import to_levels, to_pixels
 from venhancer.media.clip import ClipInfo, describe_frames
 from venhancer.model_files.traits import load_traits
-from venhancer.models.prompts import ProjectedText, project_text
+from venhancer.models.prompts import project_prompts
 from venhancer.pipeline import KEY_FRAME_NOISE, POSTERIOR_NOISE, START_NOISE, STEP_NOISE, VEnhancerPipeline
 from venhancer.plan import EnhancePlan, make_plan
 from venhancer.published import PROGRAMS, bell
@@ -146,10 +146,8 @@ def test_v1_from_frames_to_frames_is_the_published_result(golden, monkeypatch):
     assert (conditions.start_latents - golden["v1/latent"]).abs().max() < 1e-4
     assert (conditions.key_frames.latents - golden["v1/noised_hint"]).abs().max() < 1e-4
     with torch.inference_mode():
-        prompts = [
-            ProjectedText(*(project_text(network, golden[name], pipeline.device) for network in (unet, controlnet)))
-            for name in ("in.y", "in.negative_y")
-        ]
+        embeds = torch.cat([golden[name] for name in ("in.y", "in.negative_y")])
+        prompts = project_prompts((unet, controlnet), embeds, pipeline.device)
     latents, _ = pipeline.denoise(conditions, prompts, plan, segment)
     colours = Colours(plan.sampling.color_fix, (1, 1), {})
     results = [to_pixels(frame) for frame in pipeline.decode(latents, plan, segment, colours, boundary=None, carry={})]

@@ -38,7 +38,7 @@ from venhancer.models.autoencoder import Autoencoder, mode_of, sample_of
 from venhancer.models.compiling import compile_blocks
 from venhancer.models.fingerprint import weights_fingerprint
 from venhancer.models.offload import arrange, bring
-from venhancer.models.prompts import Predict, ProjectedText, Spread, predict_velocities, project_text
+from venhancer.models.prompts import Predict, ProjectedText, Spread, predict_velocities, project_prompts
 from venhancer.models.text import encode_prompts
 from venhancer.pictures import Fidelity, decoded, enlarged, finished, noted
 from venhancer.plan import EnhancePlan
@@ -135,7 +135,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         """
         if (loaded_from := self.config.get("_name_or_path")) is None:
             raise ValueError("this pipeline was not loaded: save it with save_pretrained and load the folder")
-        return load_traits(str(loaded_from)).configured(self.config)
+        return load_traits(str(loaded_from), self.config.get("_adapter")).configured(self.config)
 
     def fingerprint(self) -> str:
         """Return what tells the weights, as they are now, from any others: their names and a few values of each."""
@@ -202,6 +202,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         prompts = self.project_prompts(
             [plan.sampling.prompt, plan.sampling.negative_prompt],
             offload=plan.execution.offload,
+            guidance=plan.sampling.guidance_scale,
             most_windows=1 if plan.program else None,
         )
         if self.workers:
@@ -254,16 +255,12 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
 
     @torch.inference_mode()
     def project_prompts(
-        self, prompts: list[str], *, offload: Offload = "none", most_windows: int | None = None
+        self, prompts: list[str], *, offload: Offload = "none", guidance: float = 1.0, most_windows: int | None = None
     ) -> list[ProjectedText]:
-        """Return each prompt's keys and values: once a clip; `most_windows` as `encode_prompts` takes it."""
+        """Return each prompt once a clip; see `project_prompts`, and `encode_prompts` for `most_windows`."""
         self._bring(self.text_encoder, offload)
         embeds = encode_prompts(prompts, self.tokenizer, self.text_encoder, most_windows=most_windows)
-        networks = self.unet, self.controlnet
-        return [
-            ProjectedText(*(project_text(network, one, self.device) for network in networks))
-            for one in embeds.to(self.unet.dtype).split(1)
-        ]
+        return project_prompts((self.unet, self.controlnet), embeds.to(self.unet.dtype), self.device, guidance)
 
     def reach(self, plan: EnhancePlan, segment: Segment) -> Reach:
         """Return the frames that a segment's conditions are made from."""

@@ -21,7 +21,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from venhancer import models
+from venhancer.checkpoints.adapters import merge_adapters
 from venhancer.errors import WeightsError
+from venhancer.model_files.adapter import adapter_of
 from venhancer.model_files.folders import (
     EMBEDDED,
     INDEX_FILE,
@@ -42,16 +44,19 @@ _OURS = models.__name__
 Model = TypeVar("Model")
 
 
-def load_pipeline(model: AnyPath = EMBEDDED, *, device: str = "auto", dtype: str = "auto") -> VEnhancerPipeline:
+def load_pipeline(
+    model: AnyPath = EMBEDDED, *, adapter: AnyPath | None = None, device: str = "auto", dtype: str = "auto"
+) -> VEnhancerPipeline:
     """Return a pipeline ready to enhance clips.
 
     Args:
         model: "nano" (in the package), "v1" or "v2" (downloaded or converted before), or a model folder.
+        adapter: file of adapters to merge into it, see `merge_adapters`; left out, the one that a folder carries.
         device: "auto", "cpu", "cuda", "cuda:1", "mps"; see `venhancer.runtime.devices.choose_device`.
         dtype: "auto", "bf16", "fp16", "fp32"; see `venhancer.runtime.devices.choose_dtype`.
 
     Raises:
-        WeightsError: there is no such model, or its folder is incomplete or damaged.
+        WeightsError: there is no such model, its folder is incomplete or damaged, or the adapter is not of it.
         SettingsError: this machine has no such device, or there is no such dtype.
     """
     folder = find_model(model)
@@ -71,6 +76,10 @@ def load_pipeline(model: AnyPath = EMBEDDED, *, device: str = "auto", dtype: str
     except TypeError as error:
         raise WeightsError(f"{folder / INDEX_FILE} does not describe a VEnhancer pipeline: {error}") from error
     pipeline.register_to_config(_name_or_path=str(model))
+    if adapter is not None:
+        pipeline.register_to_config(_adapter=str(adapter))
+    if (file := adapter_of(model, adapter)) is not None:
+        merge_adapters(pipeline, file)
     pipeline.runs_on = None if on.type == "cpu" else on  # where a plan moves the weights to, or some at a time
     return pipeline
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from venhancer.cli.flags import (
+    add_adapter,
     add_command,
     add_device_flags,
     add_key_frames,
@@ -36,6 +37,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--dry-run", action="store_true", help="Check everything and show the plan.")
     add_settings(parser)
     add_key_frames(parser)
+    add_adapter(parser)
     rest = parser.add_argument_group("run")
     rest.add_argument("--restart", action="store_true", help="Discard unfinished work instead of resuming it.")
     rest.add_argument("--json", metavar="FILE", type=Path, help="Also write a JSON report: plan, time, versions.")
@@ -59,6 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
     from venhancer.jobs.work import describe_work, is_finished
     from venhancer.media.source import failures_as
     from venhancer.media.writing.writer import check_target
+    from venhancer.model_files.traits import load_traits
     from venhancer.planning.layout import format_number
     from venhancer.planning.machine import find_machine, parse_devices
     from venhancer.reports.plan_rows import describe_plan
@@ -79,9 +82,13 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.dry_run:
             raise SettingsError("--dry-run writes no report; omit --json, or run `venhancer plan --json`")
         check_report(arguments.json, source, target, overwrite=arguments.overwrite)
-    how: dict[str, Any] = {"restart": restart, "key_frames": read_key_frames(arguments)}
     devices = parse_devices(arguments.devices) if arguments.devices else ()
-    how["machine"] = find_machine(arguments.device, arguments.dtype, devices=devices)
+    how: dict[str, Any] = {
+        "restart": restart,
+        "key_frames": read_key_frames(arguments),
+        "traits": load_traits(settings.model, arguments.adapter),
+        "machine": find_machine(arguments.device, arguments.dtype, devices=devices),
+    }
     terminal = Terminal(quiet=arguments.quiet)
     with terminal.progress() as progress:
         plan = plan_video(source, settings, target, **how, progress=progress)
@@ -99,7 +106,7 @@ def run(arguments: argparse.Namespace) -> None:
     if plan.traits.keeps_freed_memory:
         keep_freed_memory()
     with terminal.busy(f"loading {settings.model}"):
-        workers = _load(settings.model, devices or (arguments.device,), arguments.dtype)
+        workers = _load(settings.model, arguments.adapter, devices or (arguments.device,), arguments.dtype)
     stopping = stop_requests(lambda _: terminal.warn(STOPPING), (signal.SIGINT,))
     with workers, terminal.progress() as progress, stopping as request:
         report = enhance_as_planned(
@@ -120,15 +127,15 @@ def run(arguments: argparse.Namespace) -> None:
         terminal.show_line(f"wrote {target} ({extent}) in {report.seconds:.1f} s{workers.describe()}")
 
 
-def _load(model: str, devices: Sequence[str], dtype: str) -> "Workers":
+def _load(model: str, adapter: Path | None, devices: Sequence[str], dtype: str) -> "Workers":
     """Return the model on its devices.
 
     Raises:
-        WeightsError: it is not there.
+        WeightsError: it is not there, or the adapter is not of it.
         SettingsError: a device is not there, or they are of several kinds.
         JobFailed: a worker cannot start.
     """
     from venhancer.weights import load_pipeline
     from venhancer.workers.workers import Workers
 
-    return Workers(load_pipeline(model, device=devices[0], dtype=dtype), devices[1:])
+    return Workers(load_pipeline(model, adapter=adapter, device=devices[0], dtype=dtype), devices[1:])

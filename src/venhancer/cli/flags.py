@@ -228,6 +228,16 @@ def add_key_frames(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_adapter(parser: argparse.ArgumentParser) -> None:
+    """Add the flag for a file that adapts the model."""
+    parser.add_argument_group("your own adapter").add_argument(
+        "--adapter",
+        metavar="FILE",
+        type=Path,
+        help="Adapters that training left, merged into the model; their sampling defaults replace the model's.",
+    )
+
+
 def read_key_frames(arguments: argparse.Namespace) -> dict[int, Path]:
     """Return the pictures that the flags give, by the numbers of the input frames they replace.
 

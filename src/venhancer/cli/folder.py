@@ -56,6 +56,7 @@ def run_folder(arguments: argparse.Namespace) -> None:
     from venhancer.fleet.manifest import read_manifest
     from venhancer.fleet.run import Policy
     from venhancer.fleet.worker import Setup
+    from venhancer.model_files.adapter import CARRIED
     from venhancer.model_files.traits import load_traits
 
     folder, out = str(arguments.source), str(arguments.target)
@@ -66,6 +67,10 @@ def run_folder(arguments: argparse.Namespace) -> None:
         )
     if arguments.key_frames:
         raise SettingsError("--key-frame works for one file only")
+    if arguments.adapter is not None:
+        raise SettingsError(
+            f"--adapter works for one file only; copy {arguments.adapter} into a model folder as {CARRIED}"
+        )
     if arguments.devices:
         raise SettingsError("--devices share one video; for a folder, run `venhancer fleet run`, a clip a device")
     load_traits(settings.model)

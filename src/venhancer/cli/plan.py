@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from venhancer.cli.flags import (
+    add_adapter,
     add_command,
     add_device_flags,
     add_key_frames,
@@ -37,6 +38,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     add_settings(parser)
     add_key_frames(parser)
+    add_adapter(parser)
     add_device_flags(parser, several=True)
 
 
@@ -50,6 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
     """
     from venhancer.enhance import plan_video
     from venhancer.jobs.outcome import target_rows
+    from venhancer.model_files.traits import load_traits
     from venhancer.planning.machine import find_machine, named_machine, parse_devices
     from venhancer.planning.prediction import predict
     from venhancer.reports.plan_rows import describe_plan, describe_prediction
@@ -62,7 +65,15 @@ def run(arguments: argparse.Namespace) -> None:
         machine = named_machine(device, arguments.dtype)
     settings, key_frames = read_settings(arguments), read_key_frames(arguments)
     with terminal.progress() as progress:
-        plan = plan_video(arguments.source, settings, target, machine=machine, key_frames=key_frames, progress=progress)
+        plan = plan_video(
+            arguments.source,
+            settings,
+            target,
+            machine=machine,
+            traits=load_traits(settings.model, arguments.adapter),
+            key_frames=key_frames,
+            progress=progress,
+        )
     prediction = None if device is None else predict(plan.layout, device, machine.number_format)
     if arguments.json:
         terminal.show_json(plan.to_json() | ({} if prediction is None else {"seconds": asdict(prediction)}))

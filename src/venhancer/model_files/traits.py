@@ -8,16 +8,17 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from safetensors import SafetensorError, safe_open
 
 from venhancer.errors import SettingsError, WeightsError
+from venhancer.model_files.adapter import AdapterTraits, adapter_of, read_adapter
 from venhancer.model_files.folders import EMBEDDED, INDEX_FILE, PUBLISHED, damaged, find_model, read_json
 from venhancer.model_files.network_shape import NetworkShape
-from venhancer.settings import ColorFix, Penultimate, Posterior, Solver, Timetable, parse_settings
+from venhancer.settings import AnyPath, ColorFix, Penultimate, Posterior, Solver, Timetable, parse_settings
 from venhancer.windows import Fade
 
 NETWORKS = ("unet", "controlnet")
@@ -81,6 +82,8 @@ class ModelTraits:
         steadying: how strongly the most noise augmentation averages key frames along their motion.
         decode_window: frames that the autoencoder decodes together.
         decode_overlap: frames that two such windows share.
+        takes_guidance: whether the guidance scale is an input of the base network, so that guidance takes one forward.
+        adapter: what adapts the model, if anything.
         defaults: how it samples by default.
     """
 
@@ -98,6 +101,8 @@ class ModelTraits:
     steadying: float = 0.0
     decode_window: int = 1
     decode_overlap: int = 0
+    takes_guidance: bool = False
+    adapter: AdapterTraits | None = None
     defaults: SamplingDefaults = field(default_factory=SamplingDefaults)
 
     @property
@@ -174,15 +179,40 @@ _PUBLISHED = {
 }
 
 
-def load_traits(model: str) -> ModelTraits:
+def load_traits(model: str, adapter: AnyPath | None = None) -> ModelTraits:
     """Return the traits of "nano", "v1", "v2" or the model in a pipeline folder.
+
+    Args:
+        model: its name, or its folder.
+        adapter: file of adapters; left out, the one that a folder carries.
 
     Raises:
         SettingsError: there is no such model.
-        WeightsError: the folder is incomplete or describes no model of ours.
+        WeightsError: the folder is incomplete or describes no model of ours, or the adapter is none.
     """
-    if model in PUBLISHED:
-        return _PUBLISHED[model]
+    traits = _PUBLISHED[model] if model in PUBLISHED else _traits_of_folder(model)
+    if (file := adapter_of(model, adapter)) is None:
+        return traits
+    own = read_adapter(file)
+    return replace(
+        traits,
+        takes_guidance=traits.takes_guidance or own.takes_guidance,
+        adapter=own,
+        defaults=SamplingDefaults(**adapted_defaults(str(file), asdict(traits.defaults), own.defaults)),
+    )
+
+
+def adapted_defaults(file: str, defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's sampling defaults with those of a file of adapters laid over them.
+
+    Raises:
+        WeightsError: one cannot be, or is none that a model sets.
+    """
+    parse_defaults(file, {"defaults": own})
+    return {**defaults, **own}
+
+
+def _traits_of_folder(model: str) -> ModelTraits:
     if model != EMBEDDED and not (Path(model) / INDEX_FILE).is_file():
         names = ", ".join((EMBEDDED, *PUBLISHED))
         raise SettingsError(f"model {model!r} is unknown; pass --model {names} or a folder with a {INDEX_FILE}")
@@ -214,6 +244,7 @@ def load_traits(model: str) -> ModelTraits:
             autoencoder_width=0 if is_linear else autoencoder["block_out_channels"][1],
             decode_window=decode_window,
             decode_overlap=decode_overlap,
+            takes_guidance=network.get("guidance_input", False),
         ).configured(index)
     except (KeyError, IndexError) as error:
         raise WeightsError(f"model folder {folder} does not state {error}; copy or convert the model again") from error

@@ -106,7 +106,8 @@ class VideoControlNet(VideoNetwork):
     def from_unet(cls, unet: VideoUNet) -> Self:
         """Return a ControlNet with the base network's encoder and middle that changes nothing yet."""
         config = {name: value for name, value in unet.config.items() if not name.startswith("_")}
-        config.pop("out_channels")
+        for of_base in ("out_channels", "guidance_input"):
+            config.pop(of_base, None)
         controlnet = cls(**config)
         controlnet.encoder.load_state_dict(unet.encoder.state_dict())
         nn.Module.to(controlnet, unet.device, unet.dtype)

@@ -50,10 +50,27 @@ class Spread(Protocol):
         ...
 
 
-def project_text(network: VideoNetwork, embeds: Float[Tensor, "b n d"], device: torch.device) -> tuple[KeysValues, ...]:
-    """Return a prompt's keys and values on `device`, made where the network's weights are or wait."""
-    projected = network.project_text(embeds.to(next(network.parameters()).device))
-    return tuple(KeysValues(*(values.to(device) for values in layer)) for layer in projected)
+def project_prompts(
+    networks: tuple[VideoUNet, VideoControlNet],
+    embeds: Float[Tensor, "p n d"],
+    device: torch.device,
+    guidance: float = 1.0,
+) -> list[ProjectedText]:
+    """Return the keys and values of each prompt on `device`, made where a network's weights are or wait.
+
+    Args:
+        networks: the base network and the video ControlNet.
+        embeds: of the prompts.
+        device: where they are needed.
+        guidance: its scale, for a network that takes it as an input.
+    """
+
+    def project(network: VideoNetwork, one: Tensor) -> tuple[KeysValues, ...]:
+        home = next(network.parameters()).device
+        projected = network.project_text(one.to(home), torch.full((len(one),), guidance, device=home))
+        return tuple(KeysValues(*(values.to(device) for values in layer)) for layer in projected)
+
+    return [ProjectedText(*(project(network, one) for network in networks)) for one in embeds.split(1)]
 
 
 def pack_prompts(prompts: Sequence[ProjectedText]) -> dict[str, Tensor]:

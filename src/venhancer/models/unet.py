@@ -1,6 +1,6 @@
 """The base network: predicts v for all frames of a clip from noisy latents, the timestep and the prompt."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -13,7 +13,15 @@ from torch import Tensor, nn
 
 from venhancer.model_files.network_shape import NetworkShape
 from venhancer.models.attention import KeysValues
-from venhancer.models.blocks import BlockContext, BlockSequence, SpatialTransformer, Upsample, group_norm, zeroed
+from venhancer.models.blocks import (
+    BlockContext,
+    BlockSequence,
+    SpatialTransformer,
+    Upsample,
+    group_norm,
+    sinusoid,
+    zeroed,
+)
 from venhancer.models.encoder import BlockFactory, VideoEncoder, run_directly
 
 
@@ -27,17 +35,32 @@ class VideoNetwork(ModelMixin, ConfigMixin):
 
     gradient_checkpointing = False
 
-    def project_text(self, text_embeds: Float[Tensor, "b n d"]) -> tuple[KeysValues, ...]:
+    def __init__(self) -> None:
+        super().__init__()
+        self.guidance_embed: nn.Module | None = None
+
+    def project_text(
+        self, text_embeds: Float[Tensor, "b n d"], guidance: Float[Tensor, " b"] | None = None
+    ) -> tuple[KeysValues, ...]:
         """Return the keys and values of every cross-attention: once a prompt, for all frames and steps.
 
-        Of a network without cross-attention it is one pair, `b 1 1 d`: what the prompt adds to the time embedding.
+        Of a network without cross-attention it is one pair, `b 1 1 d`: what the prompt adds to the time embedding. A
+        network that takes guidance gets one more of these at the end; without a guidance scale it adds nothing.
         """
         if self.encoder.text_embed is not None:
-            pooled = self.encoder.text_embed(text_embeds.mean(dim=1))[:, None, None]
-            return (KeysValues(pooled, pooled),)
-        blocks = [module for module in self.modules() if isinstance(module, SpatialTransformer)]
-        ordered = sorted(blocks, key=lambda block: block.text_slot)
-        return tuple(block.text_attention.keys_values(text_embeds) for block in ordered)
+            projected = [_added(self.encoder.text_embed(text_embeds.mean(dim=1)))]
+        else:
+            blocks = [module for module in self.modules() if isinstance(module, SpatialTransformer)]
+            ordered = sorted(blocks, key=lambda block: block.text_slot)
+            projected = [block.text_attention.keys_values(text_embeds) for block in ordered]
+        if self.guidance_embed is not None:
+            base = self.encoder.conv_in
+            if guidance is None:
+                projected.append(_added(text_embeds.new_zeros(len(text_embeds), 4 * base.out_channels)))
+            else:
+                embeds = sinusoid(guidance.float(), base.out_channels).to(base.weight.dtype)
+                projected.append(_added(self.guidance_embed(embeds)))
+        return tuple(projected)
 
     def run_stage(self, stage: nn.Module, x: Tensor, context: BlockContext) -> Tensor:
         """Call a stage; while training with gradient checkpointing, recompute it in the backward pass."""
@@ -53,6 +76,7 @@ class VideoUNet(VideoNetwork):
 
     Args:
         out_channels: channels of the prediction; the others are those of `NetworkShape`.
+        guidance_input: whether the guidance scale is an input, see `take_guidance`.
     """
 
     @register_to_config
@@ -71,6 +95,7 @@ class VideoUNet(VideoNetwork):
         norm_groups: int = 32,
         temporal_convs: int = 4,
         middle_attention: bool = True,
+        guidance_input: bool = False,
     ) -> None:
         super().__init__()
         shape = NetworkShape(
@@ -97,6 +122,29 @@ class VideoUNet(VideoNetwork):
         self.decoder = nn.ModuleList(stages)
         self.norm_out = group_norm(norm_groups, channels)
         self.conv_out = zeroed(nn.Conv2d(channels, out_channels, 3, padding=1))
+        if guidance_input:
+            self.guidance_embed = self._new_guidance_embed()
+
+    def take_guidance(self, weights: Mapping[str, Tensor] | None = None) -> None:
+        """Let this network take the guidance scale as an input, which adds to the time embedding: at first nothing.
+
+        One forward can then learn to give what two prompts give otherwise (Meng et al. 2023, sec. 3.1).
+
+        Args:
+            weights: of the input, where it has been learned.
+
+        Raises:
+            RuntimeError: they are of another network.
+        """
+        embed = self._new_guidance_embed().to(self.device, self.dtype)
+        if weights is not None:
+            embed.load_state_dict(weights)
+        self.guidance_embed = embed
+        self.register_to_config(guidance_input=True)
+
+    def _new_guidance_embed(self) -> nn.Sequential:
+        base = self.encoder.conv_in.out_channels
+        return nn.Sequential(nn.Linear(base, base), nn.SiLU(), zeroed(nn.Linear(base, 4 * base)))
 
     def forward(
         self,
@@ -123,6 +171,10 @@ class VideoUNet(VideoNetwork):
         """
         frames = noisy_latents.shape[2]
         embeds = repeat(self.encoder.embed_number(timesteps), "b d -> (b f) d", f=frames)
+        if self.guidance_embed is not None:  # of one prompt
+            *cross, guidance = text
+            text = tuple(cross)
+            embeds = embeds + guidance.keys[:, 0, 0].repeat_interleave(frames, dim=0)
         context = self.encoder.context(embeds, text, frames, max_tokens)
         if features:
             *skips, x = features
@@ -142,3 +194,9 @@ class VideoUNet(VideoNetwork):
             x = self.run_stage(stage, x, context)
         x = self.conv_out(F.silu(self.norm_out(x)))
         return rearrange(x, "(b f) c h w -> b c f h w", f=frames)
+
+
+def _added(embeds: Float[Tensor, "b d"]) -> KeysValues:
+    """Return what is added to the time embedding in the form of keys and values."""
+    pooled = embeds[:, None, None]
+    return KeysValues(pooled, pooled)

@@ -20,11 +20,17 @@ PRESETS: Mapping[Preset, Mapping[str, Any]] = {
 }
 
 
-def preset_values(settings: EnhanceSettings, defaults: SamplingDefaults) -> dict[str, Any]:
-    """Return what the preset sets: nothing that was given, no more steps than the model's own, nothing of few."""
+def preset_values(
+    settings: EnhanceSettings, defaults: SamplingDefaults, *, takes_guidance: bool = False
+) -> dict[str, Any]:
+    """Return what the preset sets: nothing that was given, no more steps than the model's own, nothing of few.
+
+    Of a model that takes guidance in one forward it leaves out when guidance acts.
+    """
     if defaults.steps < MANY_STEPS:
         return {}
     values = PRESETS[settings.preset]
     given = {name for name in values if getattr(settings, name) is not None}
     more = {name for name in ("steps", "start_timestep") if values.get(name, 0) >= getattr(defaults, name)}
+    more |= {"guidance_from", "guidance_until"} if takes_guidance else set()
     return {name: value for name, value in values.items() if name not in given | more}

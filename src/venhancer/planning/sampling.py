@@ -21,11 +21,13 @@ class Sampling(SamplingDefaults):
         prompt: the prompt with its suffix.
         seed: of all noise.
         downscale_factor: the downscaling that the network assumes.
+        takes_guidance: whether the network takes the guidance scale as an input: one prompt is enough then.
     """
 
     prompt: str
     seed: int
     downscale_factor: float
+    takes_guidance: bool = False
 
     @property
     def timesteps(self) -> tuple[float, ...]:
@@ -36,7 +38,8 @@ class Sampling(SamplingDefaults):
     @cached_property
     def evaluations(self) -> tuple[Evaluation, ...]:
         """Every time that the solver asks for x0, in order."""
-        guided = range(self.guidance_until, self.guidance_from + 1) if self.guidance_scale != 1 else range(0)
+        one_prompt = self.guidance_scale == 1 or self.takes_guidance
+        guided = range(0) if one_prompt else range(self.guidance_until, self.guidance_from + 1)
         return evaluations(self.timesteps, self.solver, guided=guided, feature_reuse=self.feature_reuse)
 
     @property
@@ -61,7 +64,8 @@ def resolve_sampling(settings: EnhanceSettings, traits: ModelTraits, true_factor
     settled = {name: value for name in names if (value := getattr(settings, name)) is not None}
     program = program_of(settings, traits)
     defaults = traits.defaults if program is None else program.sampled(traits.defaults)
-    defaults = replace(defaults, **preset_values(settings, defaults) | settled)
+    preset = preset_values(settings, defaults, takes_guidance=traits.takes_guidance)
+    defaults = replace(defaults, **preset | settled)
     if defaults.posterior == "sample" and not traits.autoencoder_width:
         raise SettingsError(
             f"posterior sample: model {traits.name} has no distribution to sample; pass --posterior mode"
@@ -87,11 +91,17 @@ def resolve_sampling(settings: EnhanceSettings, traits: ModelTraits, true_factor
             f"guidance_until {defaults.guidance_until} is above guidance_from {defaults.guidance_from}, and timesteps "
             f"fall; pass --guidance-until 0 to {defaults.guidance_from}, or --guidance-scale 1 for no guidance"
         )
+    if traits.takes_guidance and {settings.guidance_from, settings.guidance_until} != {None}:
+        raise SettingsError(
+            f"guidance_from and guidance_until save nothing with {traits.name}, which takes guidance in one forward; "
+            f"omit --guidance-from and --guidance-until"
+        )
     return Sampling(
         **{name: getattr(defaults, name) for name in names},
         prompt=(program.join_prompt if program else join_prompt)(settings.prompt, defaults.prompt_suffix),
         seed=settings.seed,
         downscale_factor=settings.downscale_factor or true_factor,
+        takes_guidance=traits.takes_guidance,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from fractions import Fraction
 
 from venhancer.media.clip import ClipInfo
+from venhancer.model_files.adapter import AdapterTraits
 from venhancer.plan import EnhancePlan
 from venhancer.planning.estimate import network_flops
 from venhancer.planning.layout import SAME_SHAPE, format_number
@@ -46,6 +47,8 @@ def describe_plan(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     yield "padding", f"{sides}, to {plan.padded_width}x{plan.padded_height}; cropped off at the end"
     yield from _describe_time(plan)
     yield "model", f"{plan.traits.name}, {plan.traits.parameters / 1e6:,.1f} M parameters"
+    if plan.traits.adapter is not None:
+        yield "adapter", _adapter(plan.traits.adapter)
     if plan.program is not None:
         yield (
             "published",
@@ -60,8 +63,7 @@ def describe_plan(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     steps += ", without the penultimate noise level," if sampling.penultimate == "drop" else ""
     noise = "" if sampling.start_noise == 1 else f" with {format_number(sampling.start_noise)} of its noise"
     yield "sampling", f"{steps} from timestep {sampling.start_timestep}{noise}, seed {sampling.seed}"
-    guidance = f"{format_number(sampling.guidance_scale)}, rescaled by {format_number(sampling.guidance_rescale)}"
-    yield "guidance", guidance + _interval(sampling) if sampling.is_guided else "none"
+    yield "guidance", _guidance(sampling)
     if sampling.keeps_features:
         yield "features", _reuse(sampling)
     yield "colours", COLOR_FIXES[sampling.color_fix]
@@ -93,10 +95,16 @@ def describe_prediction(plan: EnhancePlan, prediction: Prediction) -> str:
     return f"about {prediction.total:,.3g} s ({parts}; {rate}), without reading and writing; predicted, never measured"
 
 
+def _adapter(adapter: AdapterTraits) -> str:
+    """Return which file adapts the model, and the sampling defaults it brings."""
+    brings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in adapter.defaults.items())
+    return f"{adapter.file}; its defaults: {brings or 'none'}"
+
+
 def _preset(plan: EnhancePlan) -> str:
     """Return what the preset sets, and how much work that saves."""
     name, defaults = plan.settings.preset, plan.traits.defaults
-    values = preset_values(plan.settings, defaults)
+    values = preset_values(plan.settings, defaults, takes_guidance=plan.traits.takes_guidance)
     if not values:
         reason = "you passed all that it sets" if defaults.steps >= MANY_STEPS else "it takes few steps anyway"
         return f"{name} changes nothing for {plan.traits.name}: {reason}"
@@ -111,11 +119,17 @@ def _preset(plan: EnhancePlan) -> str:
     return f"{name}: {told}; {all_of_it / saved:.1f} times less work than exact, its loss not measured yet"
 
 
-def _interval(sampling: Sampling) -> str:
-    """Return from when to when guidance acts, if not always."""
+def _guidance(sampling: Sampling) -> str:
+    """Return how strong guidance is, how it is computed, and when it acts, if not always."""
+    scale = format_number(sampling.guidance_scale)
+    if sampling.takes_guidance:
+        return f"{scale}, in one forward"
+    if not sampling.is_guided:
+        return "none"
     count, total = sampling.guided_evaluations, len(sampling.evaluations)
     span = f", from timestep {sampling.guidance_from} to {sampling.guidance_until}: {count} of {total} evaluations"
-    return span if count < total else ""
+    rescaled = f"{scale}, rescaled by {format_number(sampling.guidance_rescale)}"
+    return rescaled + span if count < total else rescaled
 
 
 def _reuse(sampling: Sampling) -> str:

@@ -31,7 +31,8 @@ def main() -> None:
     setup = receive(sys.stdin.buffer).values
     torch.set_num_threads(setup["threads"])
     try:
-        pipeline = load_pipeline(setup["model"], device=setup["device"], dtype=setup["dtype"])
+        how = {name: setup[name] for name in ("adapter", "device", "dtype")}
+        pipeline = load_pipeline(setup["model"], **how)
     except VEnhancerError as error:
         send(answers, {"failure": str(error)})
         return

@@ -34,7 +34,7 @@ class Worker:
 
     Args:
         device: its name.
-        setup: what it is told first: model, device, number format, threads.
+        setup: what it is told first: model, adapter, device, number format, threads.
 
     Attributes:
         bytes: that travelled, both ways.
@@ -128,7 +128,8 @@ class Workers:
         threads = max(1, self._threads // (len(devices) + 1)) if kinds == {"cpu"} else self._threads
         torch.set_num_threads(threads)
         dtype = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(pipeline.unet.dtype, "fp32")
-        setup = {"model": str(pipeline.traits.name), "dtype": dtype, "threads": threads}
+        adapter = pipeline.traits.adapter and str(pipeline.traits.adapter.file)
+        setup = {"model": str(pipeline.traits.name), "adapter": adapter, "dtype": dtype, "threads": threads}
         self.others = [Worker(device, {**setup, "device": device}) for device in devices]
         self._free: SimpleQueue[Worker | None] = SimpleQueue()  # None is this process
         self._prompts: list[ProjectedText] = []
