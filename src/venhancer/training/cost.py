@@ -1,10 +1,13 @@
 """What a run will cost, before anything is loaded: parameters, floating-point operations, bytes and samples.
 
 FLOPs are those of `venhancer.planning.estimate`, forwards and backwards of both networks over clips of the most
-frames; the autoencoder, the text encoder and losses in pixels are not counted. Activations are an estimate from what
-the blocks keep for the backward pass; the rest of the memory is exact.
+frames, and forwards alone where a teacher or earlier sampling steps need them; the autoencoder, the text encoder and
+losses in pixels are not counted. Activations are an estimate from what the blocks, and the decoder of finished frames,
+keep for the backward pass; the rest of the memory is exact.
 """
 
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,13 +17,18 @@ from torch import nn
 from venhancer.model_files.network_shape import Grid, NetworkShape
 from venhancer.model_files.traits import load_traits
 from venhancer.models import VideoControlNet, VideoUNet
+from venhancer.planning.devices import DEVICES
 from venhancer.planning.estimate import CONTROL, DECODER, ENCODER, network_flops
+from venhancer.training.lora import ENDS
 from venhancer.training.settings import TrainSettings
 from venhancer.training.start import TEXT_WINDOW, check_crop, new_shape, new_text_encoder, precision_of
 
 # Bytes a block keeps for each of its output's values: measured, in float32 and in mixed precision.
 _BYTES_OF_RES_BLOCK = {"no": 68, "bf16": 42}
 _BYTES_OF_TRANSFORMERS = {"no": 273, "bf16": 144}  # spatial and temporal together
+_VALUES_OF_DECODER = 22  # kept a pixel, in widths of its widest features at full size: inputs of norms and convolutions
+_BYTES_OF_DECODER = {"no": 4, "bf16": 3}  # of each; norms keep 32 bits
+_DEVICE = "a100"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +70,10 @@ class RunCost:
         yield "in all", f"{sum(self.memory.values()) / 1e9:.2f} GB a process"
         if settings.shard:
             yield "shared out", "everything but activations, across processes"
+        device = DEVICES[_DEVICE]
+        number_format = {"no": "fp32", "bf16": "bf16"}[precision_of(settings)]
+        hours = device.time(self.step_flops * settings.steps, 0, number_format) / 3600
+        yield "GPU hours (predicted)", f"{hours:,.3g} ({device.title}, {number_format})"
         if tflops is not None:
             seconds = self.step_flops / (tflops * 1e12)
             hours = seconds * settings.steps / 3600
@@ -89,13 +101,16 @@ def run_cost(settings: TrainSettings) -> RunCost:
     return RunCost(
         trained=trained,
         frozen=frozen,
-        step_flops=round(settings.batch_size * sum(flops[part] * passes[part] for part in flops)),
+        step_flops=round(
+            settings.batch_size * sum(flops[part] * (passes[part] + _silent_forwards(settings)) for part in flops)
+        ),
         memory={
             "weights": 4 * whole,
             "gradients": 4 * learning,
             "moments": 2 * settings.adam_bits // 8 * learning,
             "average": 4 * learning,
             "activations": micro * _activation_bytes(settings, shape, grid, passes),
+            **({"decoder": micro * decoder} if (decoder := _decoder_bytes(settings)) else {}),
         },
         settings=settings,
     )
@@ -113,6 +128,10 @@ def _count_parameters(settings: TrainSettings, shape: NetworkShape) -> tuple[dic
     frozen = {name: count for name, count in counts.items() if not learns[name]}
     if settings.train == "lora":
         trained = {f"adapters of {name}": _count_adapters(settings, networks[name]) for name in settings.lora.networks}
+        if settings.lora.guidance_input:
+            unet.take_guidance()
+            assert unet.guidance_embed is not None
+            trained["guidance input"] = sum(parameter.numel() for parameter in unet.guidance_embed.parameters())
     text_and_others = trained if settings.learns_text else frozen
     if text_encoder is not None:
         text_and_others["text_encoder"] = sum(parameter.numel() for parameter in text_encoder.parameters())
@@ -122,10 +141,13 @@ def _count_parameters(settings: TrainSettings, shape: NetworkShape) -> tuple[dic
 
 
 def _count_adapters(settings: TrainSettings, network: nn.Module) -> int:
+    """Return how many values the pairs of a network have: the first has a layer's inputs, the second its outputs."""
     return sum(
-        settings.lora.rank * (layer.in_features + layer.out_features)
+        settings.lora.rank * (layer.weight[0].numel() + len(layer.weight))
         for name, layer in network.named_modules()
-        if isinstance(layer, nn.Linear) and name.rpartition(".")[2] in settings.lora.layers
+        if isinstance(layer, nn.Linear | nn.Conv2d)
+        and name.rpartition(".")[2] in settings.lora.layers
+        and not re.fullmatch(ENDS, name)
     )
 
 
@@ -143,6 +165,28 @@ def _passes(settings: TrainSettings) -> dict[str, int]:
     }
     again = 1 if settings.gradient_checkpointing else 0
     return {part: count + again * (count > 1) for part, count in passes.items()}
+
+
+def _silent_forwards(settings: TrainSettings) -> float:
+    """Return how many forwards of both networks a step takes on average whose activations nobody keeps."""
+    objective, share = settings.objective, settings.objective.finishing_share
+    forwards = share * (objective.finishing_steps - 1)
+    if objective.finishing_target == "teacher":
+        teacher = load_traits(str(settings.start_from)).defaults
+        forwards += share * teacher.steps * (1 if teacher.guidance_scale == 1 else 2)
+    return forwards + (0 if objective.guidance_range is None else 2 * (1 - share))
+
+
+def _decoder_bytes(settings: TrainSettings) -> int:
+    """Return what decoding the frames of a clip keeps for the backward pass; a linear autoencoder keeps nothing."""
+    objective = settings.objective
+    if settings.start_from is None or not objective.finishing_share:
+        return 0
+    traits = load_traits(str(settings.start_from))
+    frames = min(settings.frames, objective.finishing_frames or settings.frames)
+    along_time = 1 if traits.decode_window == 1 else 2  # blocks over time double what is kept
+    values = _VALUES_OF_DECODER * traits.autoencoder_width * along_time
+    return frames * math.prod(settings.crop) * values * _BYTES_OF_DECODER[precision_of(settings)]
 
 
 def _activation_bytes(settings: TrainSettings, shape: NetworkShape, grid: Grid, passes: dict[str, int]) -> int:

@@ -28,7 +28,7 @@ def export(settings: TrainSettings, weights: dict[str, Tensor]) -> Path:
     folder = settings.output / "pipeline"
     try:
         if settings.train == "lora":
-            save_adapters(weights, settings.lora, pipeline, settings.output / ADAPTERS)
+            save_adapters(weights, settings, pipeline, settings.output / ADAPTERS)
         else:
             load_weights(pipeline, weights)
         write_pipeline(pipeline, folder)
@@ -56,6 +56,7 @@ def write_pipeline(pipeline: VEnhancerPipeline, folder: Path) -> None:
         pipeline.save_pretrained(partial)
         for file in partial.rglob("*.json"):
             content = json.loads(file.read_text())
-            content.pop("_name_or_path", None)
+            for origin in ("_name_or_path", "_adapter"):
+                content.pop(origin, None)
             file.write_text(json.dumps(content, indent=2) + "\n")
         shutil.rmtree(folder, ignore_errors=True)

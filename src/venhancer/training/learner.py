@@ -17,12 +17,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
 from venhancer.errors import SettingsError
+from venhancer.model_files.traits import load_traits
+from venhancer.models import LinearAutoencoder
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.runtime.devices import choose_dtype
 from venhancer.training.data.augment import Example
-from venhancer.training.lora import add_adapters
+from venhancer.training.discriminator import LatentDiscriminator
+from venhancer.training.lora import add_adapters, without_adapters
 from venhancer.training.muon import Muon
-from venhancer.training.objective import Losses, Objective
+from venhancer.training.objective import Losses, Objective, Teacher
 from venhancer.training.perceptual import PerceptualDistance, find_weights
 from venhancer.training.settings import TrainSettings
 from venhancer.training.start import precision_of
@@ -48,6 +51,9 @@ class Learner(nn.Module):
         self.unet = pipeline.unet
         self.controlnet = pipeline.controlnet
         self.text_encoder = pipeline.text_encoder
+        self.discriminator = None
+        if objective.settings.finishing_share and objective.settings.adversarial_weight:
+            self.discriminator = LatentDiscriminator(pipeline.unet.config["in_channels"])
         self.objective = objective
         self.mixed_precision = mixed_precision
 
@@ -58,7 +64,14 @@ class Learner(nn.Module):
         networks, device = (self.unet, self.controlnet, self.text_encoder), batch.target.device
         precision = torch.autocast(device.type, torch.bfloat16, enabled=self.mixed_precision)
         with precision, _attention_on(device):
-            return self.objective(*networks, batch, generator=generator, step=step, timesteps=timesteps)
+            return self.objective(
+                *networks,
+                batch,
+                generator=generator,
+                step=step,
+                timesteps=timesteps,
+                discriminator=self.discriminator,
+            )
 
     def trained(self) -> dict[str, nn.Parameter]:
         """Return the parameters that learn, by name, such as "controlnet.key_frame_conv.weight"."""
@@ -85,7 +98,9 @@ def make_learner(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Learne
     if settings.precision == "bf16":
         choose_dtype("bf16", pipeline.device)  # warns where it is emulated
     is_mixed = precision_of(settings) == "bf16"
-    learner = Learner(pipeline, make_objective(settings, pipeline), mixed_precision=is_mixed)
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)  # of the discriminator's first values
+        learner = Learner(pipeline, make_objective(settings, pipeline), mixed_precision=is_mixed)
     pipeline.unet.requires_grad_(settings.train in ("unet", "all"))
     pipeline.controlnet.requires_grad_(settings.train in ("controlnet", "all"))
     pipeline.text_encoder.requires_grad_(settings.learns_text)
@@ -101,6 +116,8 @@ def make_learner(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Learne
 
 def make_objective(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Objective:
     """Return the objective of the settings."""
+    if settings.objective.velocity_pixel_weight and not isinstance(pipeline.vae, LinearAutoencoder):
+        raise SettingsError("velocity_pixel_weight needs a linear autoencoder, as models from nothing have; omit it")
     wants_perceptual = settings.objective.finishing_share > 0 and settings.objective.perceptual_weight > 0
     return Objective(
         vae=pipeline.vae.requires_grad_(requires_grad=False),
@@ -110,7 +127,14 @@ def make_objective(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Obje
         steadying=pipeline.config["steadying"],
         settings=settings.objective,
         perceptual=PerceptualDistance(find_weights()).to(pipeline.device) if wants_perceptual else None,
+        teacher=make_teacher(settings, pipeline) if settings.train == "lora" else None,
     )
+
+
+def make_teacher(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Teacher:
+    """Return the networks that adapters are put into, and how they sample."""
+    defaults = load_traits(str(settings.start_from)).defaults
+    return Teacher(defaults=defaults, silenced=partial(without_adapters, pipeline.unet, pipeline.controlnet))
 
 
 def make_optimizer(settings: TrainSettings, learner: Learner) -> torch.optim.Optimizer:

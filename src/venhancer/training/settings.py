@@ -33,6 +33,12 @@ class NetworkSettings(Frozen):
         description="Channels of the linear autoencoder; 3 * patch^2 makes it lossless, with overlapping blocks.",
     )
     patch: int = Field(default=4, ge=1, description="Side of a latent, in pixels.")
+    faintest_channel: float | None = Field(
+        default=None,
+        gt=0,
+        description="Give the lossless autoencoder's channels unit variance, as diffusion needs; those fainter than "
+        "this share of the whole get less. Default: one gain for all.",
+    )
     base_channels: int = Field(default=48, ge=8, description="Width of the first level.")
     channel_mults: tuple[int, ...] = Field(
         default=(1, 2, 2), description="Width of each level, relative to base_channels."
@@ -49,6 +55,11 @@ class NetworkSettings(Frozen):
     control_channels: int | None = Field(
         default=None, ge=8, description="Width of the ControlNet. Default: a copy of the base network's encoder."
     )
+
+
+def several(value: object) -> object:
+    """Return one value as a sequence of it."""
+    return (value,) if isinstance(value, int) else value
 
 
 class AugmentSettings(Frozen):
@@ -128,14 +139,39 @@ class ObjectiveSettings(Frozen):
     timestep_range: tuple[Annotated[int, Field(ge=0, le=999)], Annotated[int, Field(ge=0, le=999)]] = Field(
         default=(0, 999), description="First and last timestep at which v is learned; drawn uniformly."
     )
+    velocity_pixel_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="Weight of squared errors of v as pixels, where loud channels count more; needs a linear "
+        "autoencoder.",
+    )
     finishing_share: float = Field(
         default=0.0, ge=0, le=1, description="Share of groups trained on the sampler's own result, compared in pixels."
     )
     finishing_steps: int = Field(
         default=1, ge=1, le=4, description="Sampler steps to that result; gradients pass through the last."
     )
-    finishing_start_timestep: int = Field(default=899, ge=1, le=999, description="Timestep where those steps start.")
+    finishing_start_timestep: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=999)], ...], Field(min_length=1), BeforeValidator(several)
+    ] = Field(default=(899,), description="Timestep where those steps start, or several to draw from.")
     finishing_start_noise: float = Field(default=1.0, ge=0, le=1, description="Share of that timestep's noise to add.")
+    finishing_frames: int | None = Field(
+        default=None, ge=1, description="Consecutive frames that are decoded and compared. Default: all."
+    )
+    finishing_target: Literal["truth", "teacher"] = Field(
+        default="truth",
+        description="Compare with the clip, or with what the frozen networks sample by their own defaults; the latter "
+        "needs train: lora.",
+    )
+    guidance_range: tuple[Annotated[float, Field(ge=1, le=15)], Annotated[float, Field(ge=1, le=15)]] | None = Field(
+        default=None,
+        description="Learn what the frozen networks predict with guidance, at scales drawn from here; needs "
+        "lora.guidance_input.",
+    )
+    latent_weight: float = Field(default=0.0, ge=0, description="Weight of squared errors of latents, in finishing.")
+    adversarial_weight: float = Field(
+        default=0.0, ge=0, description="Weight of a discriminator of latents, which learns beside; 0 for none."
+    )
     pixel_weight: float = Field(default=1.0, ge=0, description="Weight of absolute pixel errors.")
     perceptual_weight: float = Field(default=0.0, ge=0, description="Weight of VGG feature distances.")
     perceptual_frames: int = Field(default=1, ge=1, description="Frames per group whose features are compared.")
@@ -157,9 +193,9 @@ class ObjectiveSettings(Frozen):
 
     @model_validator(mode="after")
     def _first_timestep_first(self) -> Self:
-        first, last = self.timestep_range
-        if first > last:
-            raise ValueError(f"timestep_range goes from {first} to {last}; set the smaller first")
+        for name, span in (("timestep_range", self.timestep_range), ("guidance_range", self.guidance_range)):
+            if span is not None and span[0] > span[1]:
+                raise ValueError(f"{name} goes from {span[0]:g} to {span[1]:g}; set the smaller first")
         return self
 
 
@@ -174,7 +210,11 @@ class LoraSettings(Frozen):
     layers: tuple[str, ...] = Field(
         default=("to_q", "to_k", "to_v", "to_out", "to_hidden"),
         min_length=1,
-        description="Names of the linear layers that get adapters.",
+        description="Names of the linear layers and convolutions that get adapters; those at the networks' ends get "
+        "none.",
+    )
+    guidance_input: bool = Field(
+        default=False, description="Let the base network take the guidance scale as an input, which learns too."
     )
 
 
@@ -379,6 +419,15 @@ class TrainSettings(Frozen):
     def _adapters_are_of_the_networks(self) -> Self:
         if self.train_text and self.train == "lora":
             raise ValueError("train_text does not work with train: lora; set train: unet, controlnet or all")
+        return self
+
+    @model_validator(mode="after")
+    def _a_frozen_teacher(self) -> Self:
+        objective, takes_guidance = self.objective, self.train == "lora" and self.lora.guidance_input
+        if (objective.guidance_range is not None) != takes_guidance:
+            raise ValueError("objective.guidance_range and lora.guidance_input need each other, and train: lora")
+        if objective.finishing_target == "teacher" and self.train != "lora":
+            raise ValueError(f"finishing_target: teacher needs train: lora, not {self.train}; without, omit it")
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
 from transformers import ByT5Tokenizer, CLIPTextConfig, CLIPTextModel
 
 from venhancer.durable import written_whole
@@ -166,10 +168,13 @@ def _new_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
     pass_features_on(unet)
     controlnet = VideoControlNet.from_shape(shape) if shape.control_channels else VideoControlNet.from_unet(unet)
     if vae.is_lapped:
-        latents = torch.cat([vae.encode_frames(example.key_frames) for example in examples])
-        deviations = latents.std(dim=(0, 2, 3, 4)).clamp(min=_LEAST_DEVIATION * latents.std())
-        for conv in (unet.encoder.conv_in, controlnet.encoder.conv_in, controlnet.key_frame_conv):
-            conv.weight /= deviations[:, None, None]
+        if network.faintest_channel is not None:  # noise, which is as loud in every channel, is part of what comes in
+            vae.gain.div_(_deviations(vae, frames[:, :, None], network.faintest_channel))
+        else:
+            keys = torch.cat([rearrange(example.key_frames, "b c k h w -> (b k) c 1 h w") for example in examples])
+            deviations = _deviations(vae, keys, _LEAST_DEVIATION)
+            for conv in (unet.encoder.conv_in, controlnet.encoder.conv_in, controlnet.key_frame_conv):
+                conv.weight /= deviations[:, None, None]
     tokenizer = ByT5Tokenizer(extra_ids=0)
     return VEnhancerPipeline(
         vae=vae,
@@ -183,6 +188,12 @@ def _new_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
         consistency=settings.consistency or 0.0,
         defaults=dict(settings.defaults),
     )
+
+
+def _deviations(vae: LinearAutoencoder, frames: Float[Tensor, "n 3 1 h w"], least: float) -> Float[Tensor, " c"]:
+    """Return the standard deviation of each latent channel, at least this share of that of all together."""
+    latents = vae.encode_frames(frames)
+    return latents.std(dim=(0, 2, 3, 4)).clamp(min=least * latents.std())
 
 
 @torch.no_grad()
@@ -206,7 +217,7 @@ def new_shape(network: NetworkSettings) -> NetworkShape:
     return NetworkShape(
         in_channels=network.latent_channels,
         out_channels=network.latent_channels,
-        **network.model_dump(exclude={"latent_channels", "patch", "text_layers"}),
+        **network.model_dump(exclude={"faintest_channel", "latent_channels", "patch", "text_layers"}),
     )
 
 
