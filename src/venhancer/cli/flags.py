@@ -54,7 +54,7 @@ GROUPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """Settings by what they are about: those that `--help` shows, which most people use, and those `--help-all` adds."""
 
 RARE = {name for _, rest in GROUPS.values() for name in rest} | {
-    *("restart", "json", "quiet", "device", "devices", "dtype", "debug", "key_frames")
+    *("adapter", "restart", "json", "quiet", "device", "devices", "dtype", "debug", "key_frames")
 }
 
 Command = Callable[[argparse.Namespace], None]
