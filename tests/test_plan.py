@@ -390,18 +390,18 @@ def test_fast_saves_half_of_the_work_and_each_preset_more_than_the_one_before(mo
     assert sorted(work.values(), reverse=True) == list(work.values())
     assert "preset" not in dict(describe_plan(plans["exact"]))
     row = dict(describe_plan(plans["fast"]))["preset"]
-    assert row.startswith("fast: solver unipc, steps 10, guidance until 300, feature reuse 0.25; ")
+    assert row.startswith("fast: solver ddim, steps 10, guidance from 600, feature reuse 0.25; ")
     assert f"{work['exact'] / work['fast']:.1f} times less work than exact" in row
 
 
 def test_settings_that_are_passed_go_before_the_preset():
-    given = {"steps": 20, "solver": "ddim"}
+    given = {"steps": 20, "solver": "heun"}
     fast, own = (
         make_plan(make_clip(), parse_settings(model="v2", preset="fast", **more), MODELS["v2"]) for more in ({}, given)
     )
-    assert (fast.sampling.steps, fast.sampling.solver, fast.sampling.guidance_until) == (10, "unipc", 300)
-    assert (own.sampling.steps, own.sampling.solver, own.sampling.guidance_until) == (20, "ddim", 300)
-    assert dict(describe_plan(own))["preset"].startswith("fast: guidance until 300, feature reuse 0.25; ")
+    assert (fast.sampling.steps, fast.sampling.solver, fast.sampling.guidance_from) == (10, "ddim", 600)
+    assert (own.sampling.steps, own.sampling.solver, own.sampling.guidance_from) == (20, "heun", 600)
+    assert dict(describe_plan(own))["preset"].startswith("fast: guidance from 600, feature reuse 0.25; ")
 
 
 def test_presets_leave_models_of_few_steps_alone():
@@ -414,8 +414,8 @@ def test_presets_leave_models_of_few_steps_alone():
 
 def test_a_preset_takes_no_more_steps_than_the_model():
     traits = replace(MODELS["v2"], defaults=replace(MODELS["v2"].defaults, steps=9, start_timestep=700))
-    sampling = make_plan(make_clip(), parse_settings(model="v2", preset="draft", guidance_until=0), traits).sampling
-    assert (sampling.steps, sampling.start_timestep, sampling.guidance_until) == (6, 700, 0)
+    sampling = make_plan(make_clip(), parse_settings(model="v2", preset="draft", guidance_from=500), traits).sampling
+    assert (sampling.steps, sampling.start_timestep, sampling.guidance_from) == (6, 700, 500)
     assert make_plan(make_clip(), parse_settings(model="v2", preset="balanced"), traits).sampling.steps == 9
 
 

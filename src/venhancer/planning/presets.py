@@ -1,8 +1,8 @@
 """Presets: names for values of settings that save work, each of which can be given by itself. No torch.
 
-Guidance is dropped at low noise only, where both papers that limit it agree (Kynkäänniemi et al. 2024 keep the middle,
-Step-AG the first steps). Values are chosen by their work: nobody has measured yet what they cost in quality with the
-published weights.
+Values are those that cost nothing on the small diffusion model of `recipes/teacher.yaml` (docs/performance.md): DDIM,
+which needs no earlier steps, beat UniPC and 2M there, and leaving out guidance at high noise improved results, as in
+Kynkäänniemi et al. 2024. Nobody has measured yet what they cost with the published weights.
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ from venhancer.settings import EnhanceSettings, Preset
 MANY_STEPS = 8  # below, a model is made for few steps: there is little to save, and features change between all
 PRESETS: Mapping[Preset, Mapping[str, Any]] = {
     "exact": {},
-    "balanced": {"solver": "unipc", "steps": 12, "guidance_until": 250},
-    "fast": {"solver": "unipc", "steps": 10, "guidance_until": 300, "feature_reuse": 0.25},
-    "draft": {"solver": "unipc", "steps": 6, "guidance_until": 500, "feature_reuse": 0.35, "start_timestep": 800},
+    "balanced": {"solver": "ddim", "steps": 12, "guidance_from": 600},
+    "fast": {"solver": "ddim", "steps": 10, "guidance_from": 600, "feature_reuse": 0.25},
+    "draft": {"solver": "ddim", "steps": 6, "guidance_from": 350, "feature_reuse": 0.35, "start_timestep": 800},
 }
 
 
