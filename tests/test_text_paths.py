@@ -17,5 +17,8 @@ def test_a_file_is_enhanced_by_paths_that_are_text(tmp_path, monkeypatch, tiny_m
     clip = venhancer.probe(str(report.target))
     assert (clip.frames, len(list(venhancer.read_frames(clip)))) == (3, 3)
     assert report.save("report.json").is_file()
-    save_file({"none": torch.zeros(1)}, "adapters.safetensors", metadata={"scale": "1.0"})
+    name, layer = next((name, of) for name, of in pipeline.unet.named_modules() if name.endswith("to_q"))
+    pair = {"lora_A": torch.zeros(1, layer.in_features), "lora_B": torch.zeros(layer.out_features, 1)}
+    values = {f"unet.{name}.{side}.weight": matrix for side, matrix in pair.items()}
+    save_file(values, "adapters.safetensors", metadata={"venhancer": '{"scale": 1.0, "defaults": {}}'})
     venhancer.merge_adapters(pipeline, "adapters.safetensors")

@@ -116,7 +116,7 @@ def test_adapters_change_weights_that_wait(tiny_model, tmp_path):
     name = next(name for name, _ in pipelines[0].unet.named_modules() if name.endswith("to_q"))
     layer, width = f"unet.{name}", pipelines[0].unet.get_submodule(name).weight.shape[0]
     values = {f"{layer}.lora_A.weight": torch.ones(1, width), f"{layer}.lora_B.weight": torch.ones(width, 1)}
-    save_file(values, tmp_path / "adapters.safetensors", metadata={"scale": "0.5"})
+    save_file(values, tmp_path / "adapters.safetensors", metadata={"venhancer": '{"scale": 0.5, "defaults": {}}'})
     arrange([pipelines[1].unet], CPU, "groups")
     for pipeline in pipelines:
         merge_adapters(pipeline, tmp_path / "adapters.safetensors")

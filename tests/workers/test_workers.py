@@ -149,7 +149,7 @@ def test_lists_of_devices():
     assert parse_devices("0, 1") == ("cuda:0", "cuda:1")
     assert parse_devices("cpu,cpu") == ("cpu", "cpu")
     for names in ("", "0,", "auto,cpu"):
-        with pytest.raises(SettingsError, match="no list of devices"):
+        with pytest.raises(SettingsError, match="not a list of devices"):
             parse_devices(names)
 
 
