@@ -3,6 +3,8 @@
 The clip is enhanced twice: as it is, and with one frame of that result, repainted, as a key frame. Of frames around,
 the share of the edit is what of it shows there: 1 where a frame has changed as the picture was, 0 where not at all.
 
+Results are kept by model: nano, and the small diffusion model of `recipes/teacher.yaml`.
+
 Run: python benchmarks/key_frame.py [--model nano] [--noise 0 150] [--output FILE]
 """
 
@@ -37,7 +39,9 @@ def main() -> None:
         for noise in given.noise:
             rows.append({"noise_augmentation": noise, **measure(pipeline, Path(folder), noise)})
             print(rows[-1])
-    given.output.write_text(json.dumps({"model": given.model, "rows": rows}, indent=2) + "\n")
+    results = json.loads(given.output.read_text()) if given.output.exists() else {}
+    results[Path(given.model).name] = rows
+    given.output.write_text(json.dumps(results, indent=2) + "\n")
 
 
 def measure(pipeline: venhancer.VEnhancerPipeline, folder: Path, noise: int) -> dict:
