@@ -41,8 +41,8 @@ def pytest_fixture_setup():
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call():
-    """Leave the process as urgent as it was after tests that encode AV1 by themselves."""
+def pytest_runtest_protocol():
+    """Leave the process as urgent as it was after tests that encode AV1, and after their encoders are freed."""
     with ordinary_priority():
         return (yield)
 
