@@ -133,7 +133,7 @@ def test_two_tabs_share_the_jobs_and_one_works_at_a_time(page, server):
         choose(tab, "chosen", "long.mp4")
         choose(tab, "model", server.model.name)
         tab.locator("#size").get_by_label("as it is").check()
-        tab.locator("#plan").get_by_text("32x24, 12 fps").wait_for()
+        tab.locator("#plan").get_by_text("32x24, 12 fps, 200 frames, 16.667 s").wait_for()  # the output, not the input
     run(page)
     wait_for_job(page, "at work")
     run(other)

@@ -215,7 +215,7 @@ def test_files_that_are_no_adapters(folder, student, tmp_path):
     bad = {
         "is not an adapter file": b"no",
         "its metadata has no 'venhancer'": ({}, values),
-        "it holds no low-rank pairs": (metadata(), {"a": values[some]}),
+        "it contains no low-rank pairs": (metadata(), {"a": values[some]}),
         "has wrong defaults: steps 0 is below 1": (metadata(steps=0), values),
         "does not fit this model": (metadata(), {some: values[some]}),
     }

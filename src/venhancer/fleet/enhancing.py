@@ -58,7 +58,7 @@ class Enhancing:
             pipeline = load_pipeline(model, device=setup.device, dtype=setup.options["dtype"])
         self.pipeline = pipeline
         self.weights = describe_weights(model)
-        self._undivided: tuple[str, EnhancePlan] | None = None  # key and plan of an order that is made whole next
+        self._plans: dict[str, EnhancePlan] = {}  # by key: of an order that was not divided, and is made whole next
 
     def refuse(self, source: Path) -> str:
         """Return why a file is no clip; empty if it is one."""
@@ -76,13 +76,13 @@ class Enhancing:
             Stopped: `stop` requested it; likewise.
         """
         settings, pipeline = settings_in(order), self.pipeline
-        (key, plan), self._undivided = self._undivided or ("", None), None
         if target.exists() and find_work(target) is None:  # whole, by a run that was killed before it was published
             plan = plan_video(source, settings, machine=pipeline.machine, traits=pipeline.traits)
             return Made(frames=plan.frames, seconds=None, facts={}, not_kept=tuple(losses(plan, target)))
         forget_peak(pipeline)
         notes: list[str] = []
-        if plan is None or key != order.key:
+        plan = self._plans.pop(order.key, None)
+        if plan is None:
             chosen = {"machine": pipeline.machine, "traits": pipeline.traits, "progress": progress}
             plan = plan_video(source, settings, target, **chosen)
         report = enhance_as_planned(
@@ -100,7 +100,7 @@ class Enhancing:
         plan = plan_video(source, settings, target, machine=pipeline.machine, traits=pipeline.traits, progress=progress)
         division = divide(plan, order.share_frames)
         if division is None:
-            self._undivided = (order.key, plan)
+            self._plans = {order.key: plan}
         return division
 
     def make_share(

@@ -46,7 +46,7 @@ def read_adapter(file: AnyPath) -> AdapterTraits:
     """Return what a file of adapters says of itself.
 
     Raises:
-        WeightsError: it cannot be read, or is none.
+        WeightsError: it cannot be read, or is not such a file.
     """
     try:
         with safe_open(file, framework="numpy") as tensors:
@@ -54,7 +54,7 @@ def read_adapter(file: AnyPath) -> AdapterTraits:
         content = json.loads(metadata[METADATA])
         scale, defaults = float(content["scale"]), dict(content["defaults"])
         if not any(name.endswith(DOWN) for name in names):
-            raise ValueError("it holds no low-rank pairs")
+            raise ValueError("it contains no low-rank pairs")
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         reason = f"its metadata has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
         raise WeightsError(f"{file} is not an adapter file ({reason}); use one written by `train: lora`") from error
