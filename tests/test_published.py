@@ -15,6 +15,7 @@ from parity.test_autoencoder_parity import filled_model, held
 from parity.test_network_parity import TINY, converted
 from stand_ins import GOLDEN, autoencoder_shapes, filled, network_shapes
 from venhancer.checkpoints.autoencoder import image_autoencoder, video_autoencoder
+from venhancer.diffusion.noise import KEY_FRAME_NOISE, POSTERIOR_NOISE, START_NOISE, STEP_NOISE
 from venhancer.diffusion.schedule import Schedule
 from venhancer.errors import SettingsError
 from venhancer.frames.colour_fix import Colours
@@ -22,7 +23,7 @@ from venhancer.frames.levels import to_levels, to_pixels
 from venhancer.media.clip import ClipInfo, describe_frames
 from venhancer.model_files.traits import load_traits
 from venhancer.models.prompts import project_prompts
-from venhancer.pipeline import KEY_FRAME_NOISE, POSTERIOR_NOISE, START_NOISE, STEP_NOISE, VEnhancerPipeline
+from venhancer.pipeline import VEnhancerPipeline
 from venhancer.plan import EnhancePlan, make_plan
 from venhancer.published import PROGRAMS, bell
 from venhancer.reports.plan_rows import describe_plan

@@ -7,7 +7,7 @@ import torch
 from transformers import ByT5Tokenizer, CLIPTextConfig, CLIPTextModel
 
 from venhancer.model_files.network_shape import NetworkShape
-from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
+from venhancer.models import LinearAutoencoder, MotionNetwork, VideoControlNet, VideoUNet
 from venhancer.pipeline import VEnhancerPipeline
 
 TINY = {
@@ -45,12 +45,15 @@ FLAT = {
 FLAT_SAMPLING = {"steps": 1, "guidance_scale": 1.0, "start_timestep": 3, "start_noise": 0.0, "noise_augmentation": 0}
 
 
-def make_tiny_model(folder: Path, *, flat: bool = False, widths: Mapping[str, int] | None = None) -> Path:
+def make_tiny_model(
+    folder: Path, *, flat: bool = False, moving: bool = False, widths: Mapping[str, int] | None = None
+) -> Path:
     """Save a pipeline folder that `--model` takes: two steps, two prompts a step, windows of eight frames.
 
     Args:
         folder: where.
         flat: shaped as the embedded model, which makes frames between from finished key frames.
+        moving: with a network for the motion between key frames.
         widths: in place of those of `TINY`.
     """
     smooth = torch.rand(16, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -80,6 +83,7 @@ def make_tiny_model(folder: Path, *, flat: bool = False, widths: Mapping[str, in
         controlnet=randomised(VideoControlNet.from_shape(shape)),
         text_encoder=randomised(CLIPTextModel(text)),
         tokenizer=tokenizer,
+        motion=randomised(MotionNetwork(channels=(8, 8))) if moving else None,
         between="interpolate" if flat else "blend",
         enlarging="sharp" if flat else "bilinear",
         consistency=0.8 if flat else 0.0,

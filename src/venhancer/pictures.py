@@ -1,6 +1,7 @@
 """Between pictures and networks: input frames are enlarged and padded, latents decoded, cropped and finished."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -14,22 +15,25 @@ from venhancer.frames.levels import Frame, to_levels, to_pixels
 from venhancer.frames.motion import frames_between
 from venhancer.frames.resizing import pad_with_edges, resize_frames
 from venhancer.models.autoencoder import Autoencoder
+from venhancer.models.motion import MotionNetwork, moved_frames
 from venhancer.plan import EnhancePlan
 from venhancer.planning.layout import Segment
 
 
-class Fidelity(NamedTuple):
-    """How true finished key frames are to the inputs behind them.
+class Finish(NamedTuple):
+    """How key frames are finished, and the frames between made from them.
 
     Args:
         inputs: behind the key frames.
         enlarging: how they were enlarged.
         consistency: of the model; 0 leaves key frames as they were decoded.
+        motion: moves key frames to the times between; None for the optical flow.
     """
 
     inputs: Sequence[Frame]
     enlarging: Enlarging
     consistency: float
+    motion: MotionNetwork | None
 
 
 def enlarged(picture: Float[Tensor, "3 h w"], plan: EnhancePlan, enlarging: Enlarging) -> Float[Tensor, "3 h2 w2"]:
@@ -92,7 +96,7 @@ def finished(
     colours: Colours,
     *,
     keys: Sequence[int],
-    fidelity: Fidelity,
+    finish: Finish,
 ) -> Iterator[Frame]:
     """Yield the frames of a segment that are written: key frames decoded, those between made from them.
 
@@ -103,30 +107,31 @@ def finished(
         segment: which one.
         colours: of the inputs behind its key frames.
         keys: numbers of these frames.
-        fidelity: what the key frames owe those.
+        finish: how, and of what.
     """
 
-    def finish(number: int) -> Float[Tensor, "3 h w"]:
+    def finish_key(number: int) -> Float[Tensor, "3 h w"]:
         (picture,) = vae.decode_each(latents[:, :, number : number + 1], None, tiles=plan.coded_tiles)
         picture = colours.fix(keys[number], _cropped(picture, plan))
-        if not fidelity.consistency:
+        if not finish.consistency:
             return picture
         noise = 0 if plan.is_own(keys[number]) else plan.sampling.noise_augmentation
-        consistency = consistency_of(noise, fidelity.consistency)
-        source = to_pixels(fidelity.inputs[number], latents.device)
-        return faithful(picture, source, fidelity.enlarging, consistency)
+        consistency = consistency_of(noise, finish.consistency)
+        source = to_pixels(finish.inputs[number], latents.device)
+        return faithful(picture, source, finish.enlarging, consistency)
 
+    make_between = frames_between if finish.motion is None else partial(moved_frames, finish.motion)
     following: Tensor | None = None
     for number, key in enumerate(keys):
         if key >= segment.frames.stop:
             return
         with torch.inference_mode():
-            picture = finish(number) if following is None else following
-            following = finish(number + 1) if number + 1 < len(keys) else None
+            picture = finish_key(number) if following is None else following
+            following = finish_key(number + 1) if number + 1 < len(keys) else None
         yield to_levels(picture, plan.depth)
         stop = segment.shot.stop if following is None else keys[number + 1]
         times = [(index - key) / (stop - key) for index in range(key + 1, min(stop, segment.frames.stop))]
-        between = iter(()) if following is None else frames_between(picture, following, times)
+        between = iter(()) if following is None else make_between(picture, following, times)
         for _ in times:
             with torch.inference_mode():
                 frame = picture if following is None else next(between)

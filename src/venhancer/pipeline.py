@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
@@ -15,32 +15,24 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
-from venhancer.conditioning import (
-    Between,
-    Conditions,
-    Reach,
-    encode_clip,
-    make_conditions,
-    reach_of,
-    steadiness_of,
-)
+from venhancer.conditioning import Between, Conditions, Reach, encode_clip, make_conditions, reach_of, steadiness_of
 from venhancer.diffusion.denoiser import Continued, Denoise, Denoiser, Guided, OnStep, divided, in_turn, watched
-from venhancer.diffusion.noise import DrawNoise, frame_noise
+from venhancer.diffusion.noise import KEY_FRAME_NOISE, POSTERIOR_NOISE, START_NOISE, STEP_NOISE, DrawNoise, frame_noise
 from venhancer.diffusion.samplers import SOLVERS
 from venhancer.diffusion.schedule import Schedule, solver_from_noisy
 from venhancer.diffusion.timetable import Evaluation
 from venhancer.frames.colour_fix import Colours, coarse_size
 from venhancer.frames.enlarging import Enlarging
 from venhancer.frames.levels import Frame, ReadFrames, to_pixels
-from venhancer.model_files.traits import ModelTraits, load_traits
-from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
+from venhancer.model_files.traits import COMPANIONS, NETWORKS, ModelTraits, load_traits
+from venhancer.models import LinearAutoencoder, MotionNetwork, VideoControlNet, VideoUNet
 from venhancer.models.autoencoder import Autoencoder, mode_of, sample_of
 from venhancer.models.compiling import compile_blocks
 from venhancer.models.fingerprint import weights_fingerprint
 from venhancer.models.offload import arrange, bring
 from venhancer.models.prompts import Predict, ProjectedText, Spread, predict_velocities, project_prompts
 from venhancer.models.text import encode_prompts
-from venhancer.pictures import Fidelity, decoded, enlarged, finished, noted
+from venhancer.pictures import Finish, decoded, enlarged, finished, noted
 from venhancer.plan import EnhancePlan
 from venhancer.planning.execution import Execution
 from venhancer.planning.layout import Segment
@@ -52,9 +44,6 @@ from venhancer.session.call import InCalls
 from venhancer.session.session import InSessions
 from venhancer.settings import Offload
 from venhancer.windows import Tile, blend_weights, tile_weights
-
-# Noises of one output frame, distinguished by their number; solver steps follow.
-POSTERIOR_NOISE, START_NOISE, KEY_FRAME_NOISE, STEP_NOISE = -1, 0, 1, 2
 
 Carry: TypeAlias = dict[str, Tensor]
 """What a segment hands on: "denoised" (evaluations, c, shared frames, h, w), x0 of the frames it shares;
@@ -82,6 +71,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         controlnet: the video ControlNet.
         text_encoder: prompts to embeddings.
         tokenizer: of the text encoder.
+        motion: moves finished key frames to the times between; without, the optical flow does.
         between: how frames between key frames start; "interpolate" makes them from the finished key frames, which
             alone go through the networks.
         steadying: how strongly the most noise augmentation steadies key frames, see `encode_clip`; 0 not at all, as in
@@ -97,6 +87,8 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         draw_noise: unit noise by seed, output frame, shape and draw; replace it to repeat a run with recorded noise.
     """
 
+    _optional_components: ClassVar = ["motion"]
+
     def __init__(
         self,
         vae: Autoencoder,
@@ -105,6 +97,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         text_encoder: CLIPTextModel,
         tokenizer: PreTrainedTokenizerBase,
         *,
+        motion: MotionNetwork | None = None,
         between: Between = "repeat",
         steadying: float = 0.0,
         enlarging: Enlarging = "bilinear",
@@ -112,7 +105,8 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         defaults: dict[str, float | int | str] | None = None,
     ) -> None:
         super().__init__()
-        self.register_modules(vae=vae, unet=unet, controlnet=controlnet, text_encoder=text_encoder, tokenizer=tokenizer)
+        networks = {"vae": vae, "unet": unet, "controlnet": controlnet, "text_encoder": text_encoder, "motion": motion}
+        self.register_modules(**networks, tokenizer=tokenizer)
         own = {"between": between, "steadying": steadying, "enlarging": enlarging, "consistency": consistency}
         self.register_to_config(**own, defaults=defaults or {})
         self.schedule = Schedule()
@@ -139,18 +133,20 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
 
     def fingerprint(self) -> str:
         """Return what tells the weights, as they are now, from any others: their names and a few values of each."""
-        return weights_fingerprint(self._weighty)
+        return weights_fingerprint(self.networks)
 
     @property
-    def _weighty(self) -> dict[str, torch.nn.Module]:
-        return {name: getattr(self, name) for name in ("vae", "unet", "controlnet", "text_encoder")}
+    def networks(self) -> dict[str, torch.nn.Module]:
+        """The components with weights, by name."""
+        names = (*NETWORKS, *COMPANIONS)
+        return {name: component for name in names if (component := getattr(self, name)) is not None}
 
-    def _bring(self, component: torch.nn.Module, offload: Offload) -> None:
-        bring(component, self._weighty.values(), self.device, offload)
+    def _bring(self, *components: torch.nn.Module, offload: Offload) -> None:
+        bring(components, self.networks.values(), self.device, offload)
 
     def arrange(self, offload: Offload) -> None:
         """Put all weights where an enhancement begins with them."""
-        arrange(self._weighty.values(), self.device, offload)
+        arrange(self.networks.values(), self.device, offload)
 
     def predictor(self, execution: Execution) -> Predict:
         """Return what predicts v by this pipeline's own networks, carried out so; see `predict_velocities`."""
@@ -241,10 +237,10 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
             settled = torch.cat([carried["latents"][None], settled], dim=2)
         carry: Carry = {}
         if self.interpolates:
-            self._bring(self.vae, plan.execution.offload)
+            self._bring(*filter(None, (self.vae, self.motion)), offload=plan.execution.offload)
             keys = self.sampled_frames(plan, segment.context)
-            fidelity = Fidelity(originals[reach.lead :], self.config["enlarging"], self.config["consistency"])
-            frames = finished(self.vae, latents, plan, segment, colours, keys=keys, fidelity=fidelity)
+            finish = Finish(originals[reach.lead :], self.config["enlarging"], self.config["consistency"], self.motion)
+            frames = finished(self.vae, latents, plan, segment, colours, keys=keys, finish=finish)
         else:
             frames = self.decode(settled, plan, segment, colours, boundary=carried.get("held"), carry=carry)
         if not segment.ends_shot:
@@ -258,7 +254,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         self, prompts: list[str], *, offload: Offload = "none", guidance: float = 1.0, most_windows: int | None = None
     ) -> list[ProjectedText]:
         """Return each prompt once a clip; see `project_prompts`, and `encode_prompts` for `most_windows`."""
-        self._bring(self.text_encoder, offload)
+        self._bring(self.text_encoder, offload=offload)
         embeds = encode_prompts(prompts, self.tokenizer, self.text_encoder, most_windows=most_windows)
         return project_prompts((self.unet, self.controlnet), embeds.to(self.unet.dtype), self.device, guidance)
 
@@ -282,7 +278,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         sampling, program = plan.sampling, plan.program
         sampled = self.sampled_frames(plan, reach.frames)
         is_key = torch.tensor([plan.is_key[number] for number in sampled])  # on the host, which counts them
-        self._bring(self.vae, plan.execution.offload)
+        self._bring(self.vae, offload=plan.execution.offload)
         is_drawn = sampling.posterior == "sample" and not isinstance(self.vae, LinearAutoencoder)
         encode = self.vae.encode_posterior if is_drawn else self.vae.encode_frames
         latents, start_latents = encode_clip(
@@ -387,7 +383,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         carry: Carry,
     ) -> Iterator[Frame]:
         """Yield the frames of a segment that are written; see `venhancer.pictures.decoded`."""
-        self._bring(self.vae, plan.execution.offload)
+        self._bring(self.vae, offload=plan.execution.offload)
         return decoded(self.vae, latents, plan, segment, colours, boundary=boundary, carry=carry)
 
     def _noise(self, plan: EnhancePlan, frames: Iterable[int], like: Tensor, draw: int) -> Tensor:

@@ -25,6 +25,7 @@ from venhancer.checkpoints.adapters import merge_adapters
 from venhancer.errors import WeightsError
 from venhancer.model_files.adapter import adapter_of
 from venhancer.model_files.folders import (
+    ABSENT,
     EMBEDDED,
     INDEX_FILE,
     PUBLISHED,
@@ -67,7 +68,7 @@ def load_pipeline(
     for name, value in index.items():
         if is_component(value):
             loaded[name] = _load_component(folder, name, value, number_format)
-        elif not name.startswith("_"):
+        elif not name.startswith("_") and value != ABSENT:
             loaded[name] = value
     if model in PUBLISHED:  # as plans say, whatever was written when the folder was converted
         loaded["defaults"] = asdict(load_traits(str(model)).defaults)

@@ -128,7 +128,7 @@ def test_only_the_component_that_is_needed_is_on_the_device():
     device, parts = torch.device("meta"), [torch.nn.Linear(2, 2), unet(), controlnet()]
     arrange(parts, device, "components")
     assert [next(part.parameters()).device.type for part in parts] == ["cpu"] * 3
-    bring(parts[1], parts, device, "components")
+    bring([parts[1]], parts, device, "components")
     assert [next(part.parameters()).device.type for part in parts] == ["cpu", "meta", "cpu"]
 
 
@@ -144,5 +144,5 @@ def test_autoencoders_come_and_go_whole(make):
     autoencoder = make(**down)
     arrange([autoencoder], torch.device("meta"), "groups")
     assert not in_groups(autoencoder)
-    bring(autoencoder, [autoencoder], torch.device("meta"), "groups")
+    bring([autoencoder], [autoencoder], torch.device("meta"), "groups")
     assert {values.device.type for values in autoencoder.parameters()} == {"meta"}

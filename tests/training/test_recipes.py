@@ -104,3 +104,14 @@ def test_the_manifest_in_the_chapter_on_data_parses():
 def test_the_chapter_on_data_names_every_field_of_a_clip():
     table = CHAPTER.read_text().partition("## The manifest")[2].partition("## ")[0]
     assert set(ClipEntry.model_fields) <= set(re.findall(r"`(\w+)`", table))
+
+
+def test_a_recipe_can_follow_another(tmp_path):
+    first, second = tmp_path / "first.yaml", tmp_path / "deeper" / "second.yaml"
+    second.parent.mkdir()
+    first.write_text(f"{HEAD}data: clips\nnext_recipe: deeper/second.yaml\n")
+    second.write_text(f"{HEAD}data: clips\n".replace("steps: 1", "steps: 2"))
+    assert [settings.steps for settings in TrainSettings.in_turn(first)] == [1, 2]
+    second.write_text(f"{HEAD}data: clips\nnext_recipe: ../first.yaml\n")
+    with pytest.raises(SettingsError, match="would run twice"):
+        TrainSettings.in_turn(first)

@@ -42,7 +42,7 @@ def _train(arguments: argparse.Namespace) -> None:
     try:
         from venhancer.training.settings import TrainSettings
 
-        settings = TrainSettings.from_file(arguments.recipe)
+        runs = TrainSettings.in_turn(arguments.recipe)
         from venhancer.runtime.heap import keep_freed_memory
         from venhancer.training.cost import run_cost
         from venhancer.training.loop import train
@@ -53,20 +53,26 @@ def _train(arguments: argparse.Namespace) -> None:
             f"--tflops {arguments.tflops:g} needs --dry-run and a value above 0, such as --dry-run --tflops 300"
         )
     if arguments.dry_run:
-        terminal.show_rows(run_cost(settings).describe(arguments.tflops))
+        for settings in runs:
+            if settings is not runs[0] and settings.start_from is not None and not settings.start_from.exists():
+                terminal.show_line(f"then the run in {settings.output}; it starts from {settings.start_from}")
+                continue
+            terminal.show_rows(run_cost(settings).describe(arguments.tflops))
         return
     if not arguments.debug:
         _hush_libraries()
     if not arguments.quiet:
         terminal.show_log()
     keep_freed_memory()
-    folder = train(settings)
-    if int(os.environ.get("RANK", "0")) > 0:  # one of several processes speaks
-        return
-    if folder is None:
-        terminal.show_line(f"stopped and saved in {settings.output}; {arguments.when_stopped}")
-    else:
-        terminal.show_line(f"wrote {folder}; use it with --model {folder}")
+    speaks = int(os.environ.get("RANK", "0")) == 0  # one of several processes
+    for settings in runs:
+        folder = train(settings)
+        if folder is None:
+            if speaks:
+                terminal.show_line(f"stopped and saved in {settings.output}; {arguments.when_stopped}")
+            return
+        if speaks:
+            terminal.show_line(f"wrote {folder}; use it with --model {folder}")
 
 
 def _train_index(arguments: argparse.Namespace) -> None:

@@ -8,6 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+POSTERIOR_NOISE, START_NOISE, KEY_FRAME_NOISE, STEP_NOISE = -1, 0, 1, 2
+"""Draws of one output frame; those of later solver steps follow."""
+
 DrawNoise: TypeAlias = Callable[[int, int, Sequence[int], int], Float[Tensor, "..."]]
 """Return unit noise by seed, number of the output frame, shape and draw, as `frame_noise` does."""
 

@@ -78,7 +78,7 @@ def frames_between(
         chosen = _best_guess(torch.cat(guesses), time, *sides)
         chosen = F.interpolate(chosen, scale_factor=float(QUARTER), mode="bilinear")[..., :height, :width]
         motion, share = chosen[:, :2], chosen[0, 2:]
-        yield torch.lerp(_moved(pictures[0], -time * motion), _moved(pictures[1], (1 - time) * motion), share)
+        yield torch.lerp(moved(pictures[0], -time * motion), moved(pictures[1], (1 - time) * motion), share)
 
 
 def _best_guess(
@@ -104,8 +104,8 @@ def _best_guess(
     return torch.cat([motion, time * of_after / ((1 - time) * of_before + time * of_after)], dim=1)
 
 
-def _moved(picture: Float[Tensor, "1 3 h w"], flow: Float[Tensor, "1 2 h w"]) -> Float[Tensor, "3 h w"]:
-    """Return what a flow points at, bicubic; outside, the edge."""
+def moved(picture: Float[Tensor, "1 3 h w"], flow: Float[Tensor, "1 2 h w"]) -> Float[Tensor, "3 h w"]:
+    """Return what a flow points at, in pixels (x, y), bicubic; outside, the edge."""
     height, width = picture.shape[-2:]
     x = torch.arange(width, device=flow.device) + flow[0, 0]
     y = torch.arange(height, device=flow.device)[:, None] + flow[0, 1]

@@ -13,6 +13,8 @@ from venhancer.settings import AnyPath
 EMBEDDED = "nano"
 PUBLISHED = ("v1", "v2")
 INDEX_FILE = "model_index.json"
+ABSENT = [None, None]
+"""What an index says of a component that a model does without."""
 
 
 def cache_folder() -> Path:

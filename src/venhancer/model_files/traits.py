@@ -22,7 +22,7 @@ from venhancer.settings import AnyPath, ColorFix, Penultimate, Posterior, Solver
 from venhancer.windows import Fade
 
 NETWORKS = ("unet", "controlnet")
-COMPANIONS = ("vae", "text_encoder")
+COMPANIONS = ("vae", "text_encoder", "motion")
 BLOCK = re.compile(r"(encoder\.stages|encoder\.middle|decoder)\.\d+\.")  # of a network: what is computed at once
 DECODED_TOGETHER = {"VideoAutoencoder": (5, 2)}  # frames in a window of the temporal decoder, and those that two share
 

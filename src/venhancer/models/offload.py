@@ -6,7 +6,7 @@ block that runs, which the hooks of diffusers' group offloading fetch and put ba
 Written for GPUs and tried on a processor, where every device is the same.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from diffusers.hooks.group_offloading import apply_group_offloading
@@ -40,15 +40,18 @@ def arrange(components: Iterable[nn.Module], device: torch.device, offload: Offl
             )
 
 
-def bring(target: nn.Module, components: Iterable[nn.Module], device: torch.device, offload: Offload) -> None:
-    """Put one component on the device and all others back; does nothing where all are there or come by themselves."""
+def bring(
+    targets: Sequence[nn.Module], components: Iterable[nn.Module], device: torch.device, offload: Offload
+) -> None:
+    """Put some components on the device and all others back; does nothing where all are there or come by themselves."""
     if offload == "none":
         return
     for component in components:
-        if component is not target and not in_groups(component):
+        if not (in_groups(component) or any(component is target for target in targets)):
             _move(component, WAITING)
-    if not in_groups(target):
-        _move(target, device)
+    for target in targets:
+        if not in_groups(target):
+            _move(target, device)
 
 
 def in_groups(component: nn.Module) -> bool:

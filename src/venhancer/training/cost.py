@@ -3,7 +3,8 @@
 FLOPs are those of `venhancer.planning.estimate`, forwards and backwards of both networks over clips of the most
 frames, and forwards alone where a teacher or earlier sampling steps need them; the autoencoder, the text encoder and
 losses in pixels are not counted. Activations are an estimate from what the blocks, and the decoder of finished frames,
-keep for the backward pass; the rest of the memory is exact.
+keep for the backward pass; the rest of the memory is exact. Of a motion network both are counted on a forward
+without values.
 """
 
 import math
@@ -12,11 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
 
 from venhancer.model_files.network_shape import Grid, NetworkShape
 from venhancer.model_files.traits import load_traits
-from venhancer.models import VideoControlNet, VideoUNet
+from venhancer.models import MotionNetwork, VideoControlNet, VideoUNet
+from venhancer.models.motion import QUARTER
 from venhancer.planning.devices import DEVICES
 from venhancer.planning.estimate import CONTROL, DECODER, ENCODER, network_flops
 from venhancer.training.lora import ENDS
@@ -94,22 +98,24 @@ def run_cost(settings: TrainSettings) -> RunCost:
         shape, pixels, tokens = traits.network, traits.pixels_per_latent, traits.text_tokens
     trained, frozen = _count_parameters(settings, shape)
     grid = Grid(settings.frames, settings.crop[0] // pixels, settings.crop[1] // pixels)
-    flops = network_flops(shape, *grid, tokens).by_part
-    passes = _passes(settings)
+    if settings.train == "motion":
+        clip_flops, activations = _motion_cost(settings)
+    else:
+        flops, passes = network_flops(shape, *grid, tokens).by_part, _passes(settings)
+        clip_flops = sum(flops[part] * (passes[part] + _silent_forwards(settings)) for part in flops)
+        activations = _activation_bytes(settings, shape, grid, passes)
     learning, whole = sum(trained.values()), sum(trained.values()) + sum(frozen.values())
     micro = settings.batch_size // settings.groups
     return RunCost(
         trained=trained,
         frozen=frozen,
-        step_flops=round(
-            settings.batch_size * sum(flops[part] * (passes[part] + _silent_forwards(settings)) for part in flops)
-        ),
+        step_flops=round(settings.batch_size * clip_flops),
         memory={
             "weights": 4 * whole,
             "gradients": 4 * learning,
             "moments": 2 * settings.adam_bits // 8 * learning,
             "average": 4 * learning,
-            "activations": micro * _activation_bytes(settings, shape, grid, passes),
+            "activations": micro * activations,
             **({"decoder": micro * decoder} if (decoder := _decoder_bytes(settings)) else {}),
         },
         settings=settings,
@@ -132,6 +138,10 @@ def _count_parameters(settings: TrainSettings, shape: NetworkShape) -> tuple[dic
             unet.take_guidance()
             assert unet.guidance_embed is not None
             trained["guidance input"] = sum(parameter.numel() for parameter in unet.guidance_embed.parameters())
+    if settings.train == "motion":
+        with torch.device("meta"):
+            motion = MotionNetwork(**settings.motion.model_dump())
+        trained = {"motion": sum(parameter.numel() for parameter in motion.parameters())}
     text_and_others = trained if settings.learns_text else frozen
     if text_encoder is not None:
         text_and_others["text_encoder"] = sum(parameter.numel() for parameter in text_encoder.parameters())
@@ -165,6 +175,23 @@ def _passes(settings: TrainSettings) -> dict[str, int]:
     }
     again = 1 if settings.gradient_checkpointing else 0
     return {part: count + again * (count > 1) for part, count in passes.items()}
+
+
+def _motion_cost(settings: TrainSettings) -> tuple[int, int]:
+    """Return the FLOPs of a clip in a step that trains motion, and the bytes that its forward keeps."""
+    kept = 0
+
+    def keep(tensor: Tensor) -> Tensor:
+        nonlocal kept
+        kept += 0 if isinstance(tensor, nn.Parameter) else tensor.nbytes
+        return tensor
+
+    size = (1, 3, *(side // QUARTER for side in settings.crop))
+    with torch.device("meta"):
+        network, picture = MotionNetwork(**settings.motion.model_dump()), torch.empty(size)
+        with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda tensor: tensor):
+            network(network.features(picture), network.features(picture), torch.full((1,), 0.5))
+    return 3 * counter.get_total_flops(), kept
 
 
 def _silent_forwards(settings: TrainSettings) -> float:

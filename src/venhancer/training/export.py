@@ -42,15 +42,16 @@ def export(settings: TrainSettings, weights: dict[str, Tensor]) -> Path:
 
 def load_weights(pipeline: VEnhancerPipeline, weights: dict[str, Tensor]) -> None:
     """Put weights named like "unet.conv_out.bias" into a pipeline's networks."""
-    for component in ("unet", "controlnet", "text_encoder"):
+    for component in ("unet", "controlnet", "text_encoder", "motion"):
         prefix = f"{component}."
         own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-        getattr(pipeline, component).load_state_dict(own, strict=False)
+        if own:
+            getattr(pipeline, component).load_state_dict(own, strict=False)
 
 
 def write_pipeline(pipeline: VEnhancerPipeline, folder: Path) -> None:
     """Write a pipeline's folder, half precision and free of where it was made."""
-    for network in (pipeline.vae, pipeline.unet, pipeline.controlnet, pipeline.text_encoder):
+    for network in pipeline.networks.values():
         network.half()
     with written_whole(folder) as partial:
         pipeline.save_pretrained(partial)

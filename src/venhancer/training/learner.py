@@ -24,13 +24,16 @@ from venhancer.runtime.devices import choose_dtype
 from venhancer.training.data.augment import Example
 from venhancer.training.discriminator import LatentDiscriminator
 from venhancer.training.lora import add_adapters, without_adapters
+from venhancer.training.motion import MotionObjective
 from venhancer.training.muon import Muon
 from venhancer.training.objective import Losses, Objective, Teacher
 from venhancer.training.perceptual import PerceptualDistance, find_weights
 from venhancer.training.settings import TrainSettings
 from venhancer.training.start import precision_of
 
-FIRST_OR_LAST = re.compile(r"(encoder\.conv_in|key_frame_conv|^unet\.conv_out|zero_convs?(\.\d+)?|_embedding)\.weight$")
+FIRST_OR_LAST = re.compile(
+    r"(encoder\.conv_in|key_frame_conv|^unet\.conv_out|^motion\.encoder\.0\.0|^motion.*\.exit|zero_convs?(\.\d+)?|_embedding)\.weight$"
+)
 """Layers at either end of a network; Muon takes the matrices of all others."""
 
 SHARDED_TOGETHER = ("ResBlock", "FeedForward", "Downsample", "Upsample")
@@ -46,11 +49,14 @@ class Learner(nn.Module):
         mixed_precision: compute in bfloat16 what tolerates it; weights stay as they are.
     """
 
-    def __init__(self, pipeline: VEnhancerPipeline, objective: Objective, *, mixed_precision: bool) -> None:
+    def __init__(
+        self, pipeline: VEnhancerPipeline, objective: Objective | MotionObjective, *, mixed_precision: bool
+    ) -> None:
         super().__init__()
         self.unet = pipeline.unet
         self.controlnet = pipeline.controlnet
         self.text_encoder = pipeline.text_encoder
+        self.motion = pipeline.motion
         self.discriminator = None
         if objective.settings.finishing_share and objective.settings.adversarial_weight:
             self.discriminator = LatentDiscriminator(pipeline.unet.config["in_channels"])
@@ -64,6 +70,8 @@ class Learner(nn.Module):
         networks, device = (self.unet, self.controlnet, self.text_encoder), batch.target.device
         precision = torch.autocast(device.type, torch.bfloat16, enabled=self.mixed_precision)
         with precision, _attention_on(device):
+            if isinstance(self.objective, MotionObjective):
+                return self.objective(self.motion, batch, generator)
             return self.objective(
                 *networks,
                 batch,
@@ -104,6 +112,8 @@ def make_learner(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Learne
     pipeline.unet.requires_grad_(settings.train in ("unet", "all"))
     pipeline.controlnet.requires_grad_(settings.train in ("controlnet", "all"))
     pipeline.text_encoder.requires_grad_(settings.learns_text)
+    if pipeline.motion is not None:
+        pipeline.motion.requires_grad_(settings.train == "motion")
     if settings.train == "lora":
         add_adapters(pipeline, settings.lora, settings.seed)
     for network in (pipeline.unet, pipeline.controlnet):
@@ -114,8 +124,10 @@ def make_learner(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Learne
     return learner
 
 
-def make_objective(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Objective:
+def make_objective(settings: TrainSettings, pipeline: VEnhancerPipeline) -> Objective | MotionObjective:
     """Return the objective of the settings."""
+    if settings.train == "motion":
+        return MotionObjective(settings.objective)
     if settings.objective.velocity_pixel_weight and not isinstance(pipeline.vae, LinearAutoencoder):
         raise SettingsError("velocity_pixel_weight needs a linear autoencoder, as models from nothing have; omit it")
     wants_perceptual = settings.objective.finishing_share > 0 and settings.objective.perceptual_weight > 0

@@ -190,6 +190,9 @@ class ObjectiveSettings(Frozen):
     texture_weight: float = Field(
         default=0.0, ge=0, description="Weight of errors in how much neighbouring pixels differ in an area."
     )
+    motion_level_weight: float = Field(
+        default=0.3, ge=0, description="Weight of errors of the motion network's coarser levels; for train: motion."
+    )
 
     @model_validator(mode="after")
     def _first_timestep_first(self) -> Self:
@@ -197,6 +200,14 @@ class ObjectiveSettings(Frozen):
             if span is not None and span[0] > span[1]:
                 raise ValueError(f"{name} goes from {span[0]:g} to {span[1]:g}; set the smaller first")
         return self
+
+
+class MotionSettings(Frozen):
+    """The network that moves key frames to the times between, for `train: motion`; the others stay frozen."""
+
+    channels: tuple[Annotated[int, Field(ge=8)], ...] = Field(
+        default=(32, 48, 64, 96, 96), min_length=2, description="Width of each level, the finest first."
+    )
 
 
 class LoraSettings(Frozen):
@@ -294,13 +305,15 @@ class TrainSettings(Frozen):
     fresh_controlnet: bool = Field(
         default=False, description="Start with a new ControlNet, copied from the base network as in the paper."
     )
-    train: Literal["controlnet", "unet", "all", "lora"] = Field(
-        default="controlnet", description="Networks that learn; the rest stay frozen. lora trains adapters only."
+    train: Literal["controlnet", "unet", "all", "lora", "motion"] = Field(
+        default="controlnet",
+        description="Networks that learn; the rest stay frozen. lora trains adapters only; all leaves out motion.",
     )
     train_text: bool | None = Field(
         default=None, description="Whether the text encoder learns. Default: only from scratch."
     )
     lora: LoraSettings = LoraSettings()
+    motion: MotionSettings = MotionSettings()
     network: NetworkSettings = NetworkSettings()
     augment: AugmentSettings = AugmentSettings()
     objective: ObjectiveSettings = ObjectiveSettings()
@@ -371,6 +384,9 @@ class TrainSettings(Frozen):
     keep_checkpoints: int = Field(default=2, ge=1, description="Newest checkpoints to keep.")
     keep_every: int | None = Field(default=None, ge=1, description="Also keep checkpoints at multiples of this step.")
     log_every: int = Field(default=20, ge=1, description="Steps between log lines.")
+    next_recipe: Path | None = Field(
+        default=None, description="Recipe to train by when this run is done; relative to this one's file."
+    )
 
     @property
     def groups(self) -> int:
@@ -407,7 +423,7 @@ class TrainSettings(Frozen):
 
     @model_validator(mode="after")
     def _something_to_start_from(self) -> Self:
-        if self.start_from is None and (self.train in ("controlnet", "lora") or self.fresh_controlnet):
+        if self.start_from is None and (self.train in ("controlnet", "lora", "motion") or self.fresh_controlnet):
             need = "fresh_controlnet" if self.fresh_controlnet else f"train: {self.train}"
             raise ValueError(
                 f"{need} needs start_from, a model whose base network stays frozen; set it, or train unet or all from "
@@ -417,8 +433,8 @@ class TrainSettings(Frozen):
 
     @model_validator(mode="after")
     def _adapters_are_of_the_networks(self) -> Self:
-        if self.train_text and self.train == "lora":
-            raise ValueError("train_text does not work with train: lora; set train: unet, controlnet or all")
+        if self.train_text and self.train in ("lora", "motion"):
+            raise ValueError(f"train_text does not work with train: {self.train}; set train: unet, controlnet or all")
         return self
 
     @model_validator(mode="after")
@@ -463,9 +479,28 @@ class TrainSettings(Frozen):
         except (OSError, yaml.YAMLError) as error:
             raise SettingsError(f"recipe {recipe} cannot be read: {' '.join(str(error).split())}") from error
         try:
-            return cls.model_validate(fields)
+            settings = cls.model_validate(fields)
         except ValidationError as error:
             raise SettingsError(f"recipe {recipe}: {_first_line(error)}") from error
+        if settings.next_recipe is None:
+            return settings
+        return settings.model_copy(update={"next_recipe": recipe.parent / settings.next_recipe})
+
+    @classmethod
+    def in_turn(cls, recipe: Path) -> list[Self]:
+        """Return the settings in a YAML recipe, then those of every recipe that follows it.
+
+        Raises:
+            SettingsError: as `from_file`, or a recipe follows itself.
+        """
+        recipes, following, every = list[Path](), recipe, list[Self]()
+        while following is not None:
+            if following.resolve() in recipes:
+                raise SettingsError(f"recipe {recipe}: {following} would run twice; omit its next_recipe")
+            recipes.append(following.resolve())
+            every.append(cls.from_file(following))
+            following = every[-1].next_recipe
+        return every
 
 
 def _first_line(error: ValidationError) -> str:

@@ -18,6 +18,7 @@ from venhancer.model_files.network_shape import EXTRA_ROWS, NetworkShape
 from venhancer.model_files.traits import load_traits
 from venhancer.models import LinearAutoencoder, VideoControlNet, VideoUNet
 from venhancer.models.blocks import ResBlock, Upsample
+from venhancer.models.motion import MotionNetwork
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.runtime.devices import choose_device, choose_dtype
 from venhancer.training.data.batches import Batches
@@ -31,6 +32,7 @@ SETTLED_AT_START = {
     "enlarging",
     "fresh_controlnet",
     "lora",
+    "motion",
     "network",
     "seed",
     "start_from",
@@ -133,6 +135,15 @@ def _pipeline_from(model: Path, settings: TrainSettings) -> VEnhancerPipeline:
         with torch.random.fork_rng():
             torch.manual_seed(settings.seed)  # of the few layers that the base network does not have
             pipeline.register_modules(controlnet=VideoControlNet.from_unet(pipeline.unet))
+    if settings.train == "motion" and (settings.between or pipeline.config["between"]) != "interpolate":
+        raise SettingsError(
+            f"train: motion is for models that make frames between from finished ones, and {model} does not; start "
+            f"from nano, or set between: interpolate"
+        )
+    if settings.train == "motion" and pipeline.motion is None:
+        with torch.random.fork_rng():
+            torch.manual_seed(settings.seed)
+            pipeline.register_modules(motion=MotionNetwork(**settings.motion.model_dump()))
     own_ways = settings.model_dump(include={"between", "consistency", "enlarging", "steadying"}, exclude_none=True)
     pipeline.register_to_config(defaults={**pipeline.config["defaults"], **settings.defaults}, **own_ways)
     return pipeline

@@ -116,10 +116,15 @@ class Batches(Dataset[Prepared]):
         return stack_examples(examples)
 
     def _draw_length(self, factor: int, generator: Generator) -> int:
-        """Return how many frames: mostly a whole number of gaps between key frames, sometimes a loose end."""
+        """Return how many frames: mostly a whole number of gaps between key frames, sometimes a loose end.
+
+        Motion is learned within one gap.
+        """
         most = self.settings.frames
         if most == 1:
             return 1
+        if self.settings.train == "motion":
+            return min(factor + 1, most)
         whole = max(1, (most - 1) // factor) * factor + 1
         length = whole if draw_uniform(generator) < 0.75 else draw_integer(min(whole, most - 1), most, generator)
         return min(length, most)
