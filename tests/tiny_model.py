@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import ByT5Tokenizer, CLIPTextConfig, CLIPTextModel
 
 from venhancer.model_files.network_shape import NetworkShape
-from venhancer.models import LinearAutoencoder, MotionNetwork, VideoControlNet, VideoUNet
+from venhancer.models import ImageAutoencoder, LinearAutoencoder, MotionNetwork, VideoControlNet, VideoUNet
 from venhancer.pipeline import VEnhancerPipeline
 
 TINY = {
@@ -62,18 +63,6 @@ def make_tiny_model(
     shape = NetworkShape(
         **TINY | (FLAT if flat else {}) | dict(widths or {}), in_channels=channels, out_channels=channels
     )
-    tokenizer = ByT5Tokenizer(extra_ids=0)
-    text = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=TINY["text_dim"],
-        intermediate_size=TINY["text_dim"],
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        max_position_embeddings=77,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
     unet = randomised(VideoUNet(**shape.arguments()))
     if flat:  # without norms a random network's output is far out of range
         unet.conv_out.weight.data *= 0.01
@@ -81,8 +70,7 @@ def make_tiny_model(
         vae=LinearAutoencoder.fit(frames, patch=4, latent_channels=channels),
         unet=unet,
         controlnet=randomised(VideoControlNet.from_shape(shape)),
-        text_encoder=randomised(CLIPTextModel(text)),
-        tokenizer=tokenizer,
+        **text_components(),
         motion=randomised(MotionNetwork(channels=(8, 8))) if moving else None,
         between="interpolate" if flat else "blend",
         enlarging="sharp" if flat else "bilinear",
@@ -101,3 +89,40 @@ def make_tiny_model(
     )
     pipeline.save_pretrained(folder)
     return folder
+
+
+def make_image_model(folder: Path) -> Path:
+    """Save a pipeline folder shaped as the published models: latents of four channels at an eighth of the size."""
+    shape = NetworkShape(**TINY)
+    vae = ImageAutoencoder(
+        block_out_channels=(8, 8, 8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        norm_num_groups=4,
+    )
+    pipeline = VEnhancerPipeline(
+        vae=vae.eval(),
+        unet=randomised(VideoUNet(**shape.arguments())),
+        controlnet=randomised(VideoControlNet.from_shape(shape)),
+        **text_components(),
+        defaults={"steps": 2, "solver": "ddim", "guidance_scale": 1.0, "window_frames": 8, "window_overlap": 2},
+    )
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def text_components() -> dict[str, Any]:
+    """Return a tiny text encoder and its tokenizer."""
+    tokenizer = ByT5Tokenizer(extra_ids=0)
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=TINY["text_dim"],
+        intermediate_size=TINY["text_dim"],
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        max_position_embeddings=77,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return {"text_encoder": randomised(CLIPTextModel(text)), "tokenizer": tokenizer}

@@ -16,6 +16,7 @@ from venhancer.frames.motion import frames_between
 from venhancer.frames.resizing import pad_with_edges, resize_frames
 from venhancer.models.autoencoder import Autoencoder
 from venhancer.models.motion import MotionNetwork, moved_frames
+from venhancer.models.tiny_decoder import TinyDecoder
 from venhancer.plan import EnhancePlan
 from venhancer.planning.layout import Segment
 
@@ -55,25 +56,26 @@ def noted(frames: Iterable[Frame], seen: list[Frame]) -> Iterator[Frame]:
 
 
 def decoded(
-    vae: Autoencoder,
+    vae: Autoencoder | TinyDecoder,
     latents: Float[Tensor, "1 c f h w"],
     plan: EnhancePlan,
     segment: Segment,
     colours: Colours,
     *,
-    boundary: Float[Tensor, "n 3 h2 w2"] | None,
+    boundary: Float[Tensor, "n c2 h2 w2"] | None,
     carry: dict[str, Tensor],
 ) -> Iterator[Frame]:
     """Yield the frames of a segment that are written, cropped to the output size.
 
     Args:
-        vae: the autoencoder.
+        vae: what decodes.
         latents: settled ones, from the segment's first written frame on.
         plan: that the segment is of.
         segment: which one.
         colours: of the inputs behind its key frames and those around.
-        boundary: the first frames as the segment before decoded them, if frames are decoded together.
-        carry: where such frames are left for the next segment.
+        boundary: the first frames as the segment before decoded them, if frames are decoded together; of a tiny
+            decoder, the latents before.
+        carry: where the next segment's are left.
     """
     overlap, program = 0 if segment.ends_shot else plan.traits.decode_overlap, plan.program
     latents = latents[:, :, : len(segment.frames) + overlap]
@@ -86,6 +88,8 @@ def decoded(
     if overlap:
         with torch.inference_mode():
             carry["held"] = torch.stack(list(pictures))
+    elif isinstance(vae, TinyDecoder) and not segment.ends_shot:
+        carry["held"] = vae.lead(latents, boundary)
 
 
 def finished(

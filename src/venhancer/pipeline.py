@@ -32,6 +32,7 @@ from venhancer.models.fingerprint import weights_fingerprint
 from venhancer.models.offload import arrange, bring
 from venhancer.models.prompts import Predict, ProjectedText, Spread, predict_velocities, project_prompts
 from venhancer.models.text import encode_prompts
+from venhancer.models.tiny_decoder import TinyDecoder
 from venhancer.pictures import Finish, decoded, enlarged, finished, noted
 from venhancer.plan import EnhancePlan
 from venhancer.planning.execution import Execution
@@ -84,6 +85,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
     Attributes:
         runs_on: the device that weights are moved to when they are needed; None where they stay where they are.
         workers: other devices that share the networks' work, see `venhancer.workers`; None where there are none.
+        decoder: decodes in place of the autoencoder; None where that does.
         draw_noise: unit noise by seed, output frame, shape and draw; replace it to repeat a run with recorded noise.
     """
 
@@ -112,6 +114,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         self.schedule = Schedule()
         self.runs_on: torch.device | None = None
         self.workers: Spread | None = None
+        self.decoder: TinyDecoder | None = None
         self.draw_noise: DrawNoise = frame_noise
 
     @property
@@ -129,7 +132,8 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         """
         if (loaded_from := self.config.get("_name_or_path")) is None:
             raise ValueError("this pipeline was not loaded: save it with save_pretrained and load the folder")
-        return load_traits(str(loaded_from), self.config.get("_adapter")).configured(self.config)
+        own = (self.config.get(name) for name in ("_adapter", "_decoder"))
+        return load_traits(str(loaded_from), *own).configured(self.config)
 
     def fingerprint(self) -> str:
         """Return what tells the weights, as they are now, from any others: their names and a few values of each."""
@@ -138,7 +142,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
     @property
     def networks(self) -> dict[str, torch.nn.Module]:
         """The components with weights, by name."""
-        names = (*NETWORKS, *COMPANIONS)
+        names = (*NETWORKS, *COMPANIONS, "decoder")
         return {name: component for name in names if (component := getattr(self, name)) is not None}
 
     def _bring(self, *components: torch.nn.Module, offload: Offload) -> None:
@@ -379,12 +383,13 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         segment: Segment,
         colours: Colours,
         *,
-        boundary: Float[Tensor, "n 3 h2 w2"] | None,
+        boundary: Float[Tensor, "n c2 h2 w2"] | None,
         carry: Carry,
     ) -> Iterator[Frame]:
         """Yield the frames of a segment that are written; see `venhancer.pictures.decoded`."""
-        self._bring(self.vae, offload=plan.execution.offload)
-        return decoded(self.vae, latents, plan, segment, colours, boundary=boundary, carry=carry)
+        decoder = self.decoder or self.vae
+        self._bring(decoder, offload=plan.execution.offload)
+        return decoded(decoder, latents, plan, segment, colours, boundary=boundary, carry=carry)
 
     def _noise(self, plan: EnhancePlan, frames: Iterable[int], like: Tensor, draw: int) -> Tensor:
         """Return unit noise for output frames, each a function of the seed, its number and the draw."""

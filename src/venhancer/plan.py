@@ -237,6 +237,8 @@ def make_plan(
     timeline = make_timeline(clip, settings, program, cadence if settings.drop_duplicates else NO_CADENCE)
     if program is not None and key_pictures:
         raise SettingsError("the published program does not take your own key frames; omit --key-frame or --published")
+    if program is not None and traits.decoder is not None:
+        raise SettingsError("the published program decodes with its own autoencoder; omit --decoder or --published")
     check_key_pictures(key_pictures, clip, timeline, width, height)
     key_frames = [index for index, is_key in enumerate(timeline.is_key) if is_key]
     if settings.memory is not None:

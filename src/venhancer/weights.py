@@ -22,6 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from venhancer import models
 from venhancer.checkpoints.adapters import merge_adapters
+from venhancer.checkpoints.reading import open_tensors
 from venhancer.errors import WeightsError
 from venhancer.model_files.adapter import adapter_of
 from venhancer.model_files.folders import (
@@ -35,6 +36,7 @@ from venhancer.model_files.folders import (
     read_json,
 )
 from venhancer.model_files.traits import load_traits
+from venhancer.models.tiny_decoder import TinyDecoder
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.runtime.devices import choose_device, choose_dtype
 from venhancer.settings import AnyPath
@@ -46,18 +48,25 @@ Model = TypeVar("Model")
 
 
 def load_pipeline(
-    model: AnyPath = EMBEDDED, *, adapter: AnyPath | None = None, device: str = "auto", dtype: str = "auto"
+    model: AnyPath = EMBEDDED,
+    *,
+    adapter: AnyPath | None = None,
+    decoder: AnyPath | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
 ) -> VEnhancerPipeline:
     """Return a pipeline ready to enhance clips.
 
     Args:
         model: "nano" (in the package), "v1" or "v2" (downloaded or converted before), or a model folder.
         adapter: file of adapters to merge into it, see `merge_adapters`; left out, the one that a folder carries.
+        decoder: file of a tiny decoder that takes the place of the autoencoder's, see `TinyDecoder`.
         device: "auto", "cpu", "cuda", "cuda:1", "mps"; see `venhancer.runtime.devices.choose_device`.
         dtype: "auto", "bf16", "fp16", "fp32"; see `venhancer.runtime.devices.choose_dtype`.
 
     Raises:
-        WeightsError: there is no such model, its folder is incomplete or damaged, or the adapter is not of it.
+        WeightsError: there is no such model, its folder is incomplete or damaged, or the adapter or the decoder does
+            not fit it.
         SettingsError: this machine has no such device, or there is no such dtype.
     """
     folder = find_model(model)
@@ -81,8 +90,27 @@ def load_pipeline(
         pipeline.register_to_config(_adapter=str(adapter))
     if (file := adapter_of(model, adapter)) is not None:
         merge_adapters(pipeline, file)
+    if decoder is not None:
+        pipeline.register_to_config(_decoder=str(decoder))
+        pipeline.decoder = load_tiny_decoder(decoder, number_format)
     pipeline.runs_on = None if on.type == "cpu" else on  # where a plan moves the weights to, or some at a time
     return pipeline
+
+
+def load_tiny_decoder(file: AnyPath, dtype: torch.dtype) -> TinyDecoder:
+    """Return the decoder in a file of TAESD's or TAESDV's weights.
+
+    Raises:
+        WeightsError: it cannot be read, or is of another network.
+    """
+    tensors = open_tensors(Path(file))
+    try:
+        return TinyDecoder.from_weights({name: tensors.read(name) for name in tensors.shapes}).to(dtype)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{file} is not a tiny decoder of Stable Diffusion's latents; pass the weights of TAESD's decoder or of "
+            f"TAESDV"
+        ) from error
 
 
 def _load_component(folder: Path, name: str, class_path: list[str], dtype: torch.dtype) -> object:

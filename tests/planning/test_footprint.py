@@ -75,7 +75,7 @@ def test_peaks_of_autoencoders_are_what_coding_holds(together):
     with torch.inference_mode(), LivingTensors(vae) as encoding:
         vae.encode(torch.zeros(1, 3, 64, 128))
     traits = replace(load_traits("v2"), autoencoder_width=64, decode_window=together)
-    encoded, decoded = (sum(sizes) for sizes in autoencoder_peaks(traits, 8, 16))
+    encoded, decoded = (sum(sizes) for sizes in autoencoder_peaks(traits, 8, 16, whole=8 * 16))
     assert encoded == pytest.approx(encoding.most // 4, rel=0.05)
     assert decoded == pytest.approx(decoding.most // 4, rel=0.05)
 

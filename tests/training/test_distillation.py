@@ -277,3 +277,13 @@ def test_errors_of_v_as_pixels(folder):
         learner = make_learner(settings, start_pipeline(settings))
         losses.append(learner(batch, generator_for(0, 0, 0, 1), 0, torch.tensor([600])).per_clip)
     assert (losses[1] > losses[0]).all()
+
+
+@pytest.mark.parametrize("kind", ["guidance", "student"])
+def test_several_devices_make_the_bytes_of_one_with_an_adapter(folder, kind, request, tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", width=40, height=32, rate=8, frames=8)
+    flags = ["--model", str(folder / "base"), "--adapter", str(request.getfixturevalue(kind)), "--scale", "2"]
+    flags += ["--window-frames", "4", "--no-shots", "--quiet"]
+    for name, devices in (("one", ["--device", "cpu"]), ("two", ["--devices", "cpu,cpu"])):
+        main(["enhance", str(clip), str(tmp_path / f"{name}.mp4"), *flags, *devices])
+    assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "two.mp4").read_bytes()

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from venhancer.cli.flags import (
-    add_adapter,
     add_command,
     add_device_flags,
     add_key_frames,
+    add_own_weights,
     add_settings,
     read_key_frames,
     read_settings,
@@ -37,7 +37,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--dry-run", action="store_true", help="Check everything and show the plan.")
     add_settings(parser)
     add_key_frames(parser)
-    add_adapter(parser)
+    add_own_weights(parser)
     rest = parser.add_argument_group("run")
     rest.add_argument("--restart", action="store_true", help="Discard unfinished work instead of resuming it.")
     rest.add_argument("--json", metavar="FILE", type=Path, help="Also write a JSON report: plan, time, versions.")
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
     how: dict[str, Any] = {
         "restart": restart,
         "key_frames": read_key_frames(arguments),
-        "traits": load_traits(settings.model, arguments.adapter),
+        "traits": load_traits(settings.model, arguments.adapter, arguments.decoder),
         "machine": find_machine(arguments.device, arguments.dtype, devices=devices),
     }
     terminal = Terminal(quiet=arguments.quiet)
@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace) -> None:
     if plan.traits.keeps_freed_memory:
         keep_freed_memory()
     with terminal.busy(f"loading {settings.model}"):
-        workers = _load(settings.model, arguments.adapter, devices or (arguments.device,), arguments.dtype)
+        workers = _load(settings.model, arguments, devices or (arguments.device,))
     stopping = stop_requests(lambda _: terminal.warn(STOPPING), (signal.SIGINT,))
     with workers, terminal.progress() as progress, stopping as request:
         report = enhance_as_planned(
@@ -127,15 +127,16 @@ def run(arguments: argparse.Namespace) -> None:
         terminal.show_line(f"wrote {target} ({extent}) in {report.seconds:.1f} s{workers.describe()}")
 
 
-def _load(model: str, adapter: Path | None, devices: Sequence[str], dtype: str) -> "Workers":
+def _load(model: str, arguments: argparse.Namespace, devices: Sequence[str]) -> "Workers":
     """Return the model on its devices.
 
     Raises:
-        WeightsError: it is not there, or the adapter is not of it.
+        WeightsError: it is not there, or the adapter or the decoder does not fit it.
         SettingsError: a device is not there, or they are of several kinds.
         JobFailed: a worker cannot start.
     """
     from venhancer.weights import load_pipeline
     from venhancer.workers.workers import Workers
 
-    return Workers(load_pipeline(model, adapter=adapter, device=devices[0], dtype=dtype), devices[1:])
+    how = {name: getattr(arguments, name) for name in ("adapter", "decoder", "dtype")}
+    return Workers(load_pipeline(model, **how, device=devices[0]), devices[1:])

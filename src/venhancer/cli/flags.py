@@ -54,7 +54,7 @@ GROUPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """Settings by what they are about: those that `--help` shows, which most people use, and those `--help-all` adds."""
 
 RARE = {name for _, rest in GROUPS.values() for name in rest} | {
-    *("adapter", "restart", "json", "quiet", "device", "devices", "dtype", "debug", "key_frames")
+    *("adapter", "decoder", "restart", "json", "quiet", "device", "devices", "dtype", "debug", "key_frames")
 }
 
 Command = Callable[[argparse.Namespace], None]
@@ -228,14 +228,34 @@ def add_key_frames(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_adapter(parser: argparse.ArgumentParser) -> None:
-    """Add the flag for a file that adapts the model."""
-    parser.add_argument_group("your own adapter").add_argument(
+def add_own_weights(parser: argparse.ArgumentParser) -> None:
+    """Add the flags for files that change the model."""
+    group = parser.add_argument_group("your own weights")
+    group.add_argument(
         "--adapter",
         metavar="FILE",
         type=Path,
         help="Adapters that training left, merged into the model; their sampling defaults replace the model's.",
     )
+    group.add_argument(
+        "--decoder",
+        metavar="tiny=FILE",
+        type=tiny_decoder,
+        help="Weights of TAESD's or TAESDV's decoder, for v1, v2 and models trained from them: a fraction of the time, "
+        "less exact pictures.",
+    )
+
+
+def tiny_decoder(text: str) -> Path:
+    """Return the file in "tiny=FILE".
+
+    Raises:
+        ArgumentTypeError: it is something else.
+    """
+    kind, _, path = text.partition("=")
+    if kind != "tiny" or not path:
+        raise argparse.ArgumentTypeError(f"{text!r} is not tiny=FILE, such as tiny=taesdv.safetensors")
+    return Path(path)
 
 
 def read_key_frames(arguments: argparse.Namespace) -> dict[int, Path]:

@@ -5,10 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from venhancer.cli.flags import (
-    add_adapter,
     add_command,
     add_device_flags,
     add_key_frames,
+    add_own_weights,
     add_settings,
     read_key_frames,
     read_settings,
@@ -38,7 +38,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     add_settings(parser)
     add_key_frames(parser)
-    add_adapter(parser)
+    add_own_weights(parser)
     add_device_flags(parser, several=True)
 
 
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
             settings,
             target,
             machine=machine,
-            traits=load_traits(settings.model, arguments.adapter),
+            traits=load_traits(settings.model, arguments.adapter, arguments.decoder),
             key_frames=key_frames,
             progress=progress,
         )

@@ -84,6 +84,7 @@ class ModelTraits:
         decode_overlap: frames that two such windows share.
         takes_guidance: whether the guidance scale is an input of the base network, so that guidance takes one forward.
         adapter: what adapts the model, if anything.
+        decoder: file of the decoder that takes the place of the autoencoder's.
         defaults: how it samples by default.
     """
 
@@ -103,6 +104,7 @@ class ModelTraits:
     decode_overlap: int = 0
     takes_guidance: bool = False
     adapter: AdapterTraits | None = None
+    decoder: Path | None = None
     defaults: SamplingDefaults = field(default_factory=SamplingDefaults)
 
     @property
@@ -179,18 +181,26 @@ _PUBLISHED = {
 }
 
 
-def load_traits(model: str, adapter: AnyPath | None = None) -> ModelTraits:
+def load_traits(model: str, adapter: AnyPath | None = None, decoder: AnyPath | None = None) -> ModelTraits:
     """Return the traits of "nano", "v1", "v2" or the model in a pipeline folder.
 
     Args:
         model: its name, or its folder.
         adapter: file of adapters; left out, the one that a folder carries.
+        decoder: file of a tiny decoder; left out, the autoencoder decodes.
 
     Raises:
-        SettingsError: there is no such model.
+        SettingsError: there is no such model, or its latents are not those that tiny decoders know.
         WeightsError: the folder is incomplete or describes no model of ours, or the adapter is none.
     """
     traits = _PUBLISHED[model] if model in PUBLISHED else _traits_of_folder(model)
+    if decoder is not None:
+        if traits.release is None:
+            raise SettingsError(
+                f"--decoder is for the latents of v1, v2 and models trained from them, and those of {model} are "
+                f"others; omit it"
+            )
+        traits = replace(traits, decoder=Path(decoder), decode_window=1, decode_overlap=0)
     if (file := adapter_of(model, adapter)) is None:
         return traits
     own = read_adapter(file)

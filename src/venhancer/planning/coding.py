@@ -12,6 +12,7 @@ from venhancer.planning.estimate import ELEMENTWISE, Product
 MULTS = (1, 2, 4, 4)
 BLOCKS = 2  # a level of the encoder; the decoder has one more
 ENCODE, DECODE = "encode", "decode"
+TINY_WIDTH = 64
 
 
 def encoding(width: int, latent_channels: int, height: int, columns: int) -> Iterator[Product]:
@@ -47,6 +48,21 @@ def decoding(width: int, latent_channels: int, height: int, columns: int, *, tem
     yield _convolution(DECODE, _grid(height, columns, 3), entering, 3)
     if temporal:
         yield _linear(DECODE, _grid(height, columns, 3), 3, 3, taps=3)
+
+
+def tiny_decoding(height: int, columns: int, *, remembers: bool = True) -> Iterator[Product]:
+    """Yield the layers of a tiny decoder, 64 wide throughout; of whole pictures of so many latents."""
+    yield _convolution(DECODE, _grid(height, columns, 0), 4, TINY_WIDTH)
+    for level in range(4):
+        grid = _grid(height, columns, level)
+        for _ in range(3 if level < 3 else 1):
+            yield _convolution(DECODE, grid, TINY_WIDTH * (2 if remembers else 1), TINY_WIDTH)
+            for _ in range(2):
+                yield _convolution(DECODE, grid, TINY_WIDTH, TINY_WIDTH)
+            yield Product(DECODE, ELEMENTWISE, 0, grid.tokens * 9 * TINY_WIDTH)
+        if level < 3:
+            yield _convolution(DECODE, _grid(height, columns, level + 1), TINY_WIDTH, TINY_WIDTH)
+    yield _convolution(DECODE, _grid(height, columns, 3), TINY_WIDTH, 3)
 
 
 def _grid(height: int, columns: int, doublings: int) -> Grid:

@@ -34,6 +34,7 @@ LATENT_COPIES = {
 FLOW_COPIES = 48  # float32 values a pixel while a frame is moved along the flow
 FRAME_COPIES = 12  # float32 values a pixel while a frame is resized, or cropped and rounded
 ENCODED_WIDTHS = 2.5  # of the image autoencoder's second width at every pixel of a frame; counted, not fitted
+TINY_WIDTHS = [64] * 8  # of a tiny decoder's block: what it takes in, its memories, both side by side, and its features
 DECODED_WIDTHS, DECODED_TOGETHER_WIDTHS = 3, 4  # frames one by one, or several together
 FRAMES_READ, FRAMES_WRITTEN = 24, 64  # that decoder and encoder hold, at one and a half bytes a pixel
 
@@ -107,7 +108,7 @@ def footprint(traits: ModelTraits, work: Work, execution: Execution, value_bytes
     prompts = 2 if work.is_guided and execution.batches_guidance else 1
     heap = Heap(value_bytes, KEPT if traits.keeps_freed_memory else HEAP_BLOCK)
     network = _network_resident(traits.network, work.grid, prompts, execution.slice_tokens, heap)
-    coding = _resident(autoencoder_peaks(traits, *work.coded), heap)
+    coding = _resident(autoencoder_peaks(traits, *work.coded, whole=frame), heap)
     tensors = max(network.alive, coding.alive) + round(HEAP_SHARE * max(network.small, coding.small))
     return Footprint(
         program=PROGRAM,
@@ -169,13 +170,20 @@ def _latents(traits: ModelTraits, work: Work, frame: int, heap: "Heap") -> int:
     return latents if copy >= heap.kept else round((1 + HEAP_SHARE) * latents)
 
 
-def autoencoder_peaks(traits: ModelTraits, height: int, width: int) -> Iterator[Peak]:
-    """Yield the peaks of coding latents of so many rows and columns; none for a linear autoencoder, which is small."""
+def autoencoder_peaks(traits: ModelTraits, height: int, width: int, *, whole: int) -> Iterator[Peak]:
+    """Yield the peaks of coding latents of so many rows and columns; none for a linear autoencoder, which is small.
+
+    A tiny decoder takes whole pictures, of `whole` latents.
+    """
     features = traits.autoencoder_width * height * width * traits.pixels_per_latent**2
-    if features:
+    if not features:
+        return
+    yield [round(ENCODED_WIDTHS * features / 5)] * 5
+    if traits.decoder is None:
         copies = DECODED_WIDTHS if traits.decode_window == 1 else DECODED_TOGETHER_WIDTHS
-        yield [round(ENCODED_WIDTHS * features / 5)] * 5
         yield [traits.decode_window * features] * copies
+    else:
+        yield [width * whole * traits.pixels_per_latent**2 for width in TINY_WIDTHS]
 
 
 def network_peaks(shape: NetworkShape, grid: Grid, prompts: int, slice_tokens: int | None = None) -> Iterator[Peak]:

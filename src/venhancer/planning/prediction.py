@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 
-from venhancer.planning.coding import decoding, encoding
+from venhancer.planning.coding import decoding, encoding, tiny_decoding
 from venhancer.planning.devices import HOST_BANDWIDTH, Device
 from venhancer.planning.estimate import network_flops
 from venhancer.planning.execution import SLICED_COST
@@ -72,4 +72,8 @@ def _coding_seconds(layout: Layout, device: Device, number_format: str) -> float
     shape = traits.autoencoder_width, traits.latent_channels, len(tile.rows), len(tile.columns)
     ways = encoding(*shape), decoding(*shape, temporal=traits.decode_window > 1)
     encode, decode = (sum(device.seconds(product, number_format) for product in way) for way in ways)
+    if traits.decoder is not None:
+        whole = tiny_decoding(task.latent_height, task.latent_width)
+        tiny = sum(device.seconds(product, number_format) for product in whole)
+        return len(layout.coded_tiles) * encoded * encode + decoded * tiny
     return len(layout.coded_tiles) * (encoded * encode + decoded * again * decode)

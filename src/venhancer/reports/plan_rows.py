@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from venhancer.media.clip import ClipInfo
 from venhancer.model_files.adapter import AdapterTraits
+from venhancer.model_files.traits import ModelTraits
 from venhancer.plan import EnhancePlan
 from venhancer.planning.estimate import network_flops
 from venhancer.planning.layout import SAME_SHAPE, format_number
@@ -47,8 +48,7 @@ def describe_plan(plan: EnhancePlan) -> Iterator[tuple[str, str]]:
     yield "padding", f"{sides}, to {plan.padded_width}x{plan.padded_height}; cropped off at the end"
     yield from _describe_time(plan)
     yield "model", f"{plan.traits.name}, {plan.traits.parameters / 1e6:,.1f} M parameters"
-    if plan.traits.adapter is not None:
-        yield "adapter", _adapter(plan.traits.adapter)
+    yield from _own_weights(plan.traits)
     if plan.program is not None:
         yield (
             "published",
@@ -93,6 +93,14 @@ def describe_prediction(plan: EnhancePlan, prediction: Prediction) -> str:
     parts = ", ".join(f"{name} {seconds:,.3g}" for name, seconds in asdict(prediction).items() if seconds)
     rate = f"{prediction.total / plan.frames:,.3g} a frame"
     return f"about {prediction.total:,.3g} s ({parts}; {rate}), without reading and writing; predicted, never measured"
+
+
+def _own_weights(traits: ModelTraits) -> Iterator[tuple[str, str]]:
+    """Yield the files that change a model."""
+    if traits.adapter is not None:
+        yield "adapter", _adapter(traits.adapter)
+    if traits.decoder is not None:
+        yield "decoder", f"{traits.decoder}, tiny: quick, and less exact than the autoencoder's"
 
 
 def _adapter(adapter: AdapterTraits) -> str:

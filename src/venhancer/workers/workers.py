@@ -34,7 +34,7 @@ class Worker:
 
     Args:
         device: its name.
-        setup: what it is told first: model, adapter, device, number format, threads.
+        setup: what it is told first: model, adapter, decoder, device, number format, threads.
 
     Attributes:
         bytes: that travelled, both ways.
@@ -129,7 +129,9 @@ class Workers:
         torch.set_num_threads(threads)
         dtype = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(pipeline.unet.dtype, "fp32")
         adapter = pipeline.traits.adapter and str(pipeline.traits.adapter.file)
-        setup = {"model": str(pipeline.traits.name), "adapter": adapter, "dtype": dtype, "threads": threads}
+        decoder = pipeline.traits.decoder and str(pipeline.traits.decoder)
+        files = {"model": str(pipeline.traits.name), "adapter": adapter, "decoder": decoder}
+        setup = {**files, "dtype": dtype, "threads": threads}
         self.others = [Worker(device, {**setup, "device": device}) for device in devices]
         self._free: SimpleQueue[Worker | None] = SimpleQueue()  # None is this process
         self._prompts: list[ProjectedText] = []
