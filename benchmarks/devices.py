@@ -2,7 +2,7 @@
 
 The model has every class of a published one at small widths, with random weights: two prompts a step, four windows.
 
-Run: python benchmarks/devices.py [--steps 4] [--runs 3]
+Run: python benchmarks/devices.py [--steps 2] [--runs 3]
 """
 
 import argparse
@@ -36,14 +36,14 @@ WIDTHS = {"base_channels": 96, "head_dim": 32, "norm_groups": 32}
 def main() -> None:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--runs", type=int, default=3, help="of each way, in turn")
     arguments = parser.parse_args()
     torch.set_num_threads(2)
     frames = np.random.default_rng(0).integers(0, 256, (32, 36, 64, 3), dtype=np.uint8)
     with TemporaryDirectory() as folder:
         pipeline = load_pipeline(make_tiny_model(Path(folder) / "model", widths=WIDTHS), device="cpu", dtype="fp32")
-        settings = parse_settings(scale=4, steps=arguments.steps, window_frames=9, window_overlap=1, shots=False)
+        settings = parse_settings(scale=4, fps=8, steps=arguments.steps, window_frames=9, window_overlap=1, shots=False)
         clip = describe_frames(*frames.shape[:3], Fraction(8))
         plan = make_plan(clip, settings, pipeline.traits, machine=Machine(devices=2))
         seconds: dict[str, list[float]] = {"one": [], "two": []}

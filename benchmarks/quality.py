@@ -10,9 +10,6 @@ other) and all contenders are scored on all frames, key frames and frames betwee
 
 import argparse
 import json
-import os
-import shutil
-from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -24,9 +21,9 @@ from cases import CASES, QUICK, load_reference
 from jaxtyping import UInt8
 
 from venhancer.cli.terminal import Terminal
-from venhancer.evaluation.cache import Cache, output_key, scores_key
+from venhancer.evaluation.cache import Cache
 from venhancer.evaluation.clips import TestClip
-from venhancer.evaluation.contenders import BASELINES, Contender, parse_contender
+from venhancer.evaluation.contenders import BASELINES, parse_contender
 from venhancer.evaluation.degrade import Degradation, Kernel
 from venhancer.evaluation.evaluation import EvaluateSettings, evaluate
 from venhancer.evaluation.pages import to_json, write_pages
@@ -39,18 +36,6 @@ MULTIPLE = 2 * SCALE
 """Sides of the references, so that sides of the inputs are even too."""
 
 FIXED = ("bicubic+repeat", "lanczos+blend", "lanczos+minterpolate", "span+rife")
-FORMERLY = {"lanczos+minterpolate": "minterpolate+lanczos"}
-"""What outputs in `data/quality_cache`, kept by an earlier version of this script, are called there."""
-
-LABELS = {
-    "psnr": "psnr.1",
-    "ssim": "ssim.1",
-    "st_lpips": "st_lpips.1",
-    "temporal_difference_error": "frame_difference_error.1",
-    "frame_difference_error": "frame_difference_error.1",
-    "sharpness": "sharpness.1",
-}
-"""What scores kept there are called now, with the version of the metric."""
 
 
 def main() -> None:
@@ -81,8 +66,6 @@ def main() -> None:
     )
     folder = arguments.data / "quality_cache"
     clips = [fixed_clip(name, frames, folder, packages) for name in names]
-    for clip in clips:
-        adopt(clip, contenders, folder / f"{clip.name}-{frames}-{arguments.kernel}", settings.degradation, cache)
     terminal = Terminal()
     with terminal.progress() as progress:
         evaluation = evaluate(clips, contenders, settings, cache, progress=progress)
@@ -103,8 +86,6 @@ def main() -> None:
 def fixed_clip(name: str, frames: int, folder: Path, packages: Path) -> TestClip:
     """Return a case as a clip to judge on, decoded once and then kept."""
     place = folder / f"{name}-{frames}"
-    earlier = folder / f"{name}-{frames}-bicubic"
-    place = earlier if (earlier / "rate.txt").exists() else place
     if not (place / "rate.txt").exists():
         place.mkdir(parents=True, exist_ok=True)
         reference, rate = load_reference(name, frames, MULTIPLE, packages)
@@ -117,34 +98,6 @@ def fixed_clip(name: str, frames: int, folder: Path, packages: Path) -> TestClip
 def load(path: Path) -> UInt8[np.ndarray, "f h w 3"]:
     """Return frames."""
     return np.load(path)
-
-
-def adopt(
-    clip: TestClip, contenders: Sequence[Contender], folder: Path, degradation: Degradation, cache: Cache
-) -> None:
-    """Take over the outputs of baselines, and their scores, that an earlier version of this script kept."""
-    if not folder.is_dir():
-        return
-    reference = clip.load()
-    source, rate = degradation.apply(reference), clip.rate / degradation.factor
-    for contender in contenders:
-        earlier = folder / f"{FORMERLY.get(contender.name, contender.name)}.npy"
-        key = output_key(source, rate, degradation.scale, degradation.factor, contender.identity)
-        target = cache.file(key)
-        if contender.name in BASELINES and earlier.exists() and not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(earlier, target)
-            except OSError:
-                shutil.copyfile(earlier, target)
-            about = {"seconds": None, "clip": clip.name, "contender": contender.name}
-            target.with_suffix(".json").write_text(json.dumps(about) + "\n")
-            if earlier.with_suffix(".json").exists():
-                scores = json.loads(earlier.with_suffix(".json").read_text())
-                cache.keep_scores(
-                    scores_key(key, reference),
-                    {LABELS[name]: value for name, value in scores.items() if name in LABELS},
-                )
 
 
 if __name__ == "__main__":

