@@ -1,13 +1,15 @@
 """Between pictures and networks: input frames are enlarged and padded, latents decoded, cropped and finished."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from venhancer.conditioning import Conditions
 from venhancer.frames.colour_fix import Colours
 from venhancer.frames.enlarging import Enlarging, resize
 from venhancer.frames.fidelity import consistency_of, faithful
@@ -19,6 +21,41 @@ from venhancer.models.motion import MotionNetwork, moved_frames
 from venhancer.models.tiny_decoder import TinyDecoder
 from venhancer.plan import EnhancePlan
 from venhancer.planning.layout import Segment
+
+Carry: TypeAlias = dict[str, Tensor]
+"""What a segment hands on: "denoised" (evaluations, c, shared frames, h, w), x0 of the frames it shares; "latents"
+(c, n, h, w), settled but not decoded; "held" (n, 3, height, width), decoded but not yet cross-faded, or of a tiny
+decoder the latents before (n, c, h, w)."""
+
+
+class SegmentInput(NamedTuple):
+    """What the networks get of one segment, and what its frames will be finished with.
+
+    Args:
+        segment: which one.
+        conditions: for the networks.
+        colours: of the inputs behind its key frames and those around.
+        originals: the inputs behind its key frames, where these are finished one by one.
+        carried: what the segment before handed on.
+    """
+
+    segment: Segment
+    conditions: Conditions
+    colours: Colours
+    originals: Sequence[Frame]
+    carried: Carry
+
+
+@dataclass(frozen=True, slots=True)
+class EnhancedSegment:
+    """One segment's output: what is written of it, to be drawn to the end, and what the next segment needs.
+
+    `carry` is complete once `frames` have been drawn, and empty if another shot follows.
+    """
+
+    segment: Segment
+    frames: Iterator[Frame]
+    carry: Carry
 
 
 class Finish(NamedTuple):

@@ -5,9 +5,9 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property, partial
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
@@ -33,10 +33,10 @@ from venhancer.models.offload import arrange, bring
 from venhancer.models.prompts import Predict, ProjectedText, Spread, predict_velocities, project_prompts
 from venhancer.models.text import encode_prompts
 from venhancer.models.tiny_decoder import TinyDecoder
-from venhancer.pictures import Finish, decoded, enlarged, finished, noted
+from venhancer.pictures import Carry, EnhancedSegment, Finish, SegmentInput, decoded, enlarged, finished, noted
 from venhancer.plan import EnhancePlan
 from venhancer.planning.execution import Execution
-from venhancer.planning.layout import Segment
+from venhancer.planning.layout import Segment, shots_together
 from venhancer.planning.machine import machine_of
 from venhancer.planning.memory import Machine
 from venhancer.progress import SILENT, Progress
@@ -45,22 +45,6 @@ from venhancer.session.call import InCalls
 from venhancer.session.session import InSessions
 from venhancer.settings import Offload
 from venhancer.windows import Tile, blend_weights, tile_weights
-
-Carry: TypeAlias = dict[str, Tensor]
-"""What a segment hands on: "denoised" (evaluations, c, shared frames, h, w), x0 of the frames it shares;
-"latents" (c, n, h, w), settled but not decoded; "held" (n, 3, height, width), decoded but not yet cross-faded."""
-
-
-@dataclass(frozen=True, slots=True)
-class EnhancedSegment:
-    """One segment's output: what is written of it, to be drawn to the end, and what the next segment needs.
-
-    `carry` is complete once `frames` have been drawn, and empty if another shot follows.
-    """
-
-    segment: Segment
-    frames: Iterator[Frame]
-    carry: Carry
 
 
 class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
@@ -208,23 +192,16 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         if self.workers:
             self.workers.begin(prompts, asdict(plan.execution))
         carried = {name: tensor.to(self.device) for name, tensor in (carry or {}).items()}
-        told = {"progress": progress, "on_step": on_step}
-        for segment in segments:
-            enhanced = self._enhance_segment(plan, segment, read, prompts, carried=carried, **told)
-            yield enhanced
-            carried = enhanced.carry
+        denoise = partial(self._denoise, plan, prompts, progress=progress, on_step=on_step)
+        for run in shots_together(segments, plan.layout.shots_at_once if self.workers and on_step is None else 1):
+            inputs = [self._take_in(plan, segment, read, carried=carried) for segment in run]
+            denoised = list((self.workers.map if self.workers and len(run) > 1 else map)(denoise, inputs))
+            for one, result in zip(inputs, denoised, strict=True):
+                enhanced = self._finish(plan, one, *result)
+                yield enhanced
+                carried = enhanced.carry
 
-    def _enhance_segment(
-        self,
-        plan: EnhancePlan,
-        segment: Segment,
-        read: ReadFrames,
-        prompts: Sequence[ProjectedText],
-        *,
-        carried: Carry,
-        progress: Progress,
-        on_step: OnStep | None,
-    ) -> EnhancedSegment:
+    def _take_in(self, plan: EnhancePlan, segment: Segment, read: ReadFrames, *, carried: Carry) -> SegmentInput:
         clip, reach = plan.clip, self.reach(plan, segment)
         coarse = coarse_size(plan.height, plan.width, clip.height, clip.width)
         colours = Colours(plan.sampling.color_fix, coarse, carried)
@@ -233,9 +210,22 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         inputs = noted(inputs, originals) if self.interpolates else inputs
         pictures = colours.note(reach.key_frames, (to_pixels(frame, self.device) for frame in inputs))
         conditions = self.encode(pictures, plan, reach)
-        latents, shared = self.denoise(
-            conditions, prompts, plan, segment, carried=carried.get("denoised"), progress=progress, on_step=on_step
-        )
+        return SegmentInput(segment, conditions, colours, originals[reach.lead :], carried)
+
+    def _denoise(
+        self,
+        plan: EnhancePlan,
+        prompts: Sequence[ProjectedText],
+        part: SegmentInput,
+        *,
+        progress: Progress,
+        on_step: OnStep | None,
+    ) -> tuple[Tensor, Tensor]:
+        told = {"carried": part.carried.get("denoised"), "progress": progress, "on_step": on_step}
+        return self.denoise(part.conditions, prompts, plan, part.segment, **told)
+
+    def _finish(self, plan: EnhancePlan, part: SegmentInput, latents: Tensor, shared: Tensor) -> EnhancedSegment:
+        segment, _, colours, originals, carried = part
         settled = latents[:, :, : len(self.sampled_frames(plan, segment.settled))]
         if "latents" in carried:
             settled = torch.cat([carried["latents"][None], settled], dim=2)
@@ -243,7 +233,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         if self.interpolates:
             self._bring(*filter(None, (self.vae, self.motion)), offload=plan.execution.offload)
             keys = self.sampled_frames(plan, segment.context)
-            finish = Finish(originals[reach.lead :], self.config["enlarging"], self.config["consistency"], self.motion)
+            finish = Finish(originals, self.config["enlarging"], self.config["consistency"], self.motion)
             frames = finished(self.vae, latents, plan, segment, colours, keys=keys, finish=finish)
         else:
             frames = self.decode(settled, plan, segment, colours, boundary=carried.get("held"), carry=carry)

@@ -21,6 +21,7 @@ from venhancer.pipeline import VEnhancerPipeline
 from venhancer.plan import EnhancePlan, make_plan
 from venhancer.planning.machine import find_machine, parse_devices
 from venhancer.planning.memory import Machine
+from venhancer.reports.plan_rows import describe_plan
 from venhancer.settings import parse_settings
 from venhancer.weights import load_pipeline
 from venhancer.workers.workers import Workers
@@ -60,9 +61,11 @@ def run(pipeline: VEnhancerPipeline, frames: np.ndarray, plan: EnhancePlan) -> n
     return np.stack(list(pipeline.enhance(plan, lambda inputs: frames[list(inputs)])))
 
 
-def plan_for(traits: ModelTraits, frames: np.ndarray, devices: int, **settings: object) -> EnhancePlan:
+def plan_for(
+    traits: ModelTraits, frames: np.ndarray, devices: int, *, cuts: tuple[int, ...] = (), **settings: object
+) -> EnhancePlan:
     clip = describe_frames(*frames.shape[:3], Fraction(8))
-    return make_plan(clip, parse_settings(**settings), traits, machine=Machine(devices=devices))
+    return make_plan(clip, parse_settings(**settings), traits, cuts=cuts, machine=Machine(devices=devices))
 
 
 @pytest.mark.parametrize(("settings", "at_once"), [(WINDOWS, 3), (TILES, 4), (PROMPTS, 4)])
@@ -76,6 +79,22 @@ def test_several_devices_make_the_bytes_of_one(pipeline, four, settings, at_once
     assert np.array_equal(alone, together)
     busy = [worker.predictions > count for worker, count in zip(four.others, before, strict=True)]
     assert sum(busy) >= at_once - 1
+
+
+def test_shots_of_several_devices_are_those_of_one(pipeline, four):
+    """Whole shots are worked on together, the long one among them by its windows; each is written in its turn."""
+    frames = moving_frames(22, 32, 40)
+    settings = {"window_frames": 6, "window_overlap": 1, "scale": 2, "steps": 2, "fps": 8}
+    plan = plan_for(pipeline.traits, frames, 4, cuts=(3, 6, 9, 12), **settings, guidance_scale=1.0)
+    assert [len(shot) for shot in plan.shots] == [3, 3, 3, 3, 10]
+    assert plan.layout.shots_at_once == 2
+    assert "2 shots times 2 windows at once" in dict(describe_plan(plan))["execution"]
+    alone = run(pipeline, frames, plan)
+    before = [worker.predictions for worker in four.others]
+    with shared(pipeline, four):
+        together = run(pipeline, frames, plan)
+    assert np.array_equal(alone, together)
+    assert sum(worker.predictions > count for worker, count in zip(four.others, before, strict=True)) >= 1
 
 
 def test_the_embedded_model_makes_the_bytes_of_one_device():

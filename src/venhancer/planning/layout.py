@@ -71,9 +71,29 @@ class Segment:
         return self.context.stop - self.settled.stop
 
     @property
+    def is_whole_shot(self) -> bool:
+        """Whether the shot has no other segment."""
+        return self.context == self.shot
+
+    @property
     def ends_shot(self) -> bool:
         """Whether no segment of the same shot follows."""
         return self.context.stop == self.shot.stop
+
+
+def shots_together(segments: Sequence[Segment], most: int) -> Iterator[Sequence[Segment]]:
+    """Yield runs of up to `most` neighbouring segments that are whole shots; every other segment is a run of its own.
+
+    Nothing passes from one segment of a run to another, so several devices can work on all of them.
+    """
+    run: list[Segment] = []
+    for segment in segments:
+        if run and (len(run) == most or not (segment.is_whole_shot and run[-1].is_whole_shot)):
+            yield run
+            run = []
+        run.append(segment)
+    if run:
+        yield run
 
 
 def output_size(clip: ClipInfo, settings: EnhanceSettings, program: Program | None = None) -> tuple[int, int]:

@@ -19,7 +19,15 @@ from venhancer.model_files.traits import ModelTraits
 from venhancer.planning.estimate import Estimate, estimate_cost
 from venhancer.planning.execution import Execution, duration, executions, moved_bytes
 from venhancer.planning.footprint import Footprint, Work, footprint
-from venhancer.planning.layout import Segment, divide, lay_tiles, longest_gap, one_segment, smallest_tile
+from venhancer.planning.layout import (
+    Segment,
+    divide,
+    lay_tiles,
+    longest_gap,
+    one_segment,
+    shots_together,
+    smallest_tile,
+)
 from venhancer.planning.sampling import Sampling
 from venhancer.published import program_of
 from venhancer.settings import EnhanceSettings, format_memory
@@ -119,6 +127,7 @@ class Layout:
         window_frames: most frames in a window.
         window_overlap: frames that two windows share, about.
         segments: of the output.
+        shots_at_once: of neighbouring segments that are whole shots, how many several devices work on together.
         tiles: of a picture, as the networks see it.
         coded_tiles: of a picture, as the autoencoder sees it.
         execution: how it is carried out.
@@ -130,6 +139,7 @@ class Layout:
     window_frames: int
     window_overlap: int
     segments: tuple[Segment, ...]
+    shots_at_once: int
     tiles: Tiles
     coded_tiles: Tiles
     execution: Execution
@@ -215,11 +225,12 @@ def _layouts(
             "guided_evaluations": parts * task.sampling.guided_evaluations,
         }
         at_once = len(tiles) * samples.most_windows
+        shots = max(map(len, shots_together(segments, -(-machine.devices // at_once))))
         for execution in ways:
-            if at_once < machine.devices and task.sampling.is_guided and execution.batches_guidance:
+            if shots * at_once < machine.devices and task.sampling.is_guided and execution.batches_guidance:
                 continue  # prompts apart give the other devices something to do
             choices = codings if task.traits.autoencoder_width else codings[:1]
-            works = (_work(task, samples, tiles, one) for one in choices)
+            works = (_work(task, samples, tiles, one, shots) for one in choices)
             costs = [footprint(task.traits, work, execution, machine.value_bytes) for work in works]
             fits = (number for number, cost in enumerate(costs) if cost.total <= room)
             index = next(fits, len(costs) - 1)
@@ -230,6 +241,7 @@ def _layouts(
                     window_frames=frames,
                     window_overlap=overlap,
                     segments=segments,
+                    shots_at_once=shots,
                     tiles=tiles,
                     coded_tiles=choices[index],
                     execution=execution,
@@ -313,14 +325,14 @@ def _estimate(task: Task, samples: _Samples, tiles: Sequence[Tile], *, batched: 
     )
 
 
-def _work(task: Task, samples: _Samples, tiles: Sequence[Tile], coded: Sequence[Tile]) -> Work:
+def _work(task: Task, samples: _Samples, tiles: Sequence[Tile], coded: Sequence[Tile], shots: int) -> Work:
     """Return the parts that are in memory together."""
     frames = max(len(window) for _, windows in samples.segments for window in windows)
     rows, columns = len(tiles[0].rows), len(tiles[0].columns)
     frame = task.latent_height * task.latent_width * task.traits.latent_channels
     return Work(
         grid=Grid(frames, rows, columns),
-        context=max(len(context) for context, _ in samples.segments),
+        context=shots * max(len(context) for context, _ in samples.segments),
         height=task.latent_height,
         width=task.latent_width,
         carried=len(task.sampling.evaluations) * samples.shared * frame,
