@@ -26,7 +26,7 @@ from venhancer.evaluation.baselines.networks import Between
 from venhancer.evaluation.metrics.registry import metric_named
 from venhancer.frames.levels import Frames, to_levels, to_pixels
 from venhancer.frames.motion import frames_between
-from venhancer.models.motion import moved_frames
+from venhancer.models.motion import MotionInterpolation
 from venhancer.weights import load_pipeline
 
 FACTOR = 3
@@ -51,7 +51,7 @@ def main() -> None:
     torch.set_num_threads(1)
     packages = arguments.data / "packages"
     contenders: dict[str, Make] = {"repeated": repeated, "blended": blended, "DIS": frames_between}
-    contenders |= {name: partial(moved_frames, load_pipeline(name, dtype="fp32").motion) for name in arguments.models}
+    contenders |= {name: MotionInterpolation(load_pipeline(name, dtype="fp32").motion) for name in arguments.models}
     if not arguments.no_rife:
         contenders |= {
             "RIFE 4.0": partial(by_rife, load_rife_any_time(packages)),

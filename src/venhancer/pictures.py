@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -17,7 +16,7 @@ from venhancer.frames.levels import Frame, to_levels, to_pixels
 from venhancer.frames.motion import frames_between
 from venhancer.frames.resizing import pad_with_edges, resize_frames
 from venhancer.models.autoencoder import Autoencoder
-from venhancer.models.motion import MotionNetwork, moved_frames
+from venhancer.models.motion import MotionInterpolation, MotionNetwork
 from venhancer.models.tiny_decoder import TinyDecoder
 from venhancer.plan import EnhancePlan
 from venhancer.planning.layout import Segment
@@ -161,7 +160,7 @@ def finished(
         source = to_pixels(finish.inputs[number], latents.device)
         return faithful(picture, source, finish.enlarging, consistency)
 
-    make_between = frames_between if finish.motion is None else partial(moved_frames, finish.motion)
+    make_between = frames_between if finish.motion is None else MotionInterpolation(finish.motion)
     following: Tensor | None = None
     for number, key in enumerate(keys):
         if key >= segment.frames.stop:

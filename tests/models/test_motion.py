@@ -9,7 +9,7 @@ from moving import drifting
 from tiny_model import randomised
 from venhancer.frames.motion import warp
 from venhancer.models import MotionNetwork
-from venhancer.models.motion import Motion, enlarged_motion, moved_frames
+from venhancer.models.motion import Motion, MotionInterpolation, enlarged_motion
 
 INNER = slice(24, -24)
 
@@ -37,7 +37,7 @@ def learned() -> MotionNetwork:
 
 def test_a_new_network_blends():
     before, after = drifting(2)
-    made = list(moved_frames(MotionNetwork(channels=(8, 8)), before, after, [0.25, 0.5]))
+    made = list(MotionInterpolation(MotionNetwork(channels=(8, 8)))(before, after, [0.25, 0.5]))
     for frame, time in zip(made, (0.25, 0.5), strict=True):
         assert_close(frame, torch.lerp(before, after, time), atol=1e-5, rtol=0)
 
@@ -45,7 +45,7 @@ def test_a_new_network_blends():
 def test_it_learns_where_things_move(learned):
     """Also at a speed and a size that it has not seen."""
     clip = drifting(5, speed=1.5, side=112)
-    made = list(moved_frames(learned, clip[0], clip[4], [0.25, 0.5, 0.75]))
+    made = list(MotionInterpolation(learned)(clip[0], clip[4], [0.25, 0.5, 0.75]))
     for frame, truth, time in zip(made, clip[1:4], (0.25, 0.5, 0.75), strict=True):
         blend = torch.lerp(clip[0], clip[4], time)
         error, blend_error = ((one - truth)[:, INNER, INNER].abs().mean() for one in (frame, blend))
@@ -67,20 +67,20 @@ def test_any_size(size):
     """Pictures are continued at the right and bottom; what is made of them has their size."""
     network = randomised(MotionNetwork(channels=(8, 8, 8)))
     before, after = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    (frame,) = moved_frames(network, before, after, [0.4])
+    (frame,) = MotionInterpolation(network)(before, after, [0.4])
     assert frame.shape == before.shape
     assert frame.isfinite().all()
 
 
 def test_pictures_too_small_for_motion_are_blended():
     before, after = torch.rand(2, 3, 16, 40)
-    (frame,) = moved_frames(randomised(MotionNetwork(channels=(8, 8))), before, after, [0.5])
+    (frame,) = MotionInterpolation(randomised(MotionNetwork(channels=(8, 8))))(before, after, [0.5])
     assert_close(frame, (before + after) / 2)
 
 
 def test_what_does_not_move_stays(learned):
     picture = drifting(1, side=96)[0]
-    (frame,) = moved_frames(learned, picture, picture, [0.5])
+    (frame,) = MotionInterpolation(learned)(picture, picture, [0.5])
     assert (frame - picture).abs().mean() < 0.05
 
 
@@ -92,7 +92,7 @@ def test_one_thread_or_two_make_the_same_frames():
     try:
         for number in (1, 2):
             torch.set_num_threads(number)
-            made.append(next(moved_frames(network, before, after, [0.3])))
+            made.append(next(MotionInterpolation(network)(before, after, [0.3])))
     finally:
         torch.set_num_threads(threads)
     assert_close(made[0], made[1], atol=1e-5, rtol=0)
@@ -104,3 +104,17 @@ def test_levels_agree_on_what_an_enlarged_motion_is():
     assert_close(large.before, torch.full((1, 2, 16, 16), 6.0))
     assert_close(large.after, torch.full((1, 2, 16, 16), -2.0))
     assert_close(large.share, torch.full((1, 1, 16, 16), 0.3))
+
+
+def test_frames_in_a_row_are_looked_at_once():
+    """And what is made of them is the same."""
+    network = randomised(MotionNetwork(channels=(8, 8)))
+    clip = list(drifting(3))
+    looks = []
+    network.encoder[0].register_forward_hook(lambda *_: looks.append(1))
+    row = MotionInterpolation(network)
+    together = [next(row(clip[number], clip[number + 1], [0.5])) for number in range(2)]
+    assert len(looks) == 3
+    apart = [next(MotionInterpolation(network)(clip[number], clip[number + 1], [0.5])) for number in range(2)]
+    for one, other in zip(together, apart, strict=True):
+        assert torch.equal(one, other)

@@ -113,31 +113,45 @@ def enlarged_motion(motion: Motion) -> Motion:
     return Motion(QUARTER * before, QUARTER * after, share)
 
 
-def moved_frames(
-    network: MotionNetwork, before: Float[Tensor, "3 h w"], after: Float[Tensor, "3 h w"], times: Sequence[float]
-) -> Iterator[Float[Tensor, "3 h w"]]:
-    """Yield the frames at some times between two; `venhancer.frames.motion.frames_between` without a network.
+class MotionInterpolation:
+    """Makes frames between two by a network; in place of `venhancer.frames.motion.frames_between`.
+
+    What was looked at of a later frame is kept for the next call, where it is the earlier one.
 
     Args:
         network: that knows where things are.
-        before: the frame at time 0, in [-1, 1].
-        after: the frame at time 1.
-        times: above 0 and below 1.
     """
-    height, width = before.shape[-2:]
-    if min(height, width) < SMALLEST_FOR_FLOW:
-        yield from (torch.lerp(before, after, time) for time in times)
-        return
-    pictures = before[None].float(), after[None].float()
-    with torch.inference_mode():
-        features = [network.features(_quarter(picture)) for picture in pictures]
-    for time in times:
+
+    def __init__(self, network: MotionNetwork) -> None:
+        self.network = network
+        self._last: tuple[Tensor, Features] | None = None
+
+    def __call__(
+        self, before: Float[Tensor, "3 h w"], after: Float[Tensor, "3 h w"], times: Sequence[float]
+    ) -> Iterator[Float[Tensor, "3 h w"]]:
+        """Yield the frames at some times between two.
+
+        Args:
+            before: the frame at time 0, in [-1, 1].
+            after: the frame at time 1.
+            times: above 0 and below 1.
+        """
+        height, width = before.shape[-2:]
+        if min(height, width) < SMALLEST_FOR_FLOW:
+            yield from (torch.lerp(before, after, time) for time in times)
+            return
+        first, second = before[None].float(), after[None].float()
         with torch.inference_mode():
-            motion = network(*features, torch.tensor([time], device=before.device))[-1]
-            large = (part[..., :height, :width] for part in enlarged_motion(motion))
-            there, back, share = large
-            frame = torch.lerp(moved(pictures[0], there), moved(pictures[1], back), share[0])
-        yield frame  # out here: the caller's code runs in between
+            is_known = self._last is not None and self._last[0] is before
+            features = self._last[1] if self._last and is_known else self.network.features(_quarter(first))
+            others = self.network.features(_quarter(second))
+            self._last = after, others
+        for time in times:
+            with torch.inference_mode():
+                motion = self.network(features, others, torch.tensor([time], device=before.device))[-1]
+                there, back, share = (part[..., :height, :width] for part in enlarged_motion(motion))
+                frame = torch.lerp(moved(first, there), moved(second, back), share[0])
+            yield frame  # out here: the caller's code runs in between
 
 
 def _quarter(pictures: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h2 w2"]:
