@@ -48,10 +48,10 @@ SERVER = "--host --port --auth --folder --inputs --models --most-upload --most-w
 FLAGS = {
     "": "--version",
     "enhance": (
-        f"--debug --overwrite --dry-run --help-all {SETTINGS} --key-frame --adapter --restart --json --quiet --device "
+        f"--debug --overwrite --dry-run --help-all {SETTINGS} --key-frame --adapter --decoder --restart --json --quiet --device "
         "--devices --dtype"
     ),
-    "plan": f"--debug --json --on --help-all {SETTINGS} --key-frame --adapter --device --devices --dtype",
+    "plan": f"--debug --json --on --help-all {SETTINGS} --key-frame --adapter --decoder --device --devices --dtype",
     "fleet": "",
     "fleet run": (
         "--debug --prompts --prompt-column --shard --help-all --workers --scratch --time-limit --tries --share-frames "
