@@ -48,8 +48,8 @@ SERVER = "--host --port --auth --folder --inputs --models --most-upload --most-w
 FLAGS = {
     "": "--version",
     "enhance": (
-        f"--debug --overwrite --dry-run --help-all {SETTINGS} --key-frame --adapter --decoder --restart --json --quiet --device "
-        "--devices --dtype"
+        f"--debug --overwrite --dry-run --help-all {SETTINGS} --key-frame --adapter --decoder --restart --json --quiet "
+        "--device --devices --dtype"
     ),
     "plan": f"--debug --json --on --help-all {SETTINGS} --key-frame --adapter --decoder --device --devices --dtype",
     "fleet": "",
