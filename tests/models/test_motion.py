@@ -7,11 +7,18 @@ from torch.testing import assert_close
 
 from moving import drifting
 from tiny_model import randomised
-from venhancer.frames.motion import warp
+from venhancer.frames.motion import clearer, warp
 from venhancer.models import MotionNetwork
 from venhancer.models.motion import Motion, MotionInterpolation, enlarged_motion
 
 INNER = slice(24, -24)
+
+
+def by_network(
+    network: MotionNetwork, before: torch.Tensor, after: torch.Tensor, times: list[float]
+) -> list[torch.Tensor]:
+    """Return frames that the network makes alone."""
+    return [pair.blended() for pair in MotionInterpolation(network).moved(before, after, times)]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +44,7 @@ def learned() -> MotionNetwork:
 
 def test_a_new_network_blends():
     before, after = drifting(2)
-    made = list(MotionInterpolation(MotionNetwork(channels=(8, 8)))(before, after, [0.25, 0.5]))
+    made = by_network(MotionNetwork(channels=(8, 8)), before, after, [0.25, 0.5])
     for frame, time in zip(made, (0.25, 0.5), strict=True):
         assert_close(frame, torch.lerp(before, after, time), atol=1e-5, rtol=0)
 
@@ -45,7 +52,7 @@ def test_a_new_network_blends():
 def test_it_learns_where_things_move(learned):
     """Also at a speed and a size that it has not seen."""
     clip = drifting(5, speed=1.5, side=112)
-    made = list(MotionInterpolation(learned)(clip[0], clip[4], [0.25, 0.5, 0.75]))
+    made = by_network(learned, clip[0], clip[4], [0.25, 0.5, 0.75])
     for frame, truth, time in zip(made, clip[1:4], (0.25, 0.5, 0.75), strict=True):
         blend = torch.lerp(clip[0], clip[4], time)
         error, blend_error = ((one - truth)[:, INNER, INNER].abs().mean() for one in (frame, blend))
@@ -78,10 +85,24 @@ def test_pictures_too_small_for_motion_are_blended():
     assert_close(frame, (before + after) / 2)
 
 
-def test_what_does_not_move_stays(learned):
+def test_what_does_not_move_stays():
+    """However wrong the network: the flow is clearer there."""
     picture = drifting(1, side=96)[0]
-    (frame,) = MotionInterpolation(learned)(picture, picture, [0.5])
-    assert (frame - picture).abs().mean() < 0.05
+    network = randomised(MotionNetwork(channels=(8, 8)))
+    (alone,) = by_network(network, picture, picture, [0.5])
+    assert (alone - picture).abs().mean() > 0.05
+    (frame,) = MotionInterpolation(network)(picture, picture, [0.5])
+    assert_close(frame, picture, atol=1e-4, rtol=0)
+
+
+def test_the_network_is_followed_where_the_flow_is_not_clearer(learned):
+    """Ways that agree are not mixed: the network's alone is seen."""
+    clip = drifting(5, speed=1.5, side=96)
+    (pair,) = MotionInterpolation(learned).moved(clip[0], clip[4], [0.5])
+    assert torch.equal(clearer(pair, pair), pair.blended())
+    worse = pair._replace(after=pair.after.flip(-1))
+    assert torch.equal(clearer(pair, worse), pair.blended())
+    assert_close(clearer(worse, pair), pair.blended())
 
 
 def test_one_thread_or_two_make_the_same_frames():
@@ -92,7 +113,7 @@ def test_one_thread_or_two_make_the_same_frames():
     try:
         for number in (1, 2):
             torch.set_num_threads(number)
-            made.append(next(MotionInterpolation(network)(before, after, [0.3])))
+            made.append(by_network(network, before, after, [0.3])[0])
     finally:
         torch.set_num_threads(threads)
     assert_close(made[0], made[1], atol=1e-5, rtol=0)

@@ -38,6 +38,12 @@ SURROUNDINGS = 8
 COMPARED = 5
 """Sides of the windows, in such pixels, over which the two key frames are compared to judge a guess."""
 
+JUDGED, SOFTENED = 17, 9
+"""Sides of the squares, in pixels, over which two ways to move pictures are compared, and their border softened."""
+
+CLEARLY = 0.8
+"""How much less unlike two moved pictures must be to be clearly more alike."""
+
 _LEAST_TRUST = 1e-3
 
 
@@ -46,6 +52,39 @@ class Flows(NamedTuple):
 
     forward: Float[Tensor, "1 2 h w"]
     backward: Float[Tensor, "1 2 h w"]
+
+
+class Moved(NamedTuple):
+    """Two pictures moved to one time between them.
+
+    Args:
+        before: the earlier one.
+        after: the later one.
+        share: how much of every pixel is of the later one.
+    """
+
+    before: Float[Tensor, "3 h w"]
+    after: Float[Tensor, "3 h w"]
+    share: Float[Tensor, "1 h w"]
+
+    def blended(self) -> Float[Tensor, "3 h w"]:
+        """Return the frame at that time."""
+        return torch.lerp(self.before, self.after, self.share)
+
+    def difference(self) -> Float[Tensor, "1 h w"]:
+        """Return how unlike the two look around every pixel: 0 where the motion leads both to the same."""
+        return _around((self.before - self.after).abs().mean(dim=0, keepdim=True), JUDGED)
+
+
+def clearer(one: Moved, other: Moved) -> Float[Tensor, "3 h w"]:
+    """Return the frame of one way to move two pictures, and of another where its two look clearly more alike."""
+    chosen = (other.difference() < CLEARLY * one.difference()).float()
+    return torch.lerp(one.blended(), other.blended(), _around(chosen, SOFTENED))
+
+
+def _around(values: Float[Tensor, "1 h w"], side: int) -> Float[Tensor, "1 h w"]:
+    """Return means over squares."""
+    return F.avg_pool2d(values[None], side, stride=1, padding=side // 2, count_include_pad=False)[0]
 
 
 def frames_between(
@@ -60,7 +99,14 @@ def frames_between(
     """
     if min(before.shape[-2:]) < SMALLEST_FOR_FLOW:
         yield from (torch.lerp(before, after, time) for time in times)
-        return
+    else:
+        yield from (pair.blended() for pair in moved_by_flow(before, after, times))
+
+
+def moved_by_flow(
+    before: Float[Tensor, "3 h w"], after: Float[Tensor, "3 h w"], times: Sequence[float]
+) -> Iterator[Moved]:
+    """Yield both frames moved to each time; see `frames_between`, whose smallest size holds here too."""
     pictures = before[None].float(), after[None].float()
     flows = Flows(*(_quarter(flow) for flow in estimate_flows(*pictures)))
     trust = _trust_in(flows.forward, flows.backward), _trust_in(flows.backward, flows.forward)
@@ -78,7 +124,7 @@ def frames_between(
         chosen = _best_guess(torch.cat(guesses), time, *sides)
         chosen = F.interpolate(chosen, scale_factor=float(QUARTER), mode="bilinear")[..., :height, :width]
         motion, share = chosen[:, :2], chosen[0, 2:]
-        yield torch.lerp(moved(pictures[0], -time * motion), moved(pictures[1], (1 - time) * motion), share)
+        yield Moved(moved(pictures[0], -time * motion), moved(pictures[1], (1 - time) * motion), share)
 
 
 def _best_guess(

@@ -15,7 +15,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from venhancer.frames.motion import SMALLEST_FOR_FLOW, moved, warp
+from venhancer.frames.motion import SMALLEST_FOR_FLOW, Moved, clearer, moved, moved_by_flow, warp
 from venhancer.models.blocks import zeroed
 
 Features = Sequence[Float[Tensor, "n _ _ _"]]
@@ -114,9 +114,10 @@ def enlarged_motion(motion: Motion) -> Motion:
 
 
 class MotionInterpolation:
-    """Makes frames between two by a network; in place of `venhancer.frames.motion.frames_between`.
+    """Makes frames between two by a network and by the optical flow, from the clearer of both at every pixel.
 
-    What was looked at of a later frame is kept for the next call, where it is the earlier one.
+    The network sees what covers what, and fast motion; the flow is more exact where hardly anything moves. What was
+    looked at of a later frame is kept for the next call, where it is the earlier one.
 
     Args:
         network: that knows where things are.
@@ -129,17 +130,25 @@ class MotionInterpolation:
     def __call__(
         self, before: Float[Tensor, "3 h w"], after: Float[Tensor, "3 h w"], times: Sequence[float]
     ) -> Iterator[Float[Tensor, "3 h w"]]:
-        """Yield the frames at some times between two.
+        """Yield the frames at some times between two; in place of `venhancer.frames.motion.frames_between`.
 
         Args:
             before: the frame at time 0, in [-1, 1].
             after: the frame at time 1.
             times: above 0 and below 1.
         """
-        height, width = before.shape[-2:]
-        if min(height, width) < SMALLEST_FOR_FLOW:
+        if min(before.shape[-2:]) < SMALLEST_FOR_FLOW:
             yield from (torch.lerp(before, after, time) for time in times)
             return
+        ways = self.moved(before, after, times), moved_by_flow(before, after, times)
+        for by_network, by_flow in zip(*ways, strict=True):
+            yield clearer(by_network, by_flow)
+
+    def moved(
+        self, before: Float[Tensor, "3 h w"], after: Float[Tensor, "3 h w"], times: Sequence[float]
+    ) -> Iterator[Moved]:
+        """Yield both frames moved to each time by the network alone."""
+        height, width = before.shape[-2:]
         first, second = before[None].float(), after[None].float()
         with torch.inference_mode():
             is_known = self._last is not None and self._last[0] is before
@@ -150,8 +159,8 @@ class MotionInterpolation:
             with torch.inference_mode():
                 motion = self.network(features, others, torch.tensor([time], device=before.device))[-1]
                 there, back, share = (part[..., :height, :width] for part in enlarged_motion(motion))
-                frame = torch.lerp(moved(first, there), moved(second, back), share[0])
-            yield frame  # out here: the caller's code runs in between
+                pair = Moved(moved(first, there), moved(second, back), share[0])
+            yield pair  # out here: the caller's code runs in between
 
 
 def _quarter(pictures: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h2 w2"]:
