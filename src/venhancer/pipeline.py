@@ -193,7 +193,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
             self.workers.begin(prompts, asdict(plan.execution))
         carried = {name: tensor.to(self.device) for name, tensor in (carry or {}).items()}
         denoise = partial(self._denoise, plan, prompts, progress=progress, on_step=on_step)
-        for run in shots_together(segments, plan.layout.shots_at_once if self.workers and on_step is None else 1):
+        for run in shots_together(segments, plan.shots_at_once if self.workers and on_step is None else 1):
             inputs = [self._take_in(plan, segment, read, carried=carried) for segment in run]
             denoised = list((self.workers.map if self.workers and len(run) > 1 else map)(denoise, inputs))
             for one, result in zip(inputs, denoised, strict=True):

@@ -101,6 +101,11 @@ class EnhancePlan:
         return self.layout.execution
 
     @property
+    def shots_at_once(self) -> int:
+        """How many neighbouring segments that are whole shots several devices work on together."""
+        return self.layout.shots_at_once
+
+    @property
     def footprint(self) -> Footprint:
         """The most memory it takes."""
         return self.layout.footprint

@@ -87,7 +87,7 @@ def test_shots_of_several_devices_are_those_of_one(pipeline, four):
     settings = {"window_frames": 6, "window_overlap": 1, "scale": 2, "steps": 2, "fps": 8}
     plan = plan_for(pipeline.traits, frames, 4, cuts=(3, 6, 9, 12), **settings, guidance_scale=1.0)
     assert [len(shot) for shot in plan.shots] == [3, 3, 3, 3, 10]
-    assert plan.layout.shots_at_once == 2
+    assert plan.shots_at_once == 2
     assert "2 shots times 2 windows at once" in dict(describe_plan(plan))["execution"]
     alone = run(pipeline, frames, plan)
     before = [worker.predictions for worker in four.others]

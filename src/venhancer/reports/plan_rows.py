@@ -251,7 +251,7 @@ def describe_execution(plan: EnhancePlan) -> str:
 def _shared_work(plan: EnhancePlan) -> str:
     """Return in words what several devices do at once."""
     counts = {
-        "shots": plan.layout.shots_at_once,
+        "shots": plan.shots_at_once,
         "windows": max(len(segment.windows) for segment in plan.segments),
         "tiles": len(plan.tiles),
         "prompts": 2 if plan.sampling.is_guided and not plan.execution.batches_guidance else 1,
