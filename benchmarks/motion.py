@@ -25,14 +25,16 @@ from venhancer.evaluation.baselines.chains import load_rife_any_time, load_rife_
 from venhancer.evaluation.baselines.networks import Between
 from venhancer.evaluation.metrics.registry import metric_named
 from venhancer.frames.levels import Frames, to_levels, to_pixels
-from venhancer.frames.motion import frames_between
-from venhancer.models.motion import MotionInterpolation
+from venhancer.frames.motion import Move, frames_between
+from venhancer.models.motion import MotionByNetwork
 from venhancer.weights import load_pipeline
 
 FACTOR = 3
 TIMES = [number / FACTOR for number in range(1, FACTOR)]
 METRICS_SHOWN = ("psnr", "ssim", "st_lpips")
 MULTIPLE = 8
+
+RIFE = {"RIFE 4.0": load_rife_any_time, "RIFE HDv3": load_rife_midpoint}
 
 Make = Callable[[Tensor, Tensor, Sequence[float]], Iterator[Tensor]]
 """Yields the frames at some times between two, all of them `3 h w` in [-1, 1]."""
@@ -44,19 +46,17 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=["nano"], help="names or folders of models with such a network")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="clips")
     parser.add_argument("--frames", type=int, default=13, help="of a clip: one more than a multiple of 3")
-    parser.add_argument("--no-rife", action="store_true", help="leave RIFE out")
+    parser.add_argument("--rife", nargs="*", choices=RIFE, default=list(RIFE), help="versions of it")
     parser.add_argument("--data", type=Path, default=Path("data"), help="where packages are")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "motion.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     packages = arguments.data / "packages"
     contenders: dict[str, Make] = {"repeated": repeated, "blended": blended, "DIS": frames_between}
-    contenders |= {name: MotionInterpolation(load_pipeline(name, dtype="fp32").motion) for name in arguments.models}
-    if not arguments.no_rife:
-        contenders |= {
-            "RIFE 4.0": partial(by_rife, load_rife_any_time(packages)),
-            "RIFE HDv3": partial(by_rife, load_rife_midpoint(packages)),
-        }
+    for name in arguments.models:
+        move = MotionByNetwork(load_pipeline(name, dtype="fp32").motion)
+        contenders |= {f"{name}, network alone": partial(alone, move), name: partial(frames_between, move=move)}
+    contenders |= {name: partial(by_rife, RIFE[name](packages)) for name in arguments.rife}
     scores: dict[str, dict[str, dict[str, float]]] = {name: {} for name in contenders}
     for case in arguments.cases:
         reference, _ = load_reference(case, arguments.frames, MULTIPLE, packages)
@@ -93,6 +93,11 @@ def repeated(before: Tensor, _: Tensor, times: Sequence[float]) -> Iterator[Tens
 def blended(before: Tensor, after: Tensor, times: Sequence[float]) -> Iterator[Tensor]:
     """Yield weighted means."""
     yield from (torch.lerp(before, after, time) for time in times)
+
+
+def alone(move: Move, before: Tensor, after: Tensor, times: Sequence[float]) -> Iterator[Tensor]:
+    """Yield frames moved one way."""
+    yield from (pair.blended() for pair in move(before, after, times))
 
 
 def by_rife(between: Between, before: Tensor, after: Tensor, times: Sequence[float]) -> Iterator[Tensor]:

@@ -16,7 +16,7 @@ from venhancer.frames.levels import Frame, to_levels, to_pixels
 from venhancer.frames.motion import frames_between
 from venhancer.frames.resizing import pad_with_edges, resize_frames
 from venhancer.models.autoencoder import Autoencoder
-from venhancer.models.motion import MotionInterpolation, MotionNetwork
+from venhancer.models.motion import MotionByNetwork, MotionNetwork
 from venhancer.models.tiny_decoder import TinyDecoder
 from venhancer.plan import EnhancePlan
 from venhancer.planning.layout import Segment
@@ -160,7 +160,7 @@ def finished(
         source = to_pixels(finish.inputs[number], latents.device)
         return faithful(picture, source, finish.enlarging, consistency)
 
-    make_between = frames_between if finish.motion is None else MotionInterpolation(finish.motion)
+    move = None if finish.motion is None else MotionByNetwork(finish.motion)
     following: Tensor | None = None
     for number, key in enumerate(keys):
         if key >= segment.frames.stop:
@@ -171,7 +171,7 @@ def finished(
         yield to_levels(picture, plan.depth)
         stop = segment.shot.stop if following is None else keys[number + 1]
         times = [(index - key) / (stop - key) for index in range(key + 1, min(stop, segment.frames.stop))]
-        between = iter(()) if following is None else make_between(picture, following, times)
+        between = iter(()) if following is None else frames_between(picture, following, times, move)
         for _ in times:
             with torch.inference_mode():
                 frame = picture if following is None else next(between)

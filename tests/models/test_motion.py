@@ -7,9 +7,9 @@ from torch.testing import assert_close
 
 from moving import drifting
 from tiny_model import randomised
-from venhancer.frames.motion import clearer, warp
+from venhancer.frames.motion import clearer, frames_between, warp
 from venhancer.models import MotionNetwork
-from venhancer.models.motion import Motion, MotionInterpolation, enlarged_motion
+from venhancer.models.motion import Motion, MotionByNetwork, enlarged_motion
 
 INNER = slice(24, -24)
 
@@ -18,7 +18,7 @@ def by_network(
     network: MotionNetwork, before: torch.Tensor, after: torch.Tensor, times: list[float]
 ) -> list[torch.Tensor]:
     """Return frames that the network makes alone."""
-    return [pair.blended() for pair in MotionInterpolation(network).moved(before, after, times)]
+    return [pair.blended() for pair in MotionByNetwork(network)(before, after, times)]
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +74,14 @@ def test_any_size(size):
     """Pictures are continued at the right and bottom; what is made of them has their size."""
     network = randomised(MotionNetwork(channels=(8, 8, 8)))
     before, after = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    (frame,) = MotionInterpolation(network)(before, after, [0.4])
+    (frame,) = frames_between(before, after, [0.4], MotionByNetwork(network))
     assert frame.shape == before.shape
     assert frame.isfinite().all()
 
 
 def test_pictures_too_small_for_motion_are_blended():
     before, after = torch.rand(2, 3, 16, 40)
-    (frame,) = MotionInterpolation(randomised(MotionNetwork(channels=(8, 8))))(before, after, [0.5])
+    (frame,) = frames_between(before, after, [0.5], MotionByNetwork(randomised(MotionNetwork(channels=(8, 8)))))
     assert_close(frame, (before + after) / 2)
 
 
@@ -91,14 +91,14 @@ def test_what_does_not_move_stays():
     network = randomised(MotionNetwork(channels=(8, 8)))
     (alone,) = by_network(network, picture, picture, [0.5])
     assert (alone - picture).abs().mean() > 0.05
-    (frame,) = MotionInterpolation(network)(picture, picture, [0.5])
+    (frame,) = frames_between(picture, picture, [0.5], MotionByNetwork(network))
     assert_close(frame, picture, atol=1e-4, rtol=0)
 
 
 def test_the_network_is_followed_where_the_flow_is_not_clearer(learned):
     """Ways that agree are not mixed: the network's alone is seen."""
     clip = drifting(5, speed=1.5, side=96)
-    (pair,) = MotionInterpolation(learned).moved(clip[0], clip[4], [0.5])
+    (pair,) = MotionByNetwork(learned)(clip[0], clip[4], [0.5])
     assert torch.equal(clearer(pair, pair), pair.blended())
     worse = pair._replace(after=pair.after.flip(-1))
     assert torch.equal(clearer(pair, worse), pair.blended())
@@ -133,9 +133,9 @@ def test_frames_in_a_row_are_looked_at_once():
     clip = list(drifting(3))
     looks = []
     network.encoder[0].register_forward_hook(lambda *_: looks.append(1))
-    row = MotionInterpolation(network)
-    together = [next(row(clip[number], clip[number + 1], [0.5])) for number in range(2)]
+    row = MotionByNetwork(network)
+    together = [next(row(clip[number], clip[number + 1], [0.5])).blended() for number in range(2)]
     assert len(looks) == 3
-    apart = [next(MotionInterpolation(network)(clip[number], clip[number + 1], [0.5])) for number in range(2)]
+    apart = [by_network(network, clip[number], clip[number + 1], [0.5])[0] for number in range(2)]
     for one, other in zip(together, apart, strict=True):
         assert torch.equal(one, other)

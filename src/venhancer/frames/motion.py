@@ -7,9 +7,9 @@ around the pixel; each key frame then counts by how near it is in time and by ho
 looked at, so that what only one of them shows comes from that one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -76,6 +76,10 @@ class Moved(NamedTuple):
         return _around((self.before - self.after).abs().mean(dim=0, keepdim=True), JUDGED)
 
 
+Move: TypeAlias = Callable[[Tensor, Tensor, Sequence[float]], Iterator[Moved]]
+"""Yields two frames, `3 h w` in [-1, 1], moved to some times between them."""
+
+
 def clearer(one: Moved, other: Moved) -> Float[Tensor, "3 h w"]:
     """Return the frame of one way to move two pictures, and of another where its two look clearly more alike."""
     chosen = (other.difference() < CLEARLY * one.difference()).float()
@@ -88,7 +92,10 @@ def _around(values: Float[Tensor, "1 h w"], side: int) -> Float[Tensor, "1 h w"]
 
 
 def frames_between(
-    before: Float[Tensor, "3 h w"], after: Float[Tensor, "3 h w"], times: Sequence[float]
+    before: Float[Tensor, "3 h w"],
+    after: Float[Tensor, "3 h w"],
+    times: Sequence[float],
+    move: Move | None = None,
 ) -> Iterator[Float[Tensor, "3 h w"]]:
     """Yield the frames at some times between two, moved along the flow.
 
@@ -96,17 +103,21 @@ def frames_between(
         before: the frame at time 0, in [-1, 1].
         after: the frame at time 1.
         times: above 0 and below 1.
+        move: another way to move them, which is followed wherever the flow is not clearer.
     """
     if min(before.shape[-2:]) < SMALLEST_FOR_FLOW:
         yield from (torch.lerp(before, after, time) for time in times)
+    elif move is None:
+        yield from (pair.blended() for pair in move_by_flow(before, after, times))
     else:
-        yield from (pair.blended() for pair in moved_by_flow(before, after, times))
+        ways = move(before, after, times), move_by_flow(before, after, times)
+        yield from (clearer(one, by_flow) for one, by_flow in zip(*ways, strict=True))
 
 
-def moved_by_flow(
+def move_by_flow(
     before: Float[Tensor, "3 h w"], after: Float[Tensor, "3 h w"], times: Sequence[float]
 ) -> Iterator[Moved]:
-    """Yield both frames moved to each time; see `frames_between`, whose smallest size holds here too."""
+    """Yield both frames moved to each time along the flow; see `frames_between`."""
     pictures = before[None].float(), after[None].float()
     flows = Flows(*(_quarter(flow) for flow in estimate_flows(*pictures)))
     trust = _trust_in(flows.forward, flows.backward), _trust_in(flows.backward, flows.forward)

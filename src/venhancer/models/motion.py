@@ -15,7 +15,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from venhancer.frames.motion import SMALLEST_FOR_FLOW, Moved, clearer, moved, moved_by_flow, warp
+from venhancer.frames.motion import Moved, moved, warp
 from venhancer.models.blocks import zeroed
 
 Features = Sequence[Float[Tensor, "n _ _ _"]]
@@ -113,11 +113,10 @@ def enlarged_motion(motion: Motion) -> Motion:
     return Motion(QUARTER * before, QUARTER * after, share)
 
 
-class MotionInterpolation:
-    """Makes frames between two by a network and by the optical flow, from the clearer of both at every pixel.
+class MotionByNetwork:
+    """Moves two frames to times between them: a `venhancer.frames.motion.Move`.
 
-    The network sees what covers what, and fast motion; the flow is more exact where hardly anything moves. What was
-    looked at of a later frame is kept for the next call, where it is the earlier one.
+    What was looked at of a later frame is kept for the next call, where it is the earlier one.
 
     Args:
         network: that knows where things are.
@@ -129,25 +128,8 @@ class MotionInterpolation:
 
     def __call__(
         self, before: Float[Tensor, "3 h w"], after: Float[Tensor, "3 h w"], times: Sequence[float]
-    ) -> Iterator[Float[Tensor, "3 h w"]]:
-        """Yield the frames at some times between two; in place of `venhancer.frames.motion.frames_between`.
-
-        Args:
-            before: the frame at time 0, in [-1, 1].
-            after: the frame at time 1.
-            times: above 0 and below 1.
-        """
-        if min(before.shape[-2:]) < SMALLEST_FOR_FLOW:
-            yield from (torch.lerp(before, after, time) for time in times)
-            return
-        ways = self.moved(before, after, times), moved_by_flow(before, after, times)
-        for by_network, by_flow in zip(*ways, strict=True):
-            yield clearer(by_network, by_flow)
-
-    def moved(
-        self, before: Float[Tensor, "3 h w"], after: Float[Tensor, "3 h w"], times: Sequence[float]
     ) -> Iterator[Moved]:
-        """Yield both frames moved to each time by the network alone."""
+        """Yield both frames, in [-1, 1], moved to each time."""
         height, width = before.shape[-2:]
         first, second = before[None].float(), after[None].float()
         with torch.inference_mode():
