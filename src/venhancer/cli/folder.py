@@ -72,7 +72,7 @@ def run_folder(arguments: argparse.Namespace) -> None:
             f"--adapter works for one file only; copy {arguments.adapter} into a model folder as {CARRIED}"
         )
     if arguments.decoder is not None:
-        raise SettingsError("--decoder works for one file only")
+        raise SettingsError("--decoder works for one file only; omit it, or enhance the files one by one")
     if arguments.devices:
         raise SettingsError("--devices share one video; for a folder, run `venhancer fleet run`, a clip a device")
     load_traits(settings.model)
