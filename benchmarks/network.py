@@ -1,7 +1,7 @@
 """The full-size network on this machine: FLOPs, their rate against a matrix product's, and memory beside the weights.
 
-Latents 1 x 4 x 8 x 18 x 32 in float32, all weights random; both rates are measured in turn in the same process, since
-machines drift. Needs about 9 GB. Run: python benchmarks/network.py
+Latents 1 x 4 x 8 x 18 x 32 in float32, all weights random. Machines drift and speed up for a moment, so products are
+run for as long as a forward, before and after each. Needs about 9 GB. Run: python benchmarks/network.py [--threads 1]
 
 The peak depends on the allocator of the C library, which keeps freed blocks: with MALLOC_MMAP_THRESHOLD_=65536 set,
 glibc gives large ones back and the peak is what is really in use.
@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from venhancer.model_files.network_shape import NetworkShape
 from venhancer.models import KeyFrames, VideoControlNet, VideoUNet
 from venhancer.planning.estimate import network_flops
+from venhancer.runtime.heap import keep_freed_memory
 
 FRAMES, HEIGHT, WIDTH = 8, 18, 32
 SIDE = 2048
@@ -31,7 +32,12 @@ def main() -> None:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--keep-freed-memory", action="store_true", help="as programs do with small networks")
     arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.keep_freed_memory:
+        keep_freed_memory()
     forward = full_size_forward()
     weights = resident_bytes()
     forward()
@@ -39,12 +45,13 @@ def main() -> None:
     with FlopCounterMode(display=False) as counter:
         forward()
     flops = counter.get_total_flops()
-    left, right = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)
-    product_flops = 2 * SIDE**3
-    pairs = []
-    for _ in range(arguments.runs):
-        product = product_flops / best_seconds(lambda: left @ right, 20)
-        pairs.append((flops / best_seconds(forward, 1), product))
+    before, pairs = 0.0, list[tuple[float, float]]()
+    for _ in range(arguments.runs + 1):
+        seconds = best_seconds(forward, 1)
+        after = product_rate(seconds)
+        if before:
+            pairs.append((flops / seconds, (before + after) / 2))
+        before = after
     result = {
         "latents": [1, 4, FRAMES, HEIGHT, WIDTH],
         "threads": torch.get_num_threads(),
@@ -71,7 +78,7 @@ def full_size_forward() -> Callable[[], torch.Tensor]:
         network.to_empty(device="cpu")
         for parameter in network.parameters():
             parameter.normal_(std=0.02)
-        network.eval()
+        network.lay_out().eval()
     latents, timesteps = torch.randn(1, 4, FRAMES, HEIGHT, WIDTH), torch.tensor([500])
     embeds = torch.randn(1, 77, 1024)
     texts = unet.project_text(embeds), controlnet.project_text(embeds)
@@ -85,6 +92,16 @@ def full_size_forward() -> Callable[[], torch.Tensor]:
         return unet(latents, timesteps, texts[0], controlnet(latents, timesteps, texts[1], key_frames))
 
     return forward
+
+
+def product_rate(seconds: float) -> float:
+    """Return the FLOP/s of large products over about so many seconds."""
+    left, right = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)
+    count, begun = 0, time.perf_counter()
+    while (spent := time.perf_counter() - begun) < seconds:
+        left @ right
+        count += 1
+    return count * 2 * SIDE**3 / spent
 
 
 def best_seconds(work: Callable[[], object], repeats: int) -> float:

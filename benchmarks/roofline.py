@@ -1,8 +1,8 @@
 """Predicted seconds against measured ones on this machine: the embedded model, and a forward of the published size.
 
-The rates of a large product and of a large copy are measured here, in turn with the work, and take the place of what a
-data sheet states; all else is `venhancer.planning`, as `venhancer plan --on` uses it. Needs about 9 GB; --small leaves
-the full-size forward out. Run: python benchmarks/roofline.py
+The rates of a large product and of a large copy are measured here, before and after the work and for about as long, and
+take the place of what a data sheet states; all else is `venhancer.planning`, as `venhancer plan --on` uses it.
+Needs about 9 GB; --small leaves the full-size forward out. Run: python benchmarks/roofline.py
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from network import FRAMES, HEIGHT, SIDE, WIDTH, best_seconds, full_size_forward
+from network import FRAMES, HEIGHT, WIDTH, best_seconds, full_size_forward, product_rate
 
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import FrameReader
@@ -45,12 +45,12 @@ def main() -> None:
     result = {"threads": torch.get_num_threads(), "torch": torch.__version__}
     for name, case in cases.items():
         work, predicted_on = case()
-        work()
-        pairs = []
+        before, pairs = this_machine(work()), list[tuple[float, float]]()
         for _ in range(arguments.runs):
-            before = this_machine()
             measured = work()
-            pairs.append((predicted_on(before), measured))
+            after = this_machine(measured)
+            pairs.append(((predicted_on(before) + predicted_on(after)) / 2, measured))
+            before = after
         result[name] = {
             "predicted_seconds": [round(predicted, 2) for predicted, _ in pairs],
             "measured_seconds": [round(measured, 2) for _, measured in pairs],
@@ -62,15 +62,13 @@ def main() -> None:
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def this_machine() -> Device:
-    """Return this machine by the rates that it reaches now."""
-    left, right = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)
+def this_machine(seconds: float) -> Device:
+    """Return this machine by the rates that it reaches now, products for about so many seconds."""
     source, target = torch.randn(COPIED), torch.empty(COPIED)
-    product = 2 * SIDE**3 / best_seconds(lambda: torch.mm(left, right), 10)
-    copy = 2 * 4 * COPIED / best_seconds(lambda: target.copy_(source), 5)
+    copy = 2 * 4 * COPIED / median(best_seconds(lambda: target.copy_(source), 1) for _ in range(9))
     return Device(
         title="this machine",
-        tflops={"fp32": product / LARGE_PRODUCT / 1e12},
+        tflops={"fp32": product_rate(seconds) / LARGE_PRODUCT / 1e12},
         bandwidth=copy / LARGE_COPY,
         memory=0,
         source="measured",

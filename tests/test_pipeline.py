@@ -179,6 +179,7 @@ def test_prompt_longer_than_the_text_window_is_not_cut(pipeline):
         Execution(batches_guidance=False),
         Execution(slice_tokens=1),
         Execution(slice_tokens=200, batches_guidance=False),
+        Execution(coded_frames=3),
     ],
 )
 def test_no_way_of_working_changes_the_picture(pipeline, execution, how):

@@ -217,3 +217,17 @@ def test_description_of_a_damaged_folder_is_one_line(copy: Path):
     (copy / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"x" * 100)
     with pytest.raises(WeightsError, match=r"unet/diffusion_pytorch_model\.safetensors is damaged"):
         describe_model(copy)
+
+
+def test_convolutions_are_laid_out_as_activations_and_saved_as_they_come(tiny_model, tmp_path):
+    """Else every call of a layer would lay its weights out anew."""
+    pipeline = load_pipeline(tiny_model, dtype="fp32")
+    before = {name: value.clone() for name, value in pipeline.unet.state_dict().items()}
+    weights = [value for value in pipeline.unet.parameters() if value.ndim in (4, 5)]
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    assert weights
+    assert all(value.is_contiguous(memory_format=formats[value.ndim]) for value in weights)
+    pipeline.save_pretrained(tmp_path / "saved")
+    again = load_pipeline(tmp_path / "saved", dtype="fp32")
+    assert again.fingerprint() == pipeline.fingerprint()
+    assert all(torch.equal(value, before[name]) for name, value in again.unet.state_dict().items())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from venhancer.errors import InputError, JobFailed, SettingsError, Stopped, VEnhancerError, WeightsError
 
 if TYPE_CHECKING:
-    from venhancer.checkpoints.adapters import merge_adapters
+    from venhancer.checkpoints.adapters import attach_adapters, merge_adapters
     from venhancer.enhance import enhance_video, plan_video
     from venhancer.jobs.report import EnhanceReport
     from venhancer.media.reading.probe import probe
@@ -32,6 +32,7 @@ __all__ = [
     "VEnhancerPipeline",
     "WeightsError",
     "__version__",
+    "attach_adapters",
     "enhance_video",
     "find_machine",
     "load_pipeline",
@@ -46,6 +47,7 @@ _HOMES = {
     "EnhanceReport": "jobs.report",
     "EnhanceSettings": "settings",
     "VEnhancerPipeline": "pipeline",
+    "attach_adapters": "checkpoints.adapters",
     "enhance_video": "enhance",
     "find_machine": "planning.machine",
     "load_pipeline": "weights",

@@ -169,6 +169,7 @@ def encode_clip(
     steadiness: float = 0.0,
     lead: int = 0,
     fixed: Container[int] = (),
+    at_once: int = 1,
 ) -> tuple[Float[Tensor, "1 c k h2 w2"], Float[Tensor, "1 c f h2 w2"]]:
     """Return the latents of a clip's key frames, and those that all its frames start from; few frames are held.
 
@@ -182,10 +183,12 @@ def encode_clip(
         lead: how many of the first key frames come before the clip; they and those after it only steady their
             neighbours.
         fixed: places among the key frames of those that are not averaged themselves.
+        at_once: key frames that are encoded together.
     """
     keys = int(key_frame_mask.sum())
     pictures = islice(steadied(key_frames, steadiness, fixed), lead, lead + keys)
-    latents = torch.cat([encode(picture[None, :, None]) for picture in pictures], dim=2)
+    parts = iter(lambda: list(islice(pictures, at_once)), [])
+    latents = torch.cat([encode(torch.stack(part, dim=1)[None]) for part in parts], dim=2)
     return latents, spread_key_frames(latents, key_frame_mask[None], "blend" if between == "blend" else "repeat")
 
 

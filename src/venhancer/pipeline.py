@@ -117,7 +117,8 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         if (loaded_from := self.config.get("_name_or_path")) is None:
             raise ValueError("this pipeline was not loaded: save it with save_pretrained and load the folder")
         own = (self.config.get(name) for name in ("_adapter", "_decoder"))
-        return load_traits(str(loaded_from), *own).configured(self.config)
+        apart = self.config.get("_adapter_apart", False)
+        return load_traits(str(loaded_from), *own, adapter_apart=apart).configured(self.config)
 
     def fingerprint(self) -> str:
         """Return what tells the weights, as they are now, from any others: their names and a few values of each."""
@@ -181,6 +182,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         parts = sum(len(segment.windows) for segment in segments) * len(plan.tiles)
         progress.start(len(plan.sampling.evaluations) * parts, "denoise")
         self.arrange(plan.execution.offload)
+        self.vae.at_once = plan.execution.coded_frames
         for network in (self.unet, self.controlnet):
             compile_blocks(network, compiled=plan.settings.compile)
         prompts = self.project_prompts(
@@ -283,6 +285,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
             steadiness=reach.steadiness,
             lead=reach.lead,
             fixed=[place for place, number in enumerate(reach.key_frames) if plan.is_own(number)],
+            at_once=plan.execution.coded_frames,
         )
         if is_drawn:  # for every frame by itself, also for those that repeat a key frame
             noise = self._noise(plan, sampled, mode_of(start_latents), POSTERIOR_NOISE)

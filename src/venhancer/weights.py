@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from venhancer import models
-from venhancer.checkpoints.adapters import merge_adapters
+from venhancer.checkpoints.adapters import attach_adapters, merge_adapters
 from venhancer.checkpoints.reading import open_tensors
 from venhancer.errors import WeightsError
 from venhancer.model_files.adapter import adapter_of
@@ -37,6 +37,7 @@ from venhancer.model_files.folders import (
 )
 from venhancer.model_files.traits import load_traits
 from venhancer.models.tiny_decoder import TinyDecoder
+from venhancer.models.unet import VideoNetwork
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.runtime.devices import choose_device, choose_dtype
 from venhancer.settings import AnyPath
@@ -51,6 +52,7 @@ def load_pipeline(
     model: AnyPath = EMBEDDED,
     *,
     adapter: AnyPath | None = None,
+    adapter_apart: bool = False,
     decoder: AnyPath | None = None,
     device: str = "auto",
     dtype: str = "auto",
@@ -60,6 +62,7 @@ def load_pipeline(
     Args:
         model: "nano" (in the package), "v1" or "v2" (downloaded or converted before), or a model folder.
         adapter: file of adapters to merge into it, see `merge_adapters`; left out, the one that a folder carries.
+        adapter_apart: whether adapters stay beside the weights instead, see `attach_adapters`.
         decoder: file of a tiny decoder that takes the place of the autoencoder's, see `TinyDecoder`.
         device: "auto", "cpu", "cuda", "cuda:1", "mps"; see `venhancer.runtime.devices.choose_device`.
         dtype: "auto", "bf16", "fp16", "fp32"; see `venhancer.runtime.devices.choose_dtype`.
@@ -88,8 +91,10 @@ def load_pipeline(
     pipeline.register_to_config(_name_or_path=str(model))
     if adapter is not None:
         pipeline.register_to_config(_adapter=str(adapter))
+    if adapter_apart:
+        pipeline.register_to_config(_adapter_apart=True)
     if (file := adapter_of(model, adapter)) is not None:
-        merge_adapters(pipeline, file)
+        (attach_adapters if adapter_apart else merge_adapters)(pipeline, file)
     if decoder is not None:
         pipeline.register_to_config(_decoder=str(decoder))
         pipeline.decoder = load_tiny_decoder(decoder, number_format)
@@ -145,7 +150,7 @@ def _load_network(network_class: type[ModelMixin], place: Path, dtype: torch.dty
         network.load_state_dict(values, assign=True)
     except (SafetensorError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise damaged(path, error) from error
-    return network.eval()
+    return network.lay_out().eval() if isinstance(network, VideoNetwork) else network.eval()
 
 
 def _load_text_encoder(model_class: type[PreTrainedModel], place: Path, dtype: torch.dtype) -> PreTrainedModel:

@@ -45,13 +45,14 @@ SETTINGS = (
     "--penultimate --window-frames --window-overlap --window-fade --tile --offload --feature-reuse --compile"
 )
 SERVER = "--host --port --auth --folder --inputs --models --most-upload --most-waiting --device --dtype"
+OWN_WEIGHTS = "--adapter --adapter-apart --decoder"
 FLAGS = {
     "": "--version",
     "enhance": (
-        f"--debug --overwrite --dry-run --help-all {SETTINGS} --key-frame --adapter --decoder --restart --json --quiet "
+        f"--debug --overwrite --dry-run --help-all {SETTINGS} --key-frame {OWN_WEIGHTS} --restart --json --quiet "
         "--device --devices --dtype"
     ),
-    "plan": f"--debug --json --on --help-all {SETTINGS} --key-frame --adapter --decoder --device --devices --dtype",
+    "plan": f"--debug --json --on --help-all {SETTINGS} --key-frame {OWN_WEIGHTS} --device --devices --dtype",
     "fleet": "",
     "fleet run": (
         "--debug --prompts --prompt-column --shard --help-all --workers --scratch --time-limit --tries --share-frames "

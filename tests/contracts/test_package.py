@@ -44,6 +44,7 @@ PUBLIC = [
     "VEnhancerPipeline",
     "WeightsError",
     "__version__",
+    "attach_adapters",
     "enhance_video",
     "find_machine",
     "load_pipeline",

@@ -62,6 +62,23 @@ def test_image_autoencoder_encodes_the_scaled_mode_frame_by_frame():
         assert_close(decoded[0, :, 1], vae.decode(latents[0, :, 1][None] / vae.config.scaling_factor).sample[0])
 
 
+@pytest.mark.parametrize("tiled", [False, True])
+def test_frames_coded_at_once_are_those_coded_one_by_one(tiled):
+    image = ImageAutoencoder(
+        **SMALL, down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2
+    )
+    clip = frames(5, 32, 64)[:1]
+    tiles = [Tile(range(16), columns) for columns in split_tiles(32, 20, 8, 1)] if tiled else []
+    for vae in (image, temporal_autoencoder()):
+        with torch.no_grad():
+            single = vae.encode_frames(clip, tiles=tiles)
+            vae.at_once = 2
+            assert_close(vae.encode_frames(clip, tiles=tiles), single)
+            decoded = torch.stack(list(vae.decode_each(single, tiles=tiles)), dim=1)
+            vae.at_once = 1
+            assert_close(decoded, torch.stack(list(vae.decode_each(single, tiles=tiles)), dim=1))
+
+
 def temporal_autoencoder() -> VideoAutoencoder:
     return VideoAutoencoder(
         block_out_channels=(32, 32), layers_per_block=1, latent_channels=4, down_block_types=("DownEncoderBlock2D",) * 2

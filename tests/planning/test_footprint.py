@@ -63,19 +63,19 @@ def test_slices_hold_less():
     assert sliced < 0.5 * whole
 
 
-@pytest.mark.parametrize("together", [1, 5])
-def test_peaks_of_autoencoders_are_what_coding_holds(together):
+@pytest.mark.parametrize(("together", "at_once"), [(1, 1), (1, 3), (5, 1), (5, 3)])
+def test_peaks_of_autoencoders_are_what_coding_holds(together, at_once):
     widths = (32, 64, 128, 128)
     down, up = (("DownEncoderBlock2D",) * 4), (("UpDecoderBlock2D",) * 4)
     shape = {"down_block_types": down, "block_out_channels": widths, "layers_per_block": 2}
     vae: nn.Module = AutoencoderKL(up_block_types=up, **shape) if together == 1 else VideoAutoencoder(**shape)
     options = {} if together == 1 else {"num_frames": together}
     with torch.inference_mode(), LivingTensors(vae) as decoding:
-        vae.decode(torch.zeros(together, 4, 8, 16), **options)
+        vae.decode(torch.zeros(at_once if together == 1 else together, 4, 8, 16), **options)
     with torch.inference_mode(), LivingTensors(vae) as encoding:
-        vae.encode(torch.zeros(1, 3, 64, 128))
+        vae.encode(torch.zeros(at_once, 3, 64, 128))
     traits = replace(load_traits("v2"), autoencoder_width=64, decode_window=together)
-    encoded, decoded = (sum(sizes) for sizes in autoencoder_peaks(traits, 8, 16, whole=8 * 16))
+    encoded, decoded = map(sum, autoencoder_peaks(traits, 8, 16, whole=8 * 16, frames=at_once))
     assert encoded == pytest.approx(encoding.most // 4, rel=0.05)
     assert decoded == pytest.approx(decoding.most // 4, rel=0.05)
 

@@ -108,6 +108,17 @@ def test_weights_wait_only_where_nothing_faster_fits():
     assert "weights wait in main memory and load by" in dict(describe_plan(waiting))["execution"]
 
 
+def test_frames_are_coded_together_where_there_is_room_for_whole_ones():
+    gpu = Machine(number_format="bf16", has_own_memory=True)
+    plan = plan_of(gpu, memory="40GB", size="1280x720", model="v1")
+    assert plan.execution.coded_frames > 1
+    assert "frames through the autoencoder at once" in dict(describe_plan(plan))["execution"]
+    small = plan_of(gpu, memory="6GB", size="1280x720", model="v1")
+    assert small.execution.coded_frames == 1
+    assert small.footprint.total <= 6 * GIGABYTE * SURE_SHARE
+    assert plan_of(size="1280x720", model="v1").execution.coded_frames == 1
+
+
 def test_weights_wait_where_it_is_asked_for_and_only_there():
     gpu = Machine(memory=80 * GIGABYTE, number_format="bf16", has_own_memory=True)
     sizes = {how: plan_of(gpu, offload=how).footprint.weights for how in ("none", "components", "groups")}

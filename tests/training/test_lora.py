@@ -1,12 +1,15 @@
 """Adapters learn alone, and leave a file that makes the same model of the one they were trained on."""
 
+import json
+
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from training.prepared import make_clips, tiny_settings, weights_of
-from venhancer.checkpoints.adapters import merge_adapters
+from venhancer.checkpoints.adapters import attach_adapters, merge_adapters
 from venhancer.errors import SettingsError, WeightsError
+from venhancer.model_files.traits import load_traits
 from venhancer.training.export import ADAPTERS
 from venhancer.training.learner import make_learner, make_optimizer
 from venhancer.training.loop import train
@@ -72,6 +75,60 @@ def test_adapters_in_and_out_again(folder, trained):
     merge_adapters(pipeline, folder / "run" / ADAPTERS, strength=-1)
     for name, value in pipeline.unet.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=1e-6)
+
+
+@torch.no_grad()
+def test_adapters_kept_apart_do_what_merged_ones_do(folder, trained):
+    """In 16 bits merging rounds the sum; apart, the model is closer to the exact one."""
+    base, file = folder / "base" / "pipeline", folder / "run" / ADAPTERS
+    apart, merged = (load_pipeline(base, adapter=file, adapter_apart=how, dtype="fp32") for how in (True, False))
+    own = load_pipeline(base, dtype="fp32")
+    for name, value in own.unet.state_dict().items():
+        assert torch.equal(apart.unet.state_dict()[name], value)
+    latents, timesteps = torch.randn(1, own.unet.config["in_channels"], 2, 18, 16), torch.tensor([500])
+    text = torch.randn(1, 3, own.unet.config["text_dim"])
+    results = [one.unet(latents, timesteps, one.unet.project_text(text)) for one in (own, apart, merged)]
+    assert (results[1] - results[0]).abs().max() > 100 * (results[1] - results[2]).abs().max()
+    torch.testing.assert_close(results[1], results[2], rtol=1e-4, atol=1e-5)
+    assert apart.fingerprint() not in (own.fingerprint(), merged.fingerprint())
+    assert apart.traits.adapter.is_apart
+    assert apart.traits.companion_parameters - merged.traits.companion_parameters == apart.traits.adapter.parameters > 0
+
+
+def test_convolutions_take_adapters_apart(folder, tiny_model, tmp_path):
+    unet = load_pipeline(tiny_model, dtype="fp32").unet
+    layer, conv = next((f"unet.{name}", one) for name, one in unet.named_modules() if is_halving(one))
+    out, *rest = conv.weight.shape
+    down, file = torch.randn(2, *rest), tmp_path / "adapters.safetensors"
+    pairs = {f"{layer}.lora_A.weight": down, f"{layer}.lora_B.weight": torch.randn(out, 2, 1, 1)}
+    save_file(pairs, file, metadata={"venhancer": json.dumps({"scale": 0.1, "defaults": {}})})
+    x = torch.randn(1, down.shape[1], 6, 5)
+    with torch.no_grad():
+        one, other = (
+            load_pipeline(tiny_model, adapter=file, adapter_apart=how, dtype="fp32").unet.get_submodule(layer[5:])(x)
+            for how in (True, False)
+        )
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def is_halving(module) -> bool:
+    return isinstance(module, torch.nn.Conv2d) and module.stride == (2, 2)
+
+
+def test_layers_that_only_take_merged_adapters_are_named(tiny_model, tmp_path):
+    pipeline = load_pipeline(tiny_model, dtype="fp32")
+    name, conv = next((name, one) for name, one in pipeline.unet.named_modules() if isinstance(one, torch.nn.Conv3d))
+    out, *rest = conv.weight.shape
+    pairs = {
+        f"unet.{name}.lora_A.weight": torch.zeros(1, *rest),
+        f"unet.{name}.lora_B.weight": torch.zeros(out, 1, 1, 1, 1),
+    }
+    file = tmp_path / "adapters.safetensors"
+    save_file(pairs, file, metadata={"venhancer": json.dumps({"scale": 1, "defaults": {}})})
+    with pytest.raises(WeightsError, match="a Conv3d, which needs it merged"):
+        attach_adapters(pipeline, file)
+    with pytest.raises(SettingsError, match="--adapter-apart needs adapters"):
+        load_traits(str(tiny_model), adapter_apart=True)
 
 
 def test_a_stopped_run_goes_on(folder, trained):

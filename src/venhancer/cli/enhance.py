@@ -14,6 +14,7 @@ from venhancer.cli.flags import (
     add_settings,
     read_key_frames,
     read_settings,
+    read_traits,
 )
 from venhancer.cli.folder import STOPPING, run_folder
 from venhancer.cli.terminal import Terminal
@@ -61,7 +62,6 @@ def run(arguments: argparse.Namespace) -> None:
     from venhancer.jobs.work import describe_work, is_finished
     from venhancer.media.source import failures_as
     from venhancer.media.writing.writer import check_target
-    from venhancer.model_files.traits import load_traits
     from venhancer.planning.layout import format_number
     from venhancer.planning.machine import find_machine, parse_devices
     from venhancer.reports.plan_rows import describe_plan
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
     how: dict[str, Any] = {
         "restart": restart,
         "key_frames": read_key_frames(arguments),
-        "traits": load_traits(settings.model, arguments.adapter, arguments.decoder),
+        "traits": read_traits(settings.model, arguments),
         "machine": find_machine(arguments.device, arguments.dtype, devices=devices),
     }
     terminal = Terminal(quiet=arguments.quiet)
@@ -138,5 +138,5 @@ def _load(model: str, arguments: argparse.Namespace, devices: Sequence[str]) -> 
     from venhancer.weights import load_pipeline
     from venhancer.workers.workers import Workers
 
-    how = {name: getattr(arguments, name) for name in ("adapter", "decoder", "dtype")}
+    how = {name: getattr(arguments, name) for name in ("adapter", "adapter_apart", "decoder", "dtype")}
     return Workers(load_pipeline(model, **how, device=devices[0]), devices[1:])

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from venhancer.errors import SettingsError
-from venhancer.model_files.traits import SamplingDefaults
+from venhancer.model_files.traits import ModelTraits, SamplingDefaults, load_traits
 from venhancer.settings import EnhanceSettings, allowed_values, field_schemas, parse_settings
 
 _KINDS: dict[Any, str] = {int: "N", float: "N", Fraction: "N", int | None: "N", Path | None: "FILE"}
@@ -54,7 +54,8 @@ GROUPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """Settings by what they are about: those that `--help` shows, which most people use, and those `--help-all` adds."""
 
 RARE = {name for _, rest in GROUPS.values() for name in rest} | {
-    *("adapter", "decoder", "restart", "json", "quiet", "device", "devices", "dtype", "debug", "key_frames")
+    *("adapter", "adapter_apart", "decoder", "restart", "json", "quiet", "device", "devices", "dtype", "debug"),
+    "key_frames",
 }
 
 Command = Callable[[argparse.Namespace], None]
@@ -238,12 +239,27 @@ def add_own_weights(parser: argparse.ArgumentParser) -> None:
         help="Adapters that training left, merged into the model; their sampling defaults replace the model's.",
     )
     group.add_argument(
+        "--adapter-apart",
+        action="store_true",
+        help="Keep adapters beside the weights instead: exact in 16 bits, where merging rounds them; a little slower.",
+    )
+    group.add_argument(
         "--decoder",
         metavar="tiny=FILE",
         type=tiny_decoder,
         help="Weights of TAESD's or TAESDV's decoder, for v1, v2 and models trained from them: a fraction of the time, "
         "less exact pictures.",
     )
+
+
+def read_traits(model: str, arguments: argparse.Namespace) -> ModelTraits:
+    """Return the traits of a model with the weights of one's own that the flags name.
+
+    Raises:
+        SettingsError: they cannot be had together.
+        WeightsError: a file is not there, or of the wrong kind.
+    """
+    return load_traits(model, arguments.adapter, arguments.decoder, adapter_apart=arguments.adapter_apart)
 
 
 def tiny_decoder(text: str) -> Path:

@@ -71,6 +71,8 @@ def run_folder(arguments: argparse.Namespace) -> None:
         raise SettingsError(
             f"--adapter works for one file only; copy {arguments.adapter} into a model folder as {CARRIED}"
         )
+    if arguments.adapter_apart:
+        raise SettingsError("--adapter-apart works for one file only; omit it, or enhance the files one by one")
     if arguments.decoder is not None:
         raise SettingsError("--decoder works for one file only; omit it, or enhance the files one by one")
     if arguments.devices:

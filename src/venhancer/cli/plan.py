@@ -12,6 +12,7 @@ from venhancer.cli.flags import (
     add_settings,
     read_key_frames,
     read_settings,
+    read_traits,
 )
 from venhancer.cli.terminal import Terminal
 from venhancer.planning.devices import DEVICES
@@ -52,7 +53,6 @@ def run(arguments: argparse.Namespace) -> None:
     """
     from venhancer.enhance import plan_video
     from venhancer.jobs.outcome import target_rows
-    from venhancer.model_files.traits import load_traits
     from venhancer.planning.machine import find_machine, named_machine, parse_devices
     from venhancer.planning.prediction import predict
     from venhancer.reports.plan_rows import describe_plan, describe_prediction
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
             settings,
             target,
             machine=machine,
-            traits=load_traits(settings.model, arguments.adapter, arguments.decoder),
+            traits=read_traits(settings.model, arguments),
             key_frames=key_frames,
             progress=progress,
         )

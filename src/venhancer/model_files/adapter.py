@@ -7,6 +7,7 @@ since the library that writes files puts several in any order.
 
 import json
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,16 @@ class AdapterTraits:
         scale: what every product of two matrices is multiplied by.
         defaults: sampling defaults that take the place of the model's.
         takes_guidance: whether the adapted base network takes the guidance scale as an input.
+        parameters: how many values it holds.
+        is_apart: whether it stays beside the weights instead of being merged into them.
     """
 
     file: Path
     scale: float
     defaults: dict[str, Any]
     takes_guidance: bool
+    parameters: int
+    is_apart: bool = False
 
 
 def read_adapter(file: AnyPath) -> AdapterTraits:
@@ -50,16 +55,20 @@ def read_adapter(file: AnyPath) -> AdapterTraits:
     """
     try:
         with safe_open(file, framework="numpy") as tensors:
-            metadata, names = tensors.metadata() or {}, list(tensors.keys())
+            metadata = tensors.metadata() or {}
+            sizes = {name: prod(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
         content = json.loads(metadata[METADATA])
         scale, defaults = float(content["scale"]), dict(content["defaults"])
-        if not any(name.endswith(DOWN) for name in names):
+        if not any(name.endswith(DOWN) for name in sizes):
             raise ValueError("it contains no low-rank pairs")
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         reason = f"its metadata has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
         raise WeightsError(f"{file} is not an adapter file ({reason}); use one written by `train: lora`") from error
-    takes_guidance = any(name.startswith(GUIDANCE) for name in names)
-    return AdapterTraits(file=Path(file), scale=scale, defaults=defaults, takes_guidance=takes_guidance)
+    takes_guidance = any(name.startswith(GUIDANCE) for name in sizes)
+    parameters = sum(sizes.values())
+    return AdapterTraits(
+        file=Path(file), scale=scale, defaults=defaults, takes_guidance=takes_guidance, parameters=parameters
+    )
 
 
 def adapter_of(model: AnyPath, given: AnyPath | None) -> Path | None:

@@ -73,7 +73,7 @@ class ModelTraits:
         latent_channels: channels of the autoencoder's latents.
         network: shape of the base network and, up to its decoder, of the ControlNet.
         parameters: of both networks together.
-        companion_parameters: of the autoencoder and the text encoder together.
+        companion_parameters: of the autoencoder and the text encoder together, and of adapters that stay apart.
         largest_component: parameters of the largest of the four.
         largest_group: of the largest of what comes to a device by itself: a group of blocks, or one of the companions.
         text_tokens: length of the text embeddings.
@@ -181,16 +181,20 @@ _PUBLISHED = {
 }
 
 
-def load_traits(model: str, adapter: AnyPath | None = None, decoder: AnyPath | None = None) -> ModelTraits:
+def load_traits(
+    model: str, adapter: AnyPath | None = None, decoder: AnyPath | None = None, *, adapter_apart: bool = False
+) -> ModelTraits:
     """Return the traits of "nano", "v1", "v2" or the model in a pipeline folder.
 
     Args:
         model: its name, or its folder.
         adapter: file of adapters; left out, the one that a folder carries.
         decoder: file of a tiny decoder; left out, the autoencoder decodes.
+        adapter_apart: whether the adapters stay beside the weights instead of being merged into them.
 
     Raises:
-        SettingsError: there is no such model, or its latents are not those that tiny decoders know.
+        SettingsError: there is no such model, its latents are not those that tiny decoders know, or there are no
+            adapters to keep apart.
         WeightsError: the folder is incomplete or describes no model of ours, or the adapter is none.
     """
     traits = _PUBLISHED[model] if model in PUBLISHED else _traits_of_folder(model)
@@ -202,10 +206,13 @@ def load_traits(model: str, adapter: AnyPath | None = None, decoder: AnyPath | N
             )
         traits = replace(traits, decoder=Path(decoder), decode_window=1, decode_overlap=0)
     if (file := adapter_of(model, adapter)) is None:
+        if adapter_apart:
+            raise SettingsError(f"--adapter-apart needs adapters, and {model} has none; pass --adapter too, or omit it")
         return traits
-    own = read_adapter(file)
+    own = replace(read_adapter(file), is_apart=adapter_apart)
     return replace(
         traits,
+        companion_parameters=traits.companion_parameters + (own.parameters if adapter_apart else 0),
         takes_guidance=traits.takes_guidance or own.takes_guidance,
         adapter=own,
         defaults=SamplingDefaults(**adapted_defaults(str(file), asdict(traits.defaults), own.defaults)),

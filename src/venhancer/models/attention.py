@@ -51,9 +51,12 @@ class Attention(nn.Module):
         return in_slices(self._over_sequence, rows, x)
 
     def over_frames(self, x: Float[Tensor, "bf n c"], num_frames: int, rows: int | None) -> Float[Tensor, "bf n c"]:
-        """Attend among the frames of each pixel, at most `rows` pixels (of all clips) at a time."""
+        """Attend among the frames of each pixel, at most `rows` pixels (of all clips) at a time.
+
+        They are laid out anew first: of a view, linear layers would make one small product a pixel.
+        """
         tokens = rearrange(x, "(b f) n c -> (b n) f c", f=num_frames)
-        attended = in_slices(self._over_sequence, rows, tokens)
+        attended = in_slices(lambda part: self._over_sequence(part.contiguous()), rows, tokens)
         return rearrange(attended, "(b n) f c -> (b f) n c", n=x.shape[1])
 
     def to_text(self, x: Float[Tensor, "bf n c"], text: KeysValues) -> Float[Tensor, "bf n c"]:

@@ -27,8 +27,13 @@ from venhancer.windows import Fade, Tile, rising_weights, tile_weights
 
 
 class OneByOne:
-    """Decodes a clip frame by frame, as autoencoders without a sense of time can."""
+    """Decodes a clip frame by frame, as autoencoders without a sense of time can.
 
+    Attributes:
+        at_once: frames that are coded together, which changes none of them.
+    """
+
+    at_once: int = 1
     decode_frames: Callable[..., Tensor]
 
     def decode_each(
@@ -39,8 +44,8 @@ class OneByOne:
         tiles: Sequence[Tile] = (),
     ) -> Iterator[Float[Tensor, "3 h2 w2"]]:
         """Yield the frames of one clip, one at a time; there is nothing to hold from earlier ones."""
-        for frame in latents.split(1, dim=2):
-            yield self.decode_frames(frame, tiles=tiles)[0, :, 0]
+        for part in latents.split(self.at_once, dim=2):
+            yield from self.decode_frames(part, tiles=tiles)[0].unbind(1)
 
 
 class LinearAutoencoder(OneByOne, ModelMixin, ConfigMixin):
@@ -153,7 +158,7 @@ def _mirrored(x: Float[Tensor, "n c h w"], sides: int, down: Tensor | int = 1, a
 
 
 class ImageAutoencoder(OneByOne, AutoencoderKL):
-    """Stable Diffusion's autoencoder, one frame at a time."""
+    """Stable Diffusion's autoencoder, which codes every frame by itself."""
 
     def encode_frames(
         self, frames: Float[Tensor, "b 3 f h w"], *, tiles: Sequence[Tile] = ()
@@ -172,7 +177,7 @@ class ImageAutoencoder(OneByOne, AutoencoderKL):
     ) -> Float[Tensor, "b 3 f h2 w2"]:
         """Return the frames of latents, about in [-1, 1]."""
         scaled = rearrange(latents, "b c f h w -> (b f) c h w").to(self.dtype) / self.config["scaling_factor"]
-        frames = torch.cat([decode_together(self, one, tiles) for one in scaled.split(1)])
+        frames = torch.cat([decode_together(self, one, tiles) for one in scaled.split(self.at_once)])
         return rearrange(frames, "(b f) c h w -> b c f h w", b=latents.shape[0])
 
 
@@ -183,10 +188,12 @@ class VideoAutoencoder(AutoencoderKLTemporalDecoder):
     published program's windows, fades and tiles.
 
     Attributes:
-        decode_window: frames decoded together.
+        at_once: frames encoded together, which changes none of them.
+        decode_window: frames decoded together, with a sense of time.
         decode_overlap: frames that two windows share.
     """
 
+    at_once: int = 1
     decode_window, decode_overlap = DECODED_TOGETHER["VideoAutoencoder"]
 
     def encode_frames(
@@ -252,9 +259,9 @@ Autoencoder: TypeAlias = LinearAutoencoder | ImageAutoencoder | VideoAutoencoder
 
 
 def posterior_of(
-    vae: AutoencoderKL | AutoencoderKLTemporalDecoder, frames: Float[Tensor, "b 3 f h w"], tiles: Sequence[Tile]
+    vae: ImageAutoencoder | VideoAutoencoder, frames: Float[Tensor, "b 3 f h w"], tiles: Sequence[Tile]
 ) -> Float[Tensor, "b c2 f h2 w2"]:
-    """Return mean and deviation of every frame's posterior, scaled; one frame, or one tile of it, is held at a time."""
+    """Return mean and deviation of every frame's posterior, scaled; few frames, or one tile of them, are held."""
     pictures = rearrange(frames, "b c f h w -> (b f) c h w").to(vae.dtype)
 
     def encode(picture: Tensor) -> Tensor:
@@ -262,7 +269,10 @@ def posterior_of(
         return torch.cat([posterior.mean, posterior.std], dim=1).float()
 
     parts = torch.cat(
-        [_in_tiles(encode, one, tiles, unit=_pixels_per_latent(vae), unit_after=1) for one in pictures.split(1)]
+        [
+            _in_tiles(encode, part, tiles, unit=_pixels_per_latent(vae), unit_after=1)
+            for part in pictures.split(vae.at_once)
+        ]
     )
     return rearrange(parts * vae.config["scaling_factor"], "(b f) c h w -> b c f h w", b=frames.shape[0])
 

@@ -1,7 +1,7 @@
 """The base network: predicts v for all frames of a clip from noisy latents, the timestep and the prompt."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +38,23 @@ class VideoNetwork(ModelMixin, ConfigMixin):
     def __init__(self) -> None:
         super().__init__()
         self.guidance_embed: nn.Module | None = None
+
+    def lay_out(self, *, channels_last: bool = True) -> Self:
+        """Lay out the weights of convolutions as activations are, so that no call does; return the network.
+
+        Training and files want them as they come, with `channels_last` False.
+        """
+        formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+        for parameter in self.parameters():
+            layout = formats.get(parameter.ndim) if channels_last else torch.contiguous_format
+            if layout is not None:
+                parameter.data = parameter.data.contiguous(memory_format=layout)
+        return self
+
+    def save_pretrained(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - as the library's
+        """Write the network as the library does, whose files hold weights as they come."""
+        self.lay_out(channels_last=False)
+        super().save_pretrained(*arguments, **options)
 
     def project_text(
         self, text_embeds: Float[Tensor, "b n d"], guidance: Float[Tensor, " b"] | None = None

@@ -1,7 +1,8 @@
 """The ways of working that change no picture, and how much longer the work takes by each.
 
-Attention whole or in slices, both prompts together or one after the other, and the weights on the device or waiting in
-main memory. `venhancer.planning.memory` weighs them against windows and tiles, which do change it.
+Attention whole or in slices, both prompts together or one after the other, a few frames through the autoencoder at
+once, and the weights on the device or waiting in main memory. `venhancer.planning.memory` weighs them against windows
+and tiles, which do change it.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from venhancer.settings import EnhanceSettings, Offload
 
 OFFLOADS: tuple[Offload, ...] = ("none", "components", "groups")
 SLICE_TOKENS = 8192
+CODED_FRAMES = 4
+"""Frames that an autoencoder of single frames takes at once, where there is room."""
 SLICED_COST = 1.03  # how much longer the work takes so
 MOVED_COST = 10_000  # FLOPs in the time that a byte takes between memories: 100 TFLOP/s and 10 GB/s, assumed
 
@@ -26,21 +29,24 @@ class Execution:
     Args:
         slice_tokens: most tokens that attention and feed-forward hold at once, in whole frames; None means all.
         batches_guidance: whether both prompts go through the networks together.
+        coded_frames: frames that the autoencoder takes at once, where each is coded by itself.
         offload: which weights wait in main memory until the device needs them.
     """
 
     slice_tokens: int | None = None
     batches_guidance: bool = True
+    coded_frames: int = 1
     offload: Offload = "none"
 
 
 def executions(settings: EnhanceSettings, *, is_guided: bool, has_own_memory: bool) -> Iterator[Execution]:
-    """Yield the ways of working to choose from.
+    """Yield the ways of working to choose from; of those that take as long, what needs more memory comes first.
 
     Args:
         settings: the request.
         is_guided: whether any evaluation takes two prompts.
-        has_own_memory: whether weights can wait elsewhere, see `Machine`.
+        has_own_memory: whether weights can wait elsewhere, see `Machine`. On a processor, frames are coded one by one:
+            together they take as long.
 
     Raises:
         SettingsError: offload was requested where weights are in main memory anyway, or groups of compiled blocks.
@@ -54,8 +60,10 @@ def executions(settings: EnhanceSettings, *, is_guided: bool, has_own_memory: bo
         raise SettingsError("offload groups moves single blocks, which compile cannot; omit --compile or --offload")
     possible = OFFLOADS[:2] if settings.compile else OFFLOADS
     offloads = (settings.offload,) if settings.offload != "auto" else possible if has_own_memory else OFFLOADS[:1]
-    for offload, batched, sliced in product(offloads, (True, False) if is_guided else (True,), (None, SLICE_TOKENS)):
-        yield Execution(slice_tokens=sliced, batches_guidance=batched, offload=offload)
+    batches = (True, False) if is_guided else (True,)
+    coded_frames = (CODED_FRAMES, 1) if has_own_memory else (1,)
+    for offload, batched, sliced, coded in product(offloads, batches, (None, SLICE_TOKENS), coded_frames):
+        yield Execution(slice_tokens=sliced, batches_guidance=batched, coded_frames=coded, offload=offload)
 
 
 def moved_bytes(

@@ -108,7 +108,7 @@ def footprint(traits: ModelTraits, work: Work, execution: Execution, value_bytes
     prompts = 2 if work.is_guided and execution.batches_guidance else 1
     heap = Heap(value_bytes, KEPT if traits.keeps_freed_memory else HEAP_BLOCK)
     network = _network_resident(traits.network, work.grid, prompts, execution.slice_tokens, heap)
-    coding = _resident(autoencoder_peaks(traits, *work.coded, whole=frame), heap)
+    coding = _resident(autoencoder_peaks(traits, *work.coded, whole=frame, frames=execution.coded_frames), heap)
     tensors = max(network.alive, coding.alive) + round(HEAP_SHARE * max(network.small, coding.small))
     return Footprint(
         program=PROGRAM,
@@ -170,18 +170,19 @@ def _latents(traits: ModelTraits, work: Work, frame: int, heap: "Heap") -> int:
     return latents if copy >= heap.kept else round((1 + HEAP_SHARE) * latents)
 
 
-def autoencoder_peaks(traits: ModelTraits, height: int, width: int, *, whole: int) -> Iterator[Peak]:
+def autoencoder_peaks(traits: ModelTraits, height: int, width: int, *, whole: int, frames: int = 1) -> Iterator[Peak]:
     """Yield the peaks of coding latents of so many rows and columns; none for a linear autoencoder, which is small.
 
-    A tiny decoder takes whole pictures, of `whole` latents.
+    A tiny decoder takes whole pictures, of `whole` latents. `frames` are coded at once where each is by itself.
     """
     features = traits.autoencoder_width * height * width * traits.pixels_per_latent**2
     if not features:
         return
-    yield [round(ENCODED_WIDTHS * features / 5)] * 5
-    if traits.decoder is None:
-        copies = DECODED_WIDTHS if traits.decode_window == 1 else DECODED_TOGETHER_WIDTHS
-        yield [traits.decode_window * features] * copies
+    yield [round(ENCODED_WIDTHS * frames * features / 5)] * 5
+    if traits.decoder is None and traits.decode_window == 1:
+        yield [frames * features] * DECODED_WIDTHS
+    elif traits.decoder is None:
+        yield [traits.decode_window * features] * DECODED_TOGETHER_WIDTHS
     else:
         yield [width * whole * traits.pixels_per_latent**2 for width in TINY_WIDTHS]
 

@@ -198,7 +198,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def _fastest(layouts: Sequence[Layout], room: float) -> Layout | None:
     fitting = (layout for layout in layouts if layout.footprint.total <= room)
-    return min(fitting, default=None, key=lambda layout: duration(layout.estimate, layout.execution))
+    return min(fitting, default=None, key=lambda one: (duration(one.estimate, one.execution), len(one.coded_tiles)))
 
 
 def _layouts(

@@ -106,7 +106,8 @@ def _own_weights(traits: ModelTraits) -> Iterator[tuple[str, str]]:
 def _adapter(adapter: AdapterTraits) -> str:
     """Return which file adapts the model, and the sampling defaults it brings."""
     brings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in adapter.defaults.items())
-    return f"{adapter.file}; its defaults: {brings or 'none'}"
+    how = "beside the weights" if adapter.is_apart else "merged"
+    return f"{adapter.file}, {how}; its defaults: {brings or 'none'}"
 
 
 def _preset(plan: EnhancePlan) -> str:
@@ -238,6 +239,8 @@ def describe_execution(plan: EnhancePlan) -> str:
     parts = [f"attention in slices of {slices:,} tokens" if slices else "attention whole"]
     if plan.sampling.is_guided:
         parts.append("both prompts together" if execution.batches_guidance else "one prompt after the other")
+    if execution.coded_frames > 1 and plan.traits.autoencoder_width:
+        parts.append(f"{execution.coded_frames} frames through the autoencoder at once")
     if plan.settings.compile:
         parts.append("blocks compiled when first called")
     if execution.offload != "none":

@@ -131,6 +131,8 @@ def _begin(settings: TrainSettings, folder: Path, origin: dict[str, Any]) -> Non
 def _pipeline_from(model: Path, settings: TrainSettings) -> VEnhancerPipeline:
     """Return another model's pipeline with what the settings change of it."""
     pipeline = load_pipeline(model, device="cpu", dtype="fp32")
+    for network in (pipeline.unet, pipeline.controlnet):
+        network.lay_out(channels_last=False)
     if settings.fresh_controlnet:
         with torch.random.fork_rng():
             torch.manual_seed(settings.seed)  # of the few layers that the base network does not have

@@ -31,7 +31,7 @@ def main() -> None:
     setup = receive(sys.stdin.buffer).values
     torch.set_num_threads(setup["threads"])
     try:
-        how = {name: setup[name] for name in ("adapter", "decoder", "device", "dtype")}
+        how = {name: setup[name] for name in ("adapter", "adapter_apart", "decoder", "device", "dtype")}
         pipeline = load_pipeline(setup["model"], **how)
     except VEnhancerError as error:
         send(answers, {"failure": str(error)})

@@ -34,7 +34,7 @@ class Worker:
 
     Args:
         device: its name.
-        setup: what it is told first: model, adapter, decoder, device, number format, threads.
+        setup: what it is told first: model, adapter, whether it stays apart, decoder, device, number format, threads.
 
     Attributes:
         bytes: that travelled, both ways.
@@ -128,10 +128,13 @@ class Workers:
         threads = max(1, self._threads // (len(devices) + 1)) if kinds == {"cpu"} else self._threads
         torch.set_num_threads(threads)
         dtype = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(pipeline.unet.dtype, "fp32")
-        adapter = pipeline.traits.adapter and str(pipeline.traits.adapter.file)
-        decoder = pipeline.traits.decoder and str(pipeline.traits.decoder)
-        files = {"model": str(pipeline.traits.name), "adapter": adapter, "decoder": decoder}
-        setup = {**files, "dtype": dtype, "threads": threads}
+        traits = pipeline.traits
+        files = {
+            "adapter": traits.adapter and str(traits.adapter.file),
+            "decoder": traits.decoder and str(traits.decoder),
+        }
+        apart = traits.adapter is not None and traits.adapter.is_apart
+        setup = {"model": str(traits.name), **files, "adapter_apart": apart, "dtype": dtype, "threads": threads}
         self.others = [Worker(device, {**setup, "device": device}) for device in devices]
         self._free: SimpleQueue[Worker | None] = SimpleQueue()  # None is this process
         self._prompts: list[ProjectedText] = []
