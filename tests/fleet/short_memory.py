@@ -7,7 +7,7 @@ from pathlib import Path
 from venhancer.fleet.enhancing import Enhancing
 from venhancer.fleet.worker import Setup
 
-ROOM = 130_000_000
+ROOM = 62_000_000
 # Freed blocks are given back at once and there is one heap: else it would hang on the machine what fits into a limit.
 ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}
 

@@ -21,7 +21,7 @@ def test_a_worker_that_runs_out_of_memory_goes_on_with_a_smaller_plan_and_says_s
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     for name in ("a.mp4", "b.mp4"):
-        make_clip(source / name, width=160, height=120, rate=8, frames=4)
+        make_clip(source / name, width=104, height=80, rate=8, frames=4)
     settings = parse_settings(scale=4, steps=1, shots=False, window_frames=3, window_overlap=1, model=str(tiny_model))
     fleet = open_fleet(str(source), str(out), settings)
     options = {"model": settings.model, "weights": fleet.weights, "dtype": "fp32"}
