@@ -41,6 +41,7 @@ from venhancer.models import KeyFrames, VideoAutoencoder, VideoControlNet, Video
 from venhancer.pipeline import VEnhancerPipeline  # noqa: E402
 from venhancer.plan import EnhancePlan, make_plan  # noqa: E402
 from venhancer.planning.devices import LARGE_COPY, LARGE_PRODUCT, Device  # noqa: E402
+from venhancer.planning.execution import CODED_FRAMES  # noqa: E402
 from venhancer.planning.machine import machine_of  # noqa: E402
 from venhancer.planning.prediction import predict  # noqa: E402
 from venhancer.settings import parse_settings  # noqa: E402
@@ -298,15 +299,19 @@ def offloads(bench: Bench) -> Result:
 
 
 def autoencoder(bench: Bench) -> Result:
-    """Time a frame encoded, and a window of frames decoded."""
+    """Time frames encoded one by one and together, and a window of frames decoded."""
     width, height = bench.sizes[-1]
     vae, count = bench.pipeline.vae, bench.traits.decode_window
-    frame = torch.rand(1, 3, 1, height, width, device=bench.device) * 2 - 1
+    frames = torch.rand(1, 3, CODED_FRAMES, height, width, device=bench.device) * 2 - 1
     latents = torch.randn(1, 4, count, height // 8, width // 8, device=bench.device)
+    found: Result = {}
     with torch.inference_mode():
-        encode = bench.seconds(partial(vae.encode_frames, frame))
-        decode = bench.seconds(lambda: list(vae.decode_each(latents)))
-    return {"encode_seconds_a_frame": round(encode, 4), "decode_seconds_a_frame": round(decode / count, 4)}
+        for at_once in (CODED_FRAMES, 1):
+            vae.at_once = at_once
+            seconds = bench.seconds(partial(vae.encode_frames, frames)) / CODED_FRAMES
+            found[f"encode_seconds_a_frame_{at_once}_at_once"] = round(seconds, 4)
+        found["decode_seconds_a_frame"] = round(bench.seconds(lambda: list(vae.decode_each(latents))) / count, 4)
+    return found
 
 
 def nvenc(_: Bench) -> Result:

@@ -140,7 +140,10 @@ def _class_named(module: ModuleType, name: str, kind: type[Model], folder: Path)
 
 
 def _load_network(network_class: type[ModelMixin], place: Path, dtype: torch.dtype) -> ModelMixin:
-    """Build a network without values and give it the file's, which stay mapped where the dtype is the file's own."""
+    """Build a network without values and give it the file's.
+
+    They stay mapped where the dtype is the file's own, but for convolutions that are laid out anew.
+    """
     config = {key: value for key, value in read_json(place / "config.json").items() if not key.startswith("_")}
     path = place / _NETWORK_FILE
     try:
