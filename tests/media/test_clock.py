@@ -14,7 +14,7 @@ from venhancer.media.clip import ClipInfo
 from venhancer.media.reading.frame_index import read_index
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import read_frames
-from venhancer.media.reading.shots import find_shots
+from venhancer.media.reading.shots import look_through
 from venhancer.media.writing.assemble import assemble
 from venhancer.media.writing.writer import Writing, write_segment
 
@@ -132,7 +132,7 @@ def test_shots_and_index_of_a_joined_recording(tmp_path):
     index = read_index(clip.path)
     assert index.times is None
     assert [entry.packet for entry in index.entries] == [0]
-    assert find_shots(clip) in ((), (12,))
+    assert look_through(clip).cuts in ((), (12,))
     assert [number_of(frame) for frame in read_frames(clip, 10, 14)] == [10, 11, 100, 101]
 
 

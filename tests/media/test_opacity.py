@@ -13,10 +13,10 @@ from av.video.frame import VideoFrame
 from media.clips import picture
 from venhancer.errors import InputError
 from venhancer.media.colour import is_clear, may_show_through, shows_through
-from venhancer.media.reading.isolation import inspect, search_shots
+from venhancer.media.reading.isolation import inspect, search_clip
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import FrameReader
-from venhancer.media.reading.shots import find_shots
+from venhancer.media.reading.shots import look_through
 from venhancer.media.writing.writer import write_video
 from venhancer.media.writing.writing import Writing
 from venhancer.model_files.traits import load_traits
@@ -86,8 +86,8 @@ def test_transparency_that_begins_late_is_refused(tmp_path, name):
         with pytest.raises(InputError, match=refusal):
             next(frames)
     with pytest.raises(InputError, match=refusal):
-        find_shots(asked)
-    assert find_shots(asked, range(LATE)) == ()
+        look_through(asked)
+    assert look_through(asked, range(LATE)).cuts == ()
     with FrameReader(replace(clip, background=(0, 255, 0))) as reader:
         shown = [frame[40, 8] / np.iinfo(frame.dtype).max for frame in reader.read(range(10))]
     green = [number for number, colour in enumerate(shown) if np.abs(colour - (0, 1, 0)).max() < 0.06]
@@ -99,7 +99,7 @@ def test_opaque_pictures_of_a_kind_that_could_be_transparent_pass(tmp_path, name
     clip = probe(make(tmp_path / name, late=None))
     asked = replace(clip, must_be_opaque=True)
     assert not clip.has_alpha
-    assert find_shots(asked) == ()
+    assert look_through(asked).cuts == ()
     with FrameReader(asked) as reader:
         assert sum(1 for _ in reader.read(range(10))) == 10
 
@@ -112,8 +112,8 @@ def test_transparency_from_the_first_frame_on_is_known_at_once(tmp_path):
 def test_process_that_looks_first_refuses_too(tmp_path):
     clip = replace(inspect(make(tmp_path / "a.mov", late=LATE)), must_be_opaque=True)
     with pytest.raises(InputError, match=r"transparent at 0\.875 s"):
-        search_shots(clip)
-    assert search_shots(clip, range(LATE)) == ()
+        search_clip(clip)
+    assert search_clip(clip, range(LATE)).cuts == ()
 
 
 @pytest.mark.parametrize(

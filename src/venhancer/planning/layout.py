@@ -60,12 +60,6 @@ class Segment:
     frames: range
 
     @property
-    def local_windows(self) -> tuple[range, ...]:
-        """The windows counted from the context's first frame."""
-        first = self.context.start
-        return tuple(range(window.start - first, window.stop - first) for window in self.windows)
-
-    @property
     def handed_on(self) -> int:
         """How many of the last frames of the context the next segment shares."""
         return self.context.stop - self.settled.stop

@@ -15,10 +15,10 @@ import pytest
 
 from media.clips import make_clip, picture
 from venhancer.errors import InputError, SettingsError
-from venhancer.media.reading.isolation import inspect, read_clip, search_shots
+from venhancer.media.reading.isolation import inspect, read_clip, search_clip
 from venhancer.media.reading.probe import ClipInfo, probe
 from venhancer.media.reading.reader import read_frames
-from venhancer.media.reading.shots import find_shots
+from venhancer.media.reading.shots import look_through
 from venhancer.media.source import Identity
 from venhancer.media.tracks import plan_tracks
 
@@ -137,9 +137,9 @@ def two_shots(path: Path) -> Path:
 
 def test_shots_are_those_found_here(tmp_path):
     clip = inspect(two_shots(tmp_path / "a.mkv"))
-    assert search_shots(clip) == find_shots(clip) == (12,)
-    assert search_shots(clip, range(12, 24)) == ()
-    assert search_shots(clip, range(6, 24)) == (12,)
+    assert search_clip(clip).cuts == look_through(clip).cuts == (12,)
+    assert search_clip(clip, range(12, 24)).cuts == ()
+    assert search_clip(clip, range(6, 24)).cuts == (12,)
 
 
 def test_frame_that_crashes_a_decoder_is_one_line_before_any_work(tmp_path, monkeypatch):
@@ -154,7 +154,7 @@ def test_frame_that_crashes_a_decoder_is_one_line_before_any_work(tmp_path, monk
     monkeypatch.setattr(sys, "executable", str(child_that(code, tmp_path)))
     told = Told()
     with pytest.raises(InputError, match="crashes the decoder"):
-        search_shots(clip, progress=told)
+        search_clip(clip, progress=told)
     assert told.total == 24
     assert 5 < told.done <= 20
 

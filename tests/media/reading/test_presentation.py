@@ -13,7 +13,7 @@ from venhancer.media.orientation import NO_BORDER, Border
 from venhancer.media.reading.isolation import inspect
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import FrameReader, read_frames
-from venhancer.media.reading.shots import find_shots
+from venhancer.media.reading.shots import look_through
 from venhancer.model_files.traits import load_traits
 from venhancer.plan import make_plan
 from venhancer.reports.plan_rows import describe_plan
@@ -52,7 +52,7 @@ def test_what_the_container_hides_is_cut_off(tmp_path, border, suffix):
         for number, frame in enumerate(reader.read(range(FRAMES))):
             assert frame.shape == (size[1], size[0], 3)
             assert is_grey(frame, 60 + 20 * number)
-    assert find_shots(clip) == ()
+    assert look_through(clip).cuts == ()
     rows = dict(describe_plan(make_plan(clip, EnhanceSettings(model="nano", scale=1), load_traits("nano"))))
     assert rows["cropped"].endswith(", ".join(f"{value} {side}" for side, value in border._asdict().items() if value))
 

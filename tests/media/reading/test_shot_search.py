@@ -7,7 +7,7 @@ import pytest
 
 from media.clips import make_clip
 from venhancer.media.reading.probe import probe
-from venhancer.media.reading.shots import find_shots, read_lumas
+from venhancer.media.reading.shots import look_through, read_lumas
 
 
 def scenes(*lengths: int, width: int = 192, height: int = 108) -> list[np.ndarray]:
@@ -26,13 +26,13 @@ def test_shots_begin_where_they_do(tmp_path, name):
     codec = {"a.avi": "mpeg4", "a.webm": "libvpx-vp9"}.get(name, "libx264")
     options = {"b": "8000000"} if codec == "mpeg4" else None
     path = make_clip(tmp_path / name, width=192, height=108, codec=codec, options=options, pictures=scenes(20, 13, 31))
-    assert find_shots(probe(path)) == (20, 33)
+    assert look_through(probe(path)).cuts == (20, 33)
 
 
 def test_one_part_can_be_looked_at(tmp_path):
     clip = probe(make_clip(tmp_path / "a.mp4", width=192, height=108, pictures=scenes(20, 13, 31)))
-    assert find_shots(clip, range(25, 64)) == (33,)
-    assert find_shots(clip, range(20, 33)) == ()
+    assert look_through(clip, range(25, 64)).cuts == (33,)
+    assert look_through(clip, range(20, 33)).cuts == ()
 
 
 def test_turned_and_interlaced_clips_have_the_same_shots(tmp_path):
@@ -44,7 +44,7 @@ def test_turned_and_interlaced_clips_have_the_same_shots(tmp_path):
         options={"flags": "+ildct+ilme"},
         pictures=scenes(20, 13),
     )
-    assert find_shots(probe(path)) == (20,)
+    assert look_through(probe(path)).cuts == (20,)
 
 
 def test_every_frame_is_told_of(tmp_path):
@@ -58,7 +58,7 @@ def test_every_frame_is_told_of(tmp_path):
             told.append(1)
 
     clip = probe(make_clip(tmp_path / "a.mp4", frames=30))
-    find_shots(clip, progress=Told())
+    look_through(clip, progress=Told())
     assert told == [(30, "look for cuts"), *[1] * 30]
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from media.clips import make_clip, number_of, picture
 from venhancer.errors import InputError
 from venhancer.jobs.origin import fingerprint
-from venhancer.media.reading.isolation import inspect, search_shots
+from venhancer.media.reading.isolation import inspect, search_clip
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import FrameReader, read_frames
 from venhancer.media.stills.numbering import Numbered, find_numbered, is_pattern, pattern_of
@@ -61,7 +61,7 @@ def test_shots_are_found(tmp_path):
         Image.fromarray(np.full((48, 64, 3), light + number, np.uint8)).save(folder / f"{number}.png")
     clip = inspect(folder / "%d.png")
     assert clip == probe(folder / "%d.png")
-    assert search_shots(clip) == (7,)
+    assert search_clip(clip).cuts == (7,)
 
 
 def test_deep_and_shallow_pictures_together_are_deep(tmp_path):

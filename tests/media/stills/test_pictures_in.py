@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from media.clips import picture
 from venhancer.errors import InputError
-from venhancer.media.reading.isolation import inspect, search_shots
+from venhancer.media.reading.isolation import inspect, search_clip
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import FrameReader, read_frames
 from venhancer.media.stills.picture_clip import PictureDecoder
@@ -55,7 +55,7 @@ def test_the_child_that_looks_first_says_the_same(tmp_path):
     path = save(tmp_path / "a.png")
     clip = probe(path)
     assert inspect(path) == clip
-    assert search_shots(clip) == ()
+    assert search_clip(clip).cuts == ()
 
 
 def test_the_content_decides_and_not_the_name(tmp_path):

@@ -1,7 +1,7 @@
 """Inspects a file in its own process, before this one decodes any of it.
 
 Decoders are large, and a damaged or hostile file can crash them, hang them or fill the memory. `inspect` lets a child
-run the probe, pictures first and then sound and subtitles, which condemn no pictures; `search_shots` lets one decode
+run the probe, pictures first and then sound and subtitles, which condemn no pictures; `search_clip` lets one decode
 every frame on the way to where shots begin. Whatever happens there, here it is an answer, or one line that says what is
 wrong with the file. The child has limits on time, memory and processor, can write no file and, where the system allows
 it, reaches no network; `docs/security.md` says where which of these hold.
@@ -50,11 +50,6 @@ def inspect(path: Path, *, is_part: bool = False, keep_damaged: bool = False) ->
     """
     answer = _ask(path, {"task": "probe", "is_part": is_part, "keep_damaged": keep_damaged})
     return _believe(lambda: read_clip(answer["clip"], path), path)
-
-
-def search_shots(clip: ClipInfo, frames: range | None = None, *, progress: Progress = SILENT) -> tuple[int, ...]:
-    """Return the cuts that `search_clip` finds."""
-    return search_clip(clip, frames, progress=progress).cuts
 
 
 def search_clip(clip: ClipInfo, frames: range | None = None, *, progress: Progress = SILENT) -> Findings:

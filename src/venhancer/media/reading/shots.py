@@ -66,11 +66,6 @@ class Findings(NamedTuple):
     fields: Fields = Fields()
 
 
-def find_shots(clip: ClipInfo, frames: range | None = None, *, progress: Progress = SILENT) -> tuple[int, ...]:
-    """Return the numbers of the input frames at which a shot begins, without the first; see `look_through`."""
-    return look_through(clip, frames, progress=progress).cuts
-
-
 def look_through(clip: ClipInfo, frames: range | None = None, *, progress: Progress = SILENT) -> Findings:
     """Return where shots begin, what repeats, and whether frames hold two moments.
 
