@@ -223,6 +223,7 @@ def test_convolutions_are_laid_out_as_activations_and_saved_as_they_come(tiny_mo
     """Else every call of a layer would lay its weights out anew."""
     pipeline = load_pipeline(tiny_model, dtype="fp32")
     before = {name: value.clone() for name, value in pipeline.unet.state_dict().items()}
+    pipeline.unet.lay_out()
     weights = [value for value in pipeline.unet.parameters() if value.ndim in (4, 5)]
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     assert weights

@@ -37,7 +37,6 @@ from venhancer.model_files.folders import (
 )
 from venhancer.model_files.traits import load_traits
 from venhancer.models.tiny_decoder import TinyDecoder
-from venhancer.models.unet import VideoNetwork
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.runtime.devices import choose_device, choose_dtype
 from venhancer.settings import AnyPath
@@ -88,6 +87,9 @@ def load_pipeline(
         pipeline = VEnhancerPipeline(**loaded)
     except TypeError as error:
         raise WeightsError(f"{folder / INDEX_FILE} does not describe a VEnhancer pipeline: {error}") from error
+    if on.type != "cpu":  # on a processor, results would depend on the number of threads
+        for network in (pipeline.unet, pipeline.controlnet):
+            network.lay_out()
     pipeline.register_to_config(_name_or_path=str(model))
     if adapter is not None:
         pipeline.register_to_config(_adapter=str(adapter))
@@ -140,10 +142,7 @@ def _class_named(module: ModuleType, name: str, kind: type[Model], folder: Path)
 
 
 def _load_network(network_class: type[ModelMixin], place: Path, dtype: torch.dtype) -> ModelMixin:
-    """Build a network without values and give it the file's.
-
-    They stay mapped where the dtype is the file's own, but for convolutions that are laid out anew.
-    """
+    """Build a network without values and give it the file's, which stay mapped where the dtype is the file's own."""
     config = {key: value for key, value in read_json(place / "config.json").items() if not key.startswith("_")}
     path = place / _NETWORK_FILE
     try:
@@ -153,7 +152,7 @@ def _load_network(network_class: type[ModelMixin], place: Path, dtype: torch.dty
         network.load_state_dict(values, assign=True)
     except (SafetensorError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise damaged(path, error) from error
-    return network.lay_out().eval() if isinstance(network, VideoNetwork) else network.eval()
+    return network.eval()
 
 
 def _load_text_encoder(model_class: type[PreTrainedModel], place: Path, dtype: torch.dtype) -> PreTrainedModel:

@@ -279,11 +279,11 @@ def test_errors_of_v_as_pixels(folder):
     assert (losses[1] > losses[0]).all()
 
 
-@pytest.mark.parametrize("kind", ["guidance", "student"])
-def test_several_devices_make_the_bytes_of_one_with_an_adapter(folder, kind, request, tmp_path):
+@pytest.mark.parametrize(("kind", "how"), [("guidance", []), ("student", []), ("guidance", ["--adapter-apart"])])
+def test_several_devices_make_the_bytes_of_one_with_an_adapter(folder, kind, how, request, tmp_path):
     clip = make_clip(tmp_path / "clip.mp4", width=40, height=32, rate=8, frames=8)
     flags = ["--model", str(folder / "base"), "--adapter", str(request.getfixturevalue(kind)), "--scale", "2"]
-    flags += ["--window-frames", "4", "--no-shots", "--quiet"]
+    flags += ["--window-frames", "4", "--no-shots", "--quiet", *how]
     for name, devices in (("one", ["--device", "cpu"]), ("two", ["--devices", "cpu,cpu"])):
         main(["enhance", str(clip), str(tmp_path / f"{name}.mp4"), *flags, *devices])
     assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "two.mp4").read_bytes()
