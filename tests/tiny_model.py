@@ -8,7 +8,14 @@ import torch
 from transformers import ByT5Tokenizer, CLIPTextConfig, CLIPTextModel
 
 from venhancer.model_files.network_shape import NetworkShape
-from venhancer.models import ImageAutoencoder, LinearAutoencoder, MotionNetwork, VideoControlNet, VideoUNet
+from venhancer.models import (
+    ImageAutoencoder,
+    LinearAutoencoder,
+    MotionNetwork,
+    VideoAutoencoder,
+    VideoControlNet,
+    VideoUNet,
+)
 from venhancer.pipeline import VEnhancerPipeline
 
 TINY = {
@@ -91,15 +98,20 @@ def make_tiny_model(
     return folder
 
 
-def make_image_model(folder: Path) -> Path:
-    """Save a pipeline folder shaped as the published models: latents of four channels at an eighth of the size."""
+def make_image_model(folder: Path, *, temporal: bool = False) -> Path:
+    """Save a pipeline folder shaped as the published models: latents of four channels at an eighth of the size.
+
+    Args:
+        folder: where.
+        temporal: with v2's decoder, which sees several frames, in place of v1's.
+    """
     shape = NetworkShape(**TINY)
-    vae = ImageAutoencoder(
-        block_out_channels=(8, 8, 8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        norm_num_groups=4,
-    )
+    down = {"down_block_types": ("DownEncoderBlock2D",) * 4}
+    if temporal:
+        vae = VideoAutoencoder(block_out_channels=(32,) * 4, layers_per_block=1, **down)
+    else:
+        up = {"up_block_types": ("UpDecoderBlock2D",) * 4}
+        vae = ImageAutoencoder(block_out_channels=(8,) * 4, norm_num_groups=4, **down, **up)
     pipeline = VEnhancerPipeline(
         vae=vae.eval(),
         unet=randomised(VideoUNet(**shape.arguments())),

@@ -30,7 +30,8 @@ from venhancer.models.autoencoder import Autoencoder, mode_of, sample_of
 from venhancer.models.compiling import compile_blocks
 from venhancer.models.fingerprint import weights_fingerprint
 from venhancer.models.offload import arrange, bring
-from venhancer.models.prompts import Predict, ProjectedText, Spread, predict_velocities, project_prompts
+from venhancer.models.prompts import Predict, ProjectedText, predict_velocities, project_prompts
+from venhancer.models.sharing import Spread
 from venhancer.models.text import encode_prompts
 from venhancer.models.tiny_decoder import TinyDecoder
 from venhancer.pictures import Carry, EnhancedSegment, Finish, SegmentInput, decoded, enlarged, finished, noted
@@ -68,7 +69,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
 
     Attributes:
         runs_on: the device that weights are moved to when they are needed; None where they stay where they are.
-        workers: other devices that share the networks' work, see `venhancer.workers`; None where there are none.
+        workers: other devices that share the work, see `venhancer.workers`; None where there are none.
         decoder: decodes in place of the autoencoder; None where that does.
         draw_noise: unit noise by seed, output frame, shape and draw; replace it to repeat a run with recorded noise.
     """
@@ -182,7 +183,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         parts = sum(len(segment.windows) for segment in segments) * len(plan.tiles)
         progress.start(len(plan.sampling.evaluations) * parts, "denoise")
         self.arrange(plan.execution.offload)
-        self.vae.at_once = plan.execution.coded_frames
+        self.vae.at_once, self.vae.workers = plan.execution.coded_frames, self.workers
         for network in (self.unet, self.controlnet):
             compile_blocks(network, compiled=plan.settings.compile)
         prompts = self.project_prompts(
@@ -285,7 +286,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
             steadiness=reach.steadiness,
             lead=reach.lead,
             fixed=[place for place, number in enumerate(reach.key_frames) if plan.is_own(number)],
-            at_once=plan.execution.coded_frames,
+            at_once=plan.execution.coded_frames * (plan.machine.devices if self.workers else 1),
         )
         if is_drawn:  # for every frame by itself, also for those that repeat a key frame
             noise = self._noise(plan, sampled, mode_of(start_latents), POSTERIOR_NOISE)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from media.clips import make_clip
+from tiny_model import make_image_model
 from venhancer.cli.main import main
 from venhancer.enhance import enhance_as_planned, enhance_video, plan_video
 from venhancer.errors import JobFailed, SettingsError, Stopped
@@ -103,6 +104,22 @@ def test_the_embedded_model_makes_the_bytes_of_one_device():
     alone = run(nano, frames, plan)
     with Workers(nano, ["cpu"]):
         assert np.array_equal(run(nano, frames, plan), alone)
+
+
+@pytest.mark.parametrize("temporal", [False, True])
+@pytest.mark.parametrize("tile", [None, "160x160"])
+def test_several_devices_code_the_frames_of_one(tmp_path, temporal, tile):
+    pipeline = load_pipeline(make_image_model(tmp_path / "model", temporal=temporal), device="cpu", dtype="fp32")
+    frames = moving_frames(7, 48, 64)
+    settings = {"scale": 4, "steps": 1, "window_frames": 4, "window_overlap": 1, "shots": False, "tile": tile}
+    plan = plan_for(pipeline.traits, frames, 2, **settings)
+    assert (len(plan.coded_tiles) > 1) == (tile is not None)
+    assert "frames encoded and decoded by all" in dict(describe_plan(plan))["execution"]
+    alone = run(pipeline, frames, plan)
+    with Workers(pipeline, ["cpu"]) as workers:
+        together = run(pipeline, frames, plan)
+        assert re.search(r" predictions and \d+ coded parts of others$", workers.describe())
+    assert np.array_equal(alone, together)
 
 
 def test_prompts_part_only_where_windows_and_tiles_are_too_few(pipeline):

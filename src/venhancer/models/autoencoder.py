@@ -3,12 +3,14 @@
 `encode_frames` gives the posterior's mode, scaled as the networks expect it, and `decode_frames` inverts it. The
 published models use the image autoencoder of Stable Diffusion 2.1 (v1) or the one with a temporal decoder of Stable
 Video Diffusion (v2); the embedded model uses a linear one, which costs next to nothing and loses next to nothing.
-Weights and arithmetic are in the dtype the model was loaded in; frames come in and go out in float32.
+Weights and arithmetic are in the dtype the model was loaded in; frames come in and go out in float32. The published
+ones code a clip in parts, a tile of a few frames, which need nothing of each other: several devices can share them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
-from typing import Self, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain, pairwise
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -23,38 +25,24 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from venhancer.model_files.traits import DECODED_TOGETHER
+from venhancer.models.sharing import Coding, Spread
 from venhancer.windows import Fade, Tile, rising_weights, tile_weights
 
 
-class OneByOne:
-    """Decodes a clip frame by frame, as autoencoders without a sense of time can.
-
-    Attributes:
-        at_once: frames that are coded together, which changes none of them.
-    """
-
-    at_once: int = 1
-    decode_frames: Callable[..., Tensor]
-
-    def decode_each(
-        self,
-        latents: Float[Tensor, "1 c f h w"],
-        boundary: Tensor | None = None,  # noqa: ARG002 - as every autoencoder is called
-        *,
-        tiles: Sequence[Tile] = (),
-    ) -> Iterator[Float[Tensor, "3 h2 w2"]]:
-        """Yield the frames of one clip, one at a time; there is nothing to hold from earlier ones."""
-        for part in latents.split(self.at_once, dim=2):
-            yield from self.decode_frames(part, tiles=tiles)[0].unbind(1)
-
-
-class LinearAutoencoder(OneByOne, ModelMixin, ConfigMixin):
+class LinearAutoencoder(ModelMixin, ConfigMixin):
     """Pixel patches as their principal components, or all of them overlapping: a strided convolution and its transpose.
 
     Args:
         patch: side of a patch, which is also the number of pixels per latent.
         latent_channels: components kept; 3 * patch^2 is the lossless lapped transform, see `lapped_basis`.
+
+    Attributes:
+        at_once: frames that are decoded together, which changes none of them.
+        workers: other devices, which it leaves alone.
     """
+
+    at_once: int = 1
+    workers: Spread | None = None
 
     @register_to_config
     def __init__(self, *, patch: int = 4, latent_channels: int = 24) -> None:
@@ -125,6 +113,17 @@ class LinearAutoencoder(OneByOne, ModelMixin, ConfigMixin):
         frames = F.conv_transpose2d(components, self.basis, stride=patch, padding=margin)
         return rearrange(frames.float(), "(b f) c h w -> b c f h w", b=latents.shape[0])
 
+    def decode_each(
+        self,
+        latents: Float[Tensor, "1 c f h w"],
+        boundary: Tensor | None = None,  # noqa: ARG002 - as every autoencoder is called
+        *,
+        tiles: Sequence[Tile] = (),
+    ) -> Iterator[Float[Tensor, "3 h2 w2"]]:
+        """Yield the frames of one clip, one at a time; there is nothing to hold from earlier ones."""
+        for part in latents.split(self.at_once, dim=2):
+            yield from self.decode_frames(part, tiles=tiles)[0].unbind(1)
+
 
 def lapped_basis(patch: int) -> Float[Tensor, "c 3 p2 p2"]:
     """Return the orthonormal lapped transform (Malvar 1992) of brightness and two colour differences, in this order.
@@ -157,56 +156,33 @@ def _mirrored(x: Float[Tensor, "n c h w"], sides: int, down: Tensor | int = 1, a
     return torch.cat([across * x[..., :sides].flip(3), x, across * x[..., -sides:].flip(3)], dim=3)
 
 
-class ImageAutoencoder(OneByOne, AutoencoderKL):
-    """Stable Diffusion's autoencoder, which codes every frame by itself."""
-
-    def encode_frames(
-        self, frames: Float[Tensor, "b 3 f h w"], *, tiles: Sequence[Tile] = ()
-    ) -> Float[Tensor, "b c f h2 w2"]:
-        """Return the latents of frames in [-1, 1]."""
-        return mode_of(posterior_of(self, frames, tiles))
-
-    def encode_posterior(
-        self, frames: Float[Tensor, "b 3 f h w"], *, tiles: Sequence[Tile] = ()
-    ) -> Float[Tensor, "b c2 f h2 w2"]:
-        """Return what frames in [-1, 1] are drawn from: mean and deviation as twice the channels, see `sample_of`."""
-        return posterior_of(self, frames, tiles)
-
-    def decode_frames(
-        self, latents: Float[Tensor, "b c f h w"], *, tiles: Sequence[Tile] = ()
-    ) -> Float[Tensor, "b 3 f h2 w2"]:
-        """Return the frames of latents, about in [-1, 1]."""
-        scaled = rearrange(latents, "b c f h w -> (b f) c h w").to(self.dtype) / self.config["scaling_factor"]
-        frames = torch.cat([decode_together(self, one, tiles) for one in scaled.split(self.at_once)])
-        return rearrange(frames, "(b f) c h w -> b c f h w", b=latents.shape[0])
-
-
-class VideoAutoencoder(AutoencoderKLTemporalDecoder):
-    """Stable Video Diffusion's autoencoder: frames are encoded alone and decoded together.
-
-    A few frames are decoded at a time and neighbouring windows are cross-faded evenly; `venhancer.published` has the
-    published program's windows, fades and tiles.
+class InParts(ModelMixin, ConfigMixin):
+    """What both published autoencoders do alike: parts are coded one after the other, or shared with other devices.
 
     Attributes:
-        at_once: frames encoded together, which changes none of them.
-        decode_window: frames decoded together, with a sense of time.
-        decode_overlap: frames that two windows share.
+        at_once: frames that are coded together where each is by itself, which changes none of them.
+        workers: other devices that share the work; None where there are none.
     """
 
     at_once: int = 1
-    decode_window, decode_overlap = DECODED_TOGETHER["VideoAutoencoder"]
+    workers: Spread | None = None
+    encode: Callable[..., Any]
+    decode: Callable[..., Any]
+    decode_each: Callable[..., Iterator[Tensor]]
 
     def encode_frames(
         self, frames: Float[Tensor, "b 3 f h w"], *, tiles: Sequence[Tile] = ()
     ) -> Float[Tensor, "b c f h2 w2"]:
         """Return the latents of frames in [-1, 1]."""
-        return mode_of(posterior_of(self, frames, tiles))
+        return mode_of(self.encode_posterior(frames, tiles=tiles))
 
     def encode_posterior(
         self, frames: Float[Tensor, "b 3 f h w"], *, tiles: Sequence[Tile] = ()
     ) -> Float[Tensor, "b c2 f h2 w2"]:
         """Return what frames in [-1, 1] are drawn from: mean and deviation as twice the channels, see `sample_of`."""
-        return posterior_of(self, frames, tiles)
+        pictures = rearrange(frames, "b c f h w -> (b f) c h w").to(self.dtype)
+        coded = torch.cat(list(self._coded("encode", pictures.split(self.at_once), tiles)))
+        return rearrange(coded * self.config["scaling_factor"], "(b f) c h w -> b c f h w", b=frames.shape[0])
 
     def decode_frames(
         self, latents: Float[Tensor, "b c f h w"], *, tiles: Sequence[Tile] = ()
@@ -214,6 +190,81 @@ class VideoAutoencoder(AutoencoderKLTemporalDecoder):
         """Return the frames of latents, about in [-1, 1]."""
         clips = [torch.stack(list(self.decode_each(clip[None], tiles=tiles)), dim=1) for clip in latents]
         return torch.stack(clips)
+
+    def code_part(self, coding: Coding, part: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
+        """Return a tile of pictures as means and deviations, or of latents as pictures; neither is scaled."""
+        if coding == "decode":
+            return self.decode(part, return_dict=False, **self._decoding(len(part)))[0].float()
+        posterior: DiagonalGaussianDistribution = self.encode(part, return_dict=False)[0]
+        return torch.cat([posterior.mean, posterior.std], dim=1).float()
+
+    def _decoding(self, frames: int) -> dict[str, int]:  # noqa: ARG002 - for those with a sense of time
+        """Return the options that so many frames are decoded with."""
+        return {}
+
+    def _unscaled(self, latents: Float[Tensor, "1 c f h w"]) -> Float[Tensor, "f c h w"]:
+        return rearrange(latents[0], "c f h w -> f c h w").to(self.dtype) / self.config["scaling_factor"]
+
+    def _coded(
+        self,
+        coding: Coding,
+        parts: Iterable[Tensor],
+        tiles: Sequence[Tile],
+        feathers: Sequence[np.ndarray] | None = None,
+    ) -> Iterator[Tensor]:
+        """Yield each part coded, a tile at a time, feathered together where tiles overlap.
+
+        Args:
+            coding: which way.
+            parts: whole pictures `n c h w`, or the latents of some; they may differ in number.
+            tiles: in latents; none or one for no division.
+            feathers: weights of the tiles in the result; linear if left out.
+        """
+        code, each = partial(self.code_part, coding), map
+        if self.workers is not None:
+            code, each = partial(self.workers.code, code, coding), self.workers.map
+        if len(tiles) < 2:
+            yield from each(code, parts)
+            return
+        pixels = 2 ** (len(self.config["block_out_channels"]) - 1)
+        before, after = (pixels, 1) if coding == "encode" else (1, pixels)
+        weights = feathers or tile_weights(tiles, after)
+        coded = each(code, (part[tile.of(before)] for part in parts for tile in tiles))
+        height, width = (after * max(side.stop for side in sides) for sides in zip(*tiles, strict=True))
+        for first in coded:
+            blended = first.new_zeros((*first.shape[:2], height, width))
+            for tile, weight, one in zip(tiles, weights, chain([first], coded), strict=False):
+                blended[tile.of(after)] += torch.as_tensor(weight, dtype=one.dtype, device=one.device) * one
+            yield blended
+
+
+class ImageAutoencoder(InParts, AutoencoderKL):
+    """Stable Diffusion's autoencoder, which codes every frame by itself."""
+
+    def decode_each(
+        self,
+        latents: Float[Tensor, "1 c f h w"],
+        boundary: Tensor | None = None,  # noqa: ARG002 - as every autoencoder is called
+        *,
+        tiles: Sequence[Tile] = (),
+    ) -> Iterator[Float[Tensor, "3 h2 w2"]]:
+        """Yield the frames of one clip as they are done; there is nothing to hold from earlier ones."""
+        for pictures in self._coded("decode", self._unscaled(latents).split(self.at_once), tiles):
+            yield from pictures
+
+
+class VideoAutoencoder(InParts, AutoencoderKLTemporalDecoder):
+    """Stable Video Diffusion's autoencoder: frames are encoded alone and decoded together.
+
+    A few frames are decoded at a time and neighbouring windows are cross-faded evenly; `venhancer.published` has the
+    published program's windows, fades and tiles.
+
+    Attributes:
+        decode_window: frames decoded together, with a sense of time.
+        decode_overlap: frames that two windows share.
+    """
+
+    decode_window, decode_overlap = DECODED_TOGETHER["VideoAutoencoder"]
 
     def decode_each(
         self,
@@ -237,44 +288,30 @@ class VideoAutoencoder(AutoencoderKLTemporalDecoder):
                 share `decode_overlap`.
             fade: how neighbouring windows are blended.
         """
-        pictures = rearrange(latents[0], "c f h w -> f c h w").to(self.dtype) / self.config["scaling_factor"]
-        count, length = len(pictures), self.decode_window
+        unscaled = self._unscaled(latents)
+        count, length = len(unscaled), self.decode_window
         if windows is None:
             firsts = range(0, max(count - self.decode_overlap, 1), length - self.decode_overlap)
             windows = [range(first, min(first + length, count)) for first in firsts]
-        for window, following in pairwise([*windows, None]):
-            assert window is not None
-            part = pictures[window.start : window.stop]
-            frames = decode_together(self, part, tiles, feathers, num_frames=len(part))
+        parts = (unscaled[window.start : window.stop] for window in windows)
+        firsts = [window.start for window in windows]
+        decoded = self._coded("decode", parts, tiles, feathers)
+        for first, following in pairwise([*firsts, None]):
+            assert first is not None
+            frames = next(decoded)
             if boundary is not None:
                 weights = torch.as_tensor(rising_weights(len(boundary), fade), dtype=frames.dtype, device=frames.device)
                 blended = torch.lerp(boundary, frames[: len(boundary)], weights[:, None, None, None])
                 frames = torch.cat([blended, frames[len(boundary) :]])
-            done = len(frames) if following is None else following.start - window.start
+            done = len(frames) if following is None else following - first
             yield from frames[:done]
             boundary = frames[done:]
 
+    def _decoding(self, frames: int) -> dict[str, int]:
+        return {"num_frames": frames}
+
 
 Autoencoder: TypeAlias = LinearAutoencoder | ImageAutoencoder | VideoAutoencoder
-
-
-def posterior_of(
-    vae: ImageAutoencoder | VideoAutoencoder, frames: Float[Tensor, "b 3 f h w"], tiles: Sequence[Tile]
-) -> Float[Tensor, "b c2 f h2 w2"]:
-    """Return mean and deviation of every frame's posterior, scaled; few frames, or one tile of them, are held."""
-    pictures = rearrange(frames, "b c f h w -> (b f) c h w").to(vae.dtype)
-
-    def encode(picture: Tensor) -> Tensor:
-        posterior: DiagonalGaussianDistribution = vae.encode(picture, return_dict=False)[0]
-        return torch.cat([posterior.mean, posterior.std], dim=1).float()
-
-    parts = torch.cat(
-        [
-            _in_tiles(encode, part, tiles, unit=_pixels_per_latent(vae), unit_after=1)
-            for part in pictures.split(vae.at_once)
-        ]
-    )
-    return rearrange(parts * vae.config["scaling_factor"], "(b f) c h w -> b c f h w", b=frames.shape[0])
 
 
 def mode_of(posterior: Float[Tensor, "b c2 f h w"]) -> Float[Tensor, "b c f h w"]:
@@ -286,56 +323,3 @@ def sample_of(posterior: Float[Tensor, "b c2 f h w"], noise: Float[Tensor, "b c 
     """Return the latents that unit noise draws from a posterior."""
     mean, deviation = posterior.chunk(2, dim=1)
     return mean + deviation * noise
-
-
-def decode_together(
-    vae: AutoencoderKL | AutoencoderKLTemporalDecoder,
-    latents: Float[Tensor, "f c h w"],
-    tiles: Sequence[Tile],
-    feathers: Sequence[np.ndarray] | None = None,
-    **options: int,
-) -> Float[Tensor, "f 3 h2 w2"]:
-    """Return the frames of unscaled latents in float32, a tile at a time."""
-
-    def decode(part: Tensor) -> Tensor:
-        decoded = vae.decode(part, return_dict=False, **options)  # pyright: ignore[reportArgumentType] - any tensor
-        return decoded[0].float()
-
-    return _in_tiles(decode, latents, tiles, unit=1, unit_after=_pixels_per_latent(vae), feathers=feathers)
-
-
-def _pixels_per_latent(vae: AutoencoderKL | AutoencoderKLTemporalDecoder) -> int:
-    return 2 ** (len(vae.config["block_out_channels"]) - 1)
-
-
-def _in_tiles(
-    transform: Callable[[Tensor], Tensor],
-    pictures: Float[Tensor, "n c h w"],
-    tiles: Sequence[Tile],
-    *,
-    unit: int,
-    unit_after: int,
-    feathers: Sequence[np.ndarray] | None = None,
-) -> Float[Tensor, "n c2 h2 w2"]:
-    """Return what `transform` makes of pictures, a tile at a time, feathered together where tiles overlap.
-
-    Args:
-        transform: of a tile.
-        pictures: whole ones.
-        tiles: in latents; none or one for no division.
-        unit: of `pictures`, pixels a latent.
-        unit_after: of the result.
-        feathers: weights of the tiles in the result; linear if left out.
-    """
-    if len(tiles) < 2:
-        return transform(pictures)
-    blended: Tensor | None = None
-    for tile, feather in zip(tiles, feathers or tile_weights(tiles, unit_after), strict=True):
-        part = transform(pictures[tile.of(unit)])
-        if blended is None:
-            height, width = (size // unit * unit_after for size in pictures.shape[-2:])
-            blended = part.new_zeros((*part.shape[:2], height, width))
-        weights = torch.as_tensor(feather, dtype=part.dtype, device=part.device)
-        blended[tile.of(unit_after)] += weights * part
-    assert blended is not None
-    return blended

@@ -1,8 +1,8 @@
 """Prompts as both networks need them, embedded once a clip for every step and window; and what the two make of them."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
@@ -11,9 +11,6 @@ from torch import Tensor, nn
 from venhancer.models.attention import KeysValues
 from venhancer.models.controlnet import KeyFrames, VideoControlNet
 from venhancer.models.unet import VideoNetwork, VideoUNet
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class ProjectedText(NamedTuple):
@@ -25,29 +22,6 @@ class ProjectedText(NamedTuple):
 
 Predict: TypeAlias = Callable[..., Sequence[Tensor]]
 """Return one v a prompt for key frames, x_t, timesteps and prompts; see `predict_velocities`."""
-
-
-class Spread(Protocol):
-    """Spreads the predictions of a clip over devices."""
-
-    def begin(self, prompts: Sequence[ProjectedText], execution: Mapping[str, Any]) -> None:
-        """Get ready for a clip: `execution` holds the arguments of `venhancer.planning.execution.Execution`."""
-        ...
-
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Yield a function's results in order; it is called for all items at once."""
-        ...
-
-    def predict(
-        self,
-        own: Predict,
-        key_frames: KeyFrames,
-        noisy_latents: Tensor,
-        timesteps: Tensor,
-        prompts: Sequence[ProjectedText],
-    ) -> Sequence[Tensor]:
-        """Return what `own` would, from whichever device is free."""
-        ...
 
 
 def project_prompts(

@@ -18,6 +18,8 @@ OFFLOADS: tuple[Offload, ...] = ("none", "components", "groups")
 SLICE_TOKENS = 8192
 CODED_FRAMES = 4
 """Frames that an autoencoder of single frames takes at once, where there is room."""
+ITEMS_A_DEVICE = 2
+"""Parts of the work that are in progress, or wait for their turn, for each of several devices."""
 SLICED_COST = 1.03  # how much longer the work takes so
 MOVED_COST = 10_000  # FLOPs in the time that a byte takes between memories: 100 TFLOP/s and 10 GB/s, assumed
 

@@ -54,6 +54,7 @@ class Work:
         input_pixels: of a frame of the clip.
         coded: pixels that the autoencoder works on at once, as rows and columns of latents.
         kept_parts: windows' tiles that keep features from one evaluation to the next.
+        coded_ahead: parts that several devices decode, or have decoded before their turn.
     """
 
     grid: Grid
@@ -66,6 +67,7 @@ class Work:
     input_pixels: int
     coded: tuple[int, int]
     kept_parts: int = 0
+    coded_ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,13 +116,22 @@ def footprint(traits: ModelTraits, work: Work, execution: Execution, value_bytes
         program=PROGRAM,
         weights=value_bytes * resident_weights(traits, execution.offload),
         latents=_latents(traits, work, frame, heap),
-        frames=(3 * FRAMES_READ * work.input_pixels + 3 * FRAMES_WRITTEN * pixels) // 2 + 4 * FRAME_COPIES * pixels,
+        frames=(3 * FRAMES_READ * work.input_pixels + 3 * FRAMES_WRITTEN * pixels) // 2
+        + 4 * FRAME_COPIES * pixels
+        + _coded_ahead(traits, work, execution),
         activations=max(tensors, 4 * FLOW_COPIES * pixels if traits.samples_keys or traits.steadying else 0),
         features=value_bytes
         * work.kept_parts
         * (2 if work.is_guided else 1)
         * kept_features(traits.network, work.grid),
     )
+
+
+def _coded_ahead(traits: ModelTraits, work: Work, execution: Execution) -> int:
+    """Return the bytes of the pictures that several devices decode before their turn."""
+    rows, columns = work.coded
+    frames = max(traits.decode_window, execution.coded_frames)
+    return 4 * 3 * frames * rows * columns * traits.pixels_per_latent**2 * work.coded_ahead
 
 
 def kept_features(shape: NetworkShape, grid: Grid) -> int:

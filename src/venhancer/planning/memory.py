@@ -17,7 +17,7 @@ from venhancer.errors import SettingsError
 from venhancer.model_files.network_shape import Grid
 from venhancer.model_files.traits import ModelTraits
 from venhancer.planning.estimate import Estimate, estimate_cost
-from venhancer.planning.execution import Execution, duration, executions, moved_bytes
+from venhancer.planning.execution import ITEMS_A_DEVICE, Execution, duration, executions, moved_bytes
 from venhancer.planning.footprint import Footprint, Work, footprint
 from venhancer.planning.layout import (
     Segment,
@@ -230,7 +230,7 @@ def _layouts(
             if shots * at_once < machine.devices and task.sampling.is_guided and execution.batches_guidance:
                 continue  # prompts apart give the other devices something to do
             choices = codings if task.traits.autoencoder_width else codings[:1]
-            works = (_work(task, samples, tiles, one, shots) for one in choices)
+            works = (_work(task, samples, tiles, one, shots=shots, devices=machine.devices) for one in choices)
             costs = [footprint(task.traits, work, execution, machine.value_bytes) for work in works]
             fits = (number for number, cost in enumerate(costs) if cost.total <= room)
             index = next(fits, len(costs) - 1)
@@ -325,7 +325,9 @@ def _estimate(task: Task, samples: _Samples, tiles: Sequence[Tile], *, batched: 
     )
 
 
-def _work(task: Task, samples: _Samples, tiles: Sequence[Tile], coded: Sequence[Tile], shots: int) -> Work:
+def _work(
+    task: Task, samples: _Samples, tiles: Sequence[Tile], coded: Sequence[Tile], *, shots: int, devices: int
+) -> Work:
     """Return the parts that are in memory together."""
     frames = max(len(window) for _, windows in samples.segments for window in windows)
     rows, columns = len(tiles[0].rows), len(tiles[0].columns)
@@ -341,6 +343,7 @@ def _work(task: Task, samples: _Samples, tiles: Sequence[Tile], coded: Sequence[
         input_pixels=task.input_pixels,
         coded=(len(coded[0].rows), len(coded[0].columns)),
         kept_parts=len(tiles) * samples.most_windows if task.sampling.keeps_features else 0,
+        coded_ahead=ITEMS_A_DEVICE * devices if devices > 1 and task.traits.autoencoder_width else 0,
     )
 
 

@@ -260,7 +260,10 @@ def _shared_work(plan: EnhancePlan) -> str:
         "prompts": 2 if plan.sampling.is_guided and not plan.execution.batches_guidance else 1,
     }
     at_once = [f"{count} {name}" for name, count in counts.items() if count > 1]
-    return f"up to {' times '.join(at_once)} at once" if at_once else "nothing to share; one works"
+    shared = [f"up to {' times '.join(at_once)} at once"] if at_once else []
+    if plan.traits.autoencoder_width:
+        shared.append("frames encoded by all" if plan.traits.decoder else "frames encoded and decoded by all")
+    return ", ".join(shared) or "nothing to share; one works"
 
 
 def describe_change(plan: EnhancePlan) -> str:

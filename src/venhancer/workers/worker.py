@@ -1,4 +1,4 @@
-"""A worker: loads the model on its device and predicts v for whatever it is sent, until its input ends.
+"""A worker: loads the model on its device, predicts v and codes pictures as it is asked, until its input ends.
 
 `venhancer.workers.workers` starts it. All that it and its libraries print goes to standard error.
 """
@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from venhancer.errors import VEnhancerError
+from venhancer.models.autoencoder import InParts
 from venhancer.models.controlnet import KeyFrames
+from venhancer.models.offload import bring
 from venhancer.models.prompts import ProjectedText, unpack_prompts
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.planning.execution import Execution
@@ -24,7 +26,7 @@ from venhancer.workers.channel import Message, receive, send
 
 
 def main() -> None:
-    """Load the model, say that it is ready, and predict until there is nothing more to predict."""
+    """Load the model, say that it is ready, and work until there is nothing more to do."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the first process, which then ends this one's input
@@ -56,20 +58,24 @@ def _work(pipeline: VEnhancerPipeline, questions: IO[bytes], answers: IO[bytes])
             prompts = unpack_prompts(_on(pipeline, question.tensors), question.values["prompts"])
             continue
         try:
-            predictions = _predict(pipeline, execution, prompts, question)
+            answer = _answer(pipeline, execution, prompts, question)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             send(answers, {"out_of_memory": str(error)})
             pipeline.release_memory()
         else:
-            send(answers, {}, predictions)
+            send(answers, {}, answer)
 
 
-def _predict(
+def _answer(
     pipeline: VEnhancerPipeline, execution: Execution, prompts: list[ProjectedText], question: Message
 ) -> dict[str, Tensor]:
     given = _on(pipeline, question.tensors)
+    if coding := question.values.get("coding"):
+        bring((pipeline.vae,), pipeline.networks.values(), pipeline.device, execution.offload)
+        assert isinstance(pipeline.vae, InParts)
+        return {"part": pipeline.vae.code_part(coding, given["part"])}
     key_frames = KeyFrames(*(given[name] for name in KeyFrames._fields))
     chosen = [prompts[number] for number in question.values["prompts"]]
     predictions = pipeline.predictor(execution)(key_frames, given["noisy_latents"], given["timesteps"], chosen)

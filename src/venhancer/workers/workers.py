@@ -1,14 +1,16 @@
 """Several devices for one video: one process each, and this one, which steps the solver and adds everything up.
 
-What travels is a window's tile of latents and the predictions of it: a few megabytes a step, nothing a layer. The sums
-are made here, in the order of one device, so that the result is that of one device to the byte.
+What travels is a window's tile of latents and the predictions of it, a few megabytes a step and nothing a layer, and
+tiles of pictures on their way to latents and back. The sums are made here, in the order of one device, so that the
+result is that of one device to the byte.
 """
 
 import signal
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from os import environ
 from queue import SimpleQueue
@@ -22,7 +24,9 @@ from torch import Tensor
 from venhancer.errors import JobFailed, SettingsError
 from venhancer.models.controlnet import KeyFrames
 from venhancer.models.prompts import Predict, ProjectedText, pack_prompts
+from venhancer.models.sharing import Coding
 from venhancer.pipeline import VEnhancerPipeline
+from venhancer.planning.execution import ITEMS_A_DEVICE
 from venhancer.workers.channel import Message, receive, send
 
 Item = TypeVar("Item")
@@ -30,7 +34,7 @@ Result = TypeVar("Result")
 
 
 class Worker:
-    """A process that predicts on a device of its own.
+    """A process that works on a device of its own.
 
     Args:
         device: its name.
@@ -39,11 +43,12 @@ class Worker:
     Attributes:
         bytes: that travelled, both ways.
         predictions: that it was asked for.
+        codings: of parts of pictures, likewise.
     """
 
     def __init__(self, device: str, setup: dict[str, object]) -> None:
         self.device = device
-        self.bytes = self.predictions = 0
+        self.bytes = self.predictions = self.codings = 0
         self.log = TemporaryFile()  # noqa: SIM115 - open as long as the process
         self.process = subprocess.Popen(
             [sys.executable, "-m", "venhancer.workers.worker"],
@@ -106,7 +111,7 @@ class Worker:
 
 
 class Workers:
-    """Devices that share the predictions of one video. A context manager; outside of it the pipeline is as before.
+    """Devices that share the work on one video. A context manager; outside of it the pipeline is as before.
 
     Args:
         pipeline: on the first device.
@@ -168,10 +173,12 @@ class Workers:
 
     def describe(self) -> str:
         """Return in words what travelled; empty if there is no other device."""
-        exchanged, predictions = (sum(getattr(one, name) for one in self.others) for name in ("bytes", "predictions"))
         if not self.others:
             return ""
-        return f"; {exchanged / 1e6:,.1f} MB travelled between devices for {predictions} predictions of others"
+        names = "bytes", "predictions", "codings"
+        exchanged, predictions, codings = (sum(getattr(one, name) for one in self.others) for name in names)
+        work = f"{predictions} predictions" + (f" and {codings} coded parts" if codings else "")
+        return f"; {exchanged / 1e6:,.1f} MB travelled between devices for {work} of others"
 
     def begin(self, prompts: Sequence[ProjectedText], execution: Mapping[str, Any]) -> None:
         """Get ready for a clip; see `venhancer.models.prompts.Spread`.
@@ -187,15 +194,21 @@ class Workers:
             self._free.put(device)
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Yield a function's results in order; it is called for all items at once.
+        """Yield a function's results in order; it is called for `ITEMS_A_DEVICE` items a device at once.
 
         Raises:
             JobFailed: a worker is gone.
             MemoryError: some device's memory ran out.
         """
-        every = list(items)
-        with ThreadPoolExecutor(len(every)) as threads:
-            yield from threads.map(torch.inference_mode()(function), every)
+        call, most = torch.inference_mode()(function), ITEMS_A_DEVICE * (len(self.others) + 1)
+        begun: deque[Future[Result]] = deque()
+        with ThreadPoolExecutor(most) as threads:
+            for item in items:
+                begun.append(threads.submit(call, item))
+                if len(begun) == most:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
 
     def predict(
         self,
@@ -214,18 +227,39 @@ class Workers:
         if len(prompts) > 1 and not self._together:
             rest = own, key_frames, noisy_latents, timesteps
             return [one for (one,) in self.map(lambda prompt: self.predict(*rest, [prompt]), prompts)]
+
+        def ask(worker: Worker) -> Sequence[Tensor]:
+            numbers = [next(n for n, each in enumerate(self._prompts) if each is one) for one in prompts]
+            tensors = {**key_frames._asdict(), "noisy_latents": noisy_latents, "timesteps": timesteps}
+            worker.tell({"prompts": numbers}, tensors)
+            answer = worker.hear().tensors
+            worker.predictions += 1
+            return [answer[str(number)].to(noisy_latents.device) for number in range(len(prompts))]
+
+        return self._on_free_device(lambda: own(key_frames, noisy_latents, timesteps, prompts), ask)
+
+    def code(self, own: Callable[[Tensor], Tensor], coding: Coding, part: Tensor) -> Tensor:
+        """Return a part coded by whichever device is free; see `venhancer.models.autoencoder.InParts.code_part`.
+
+        Raises:
+            JobFailed: a worker is gone.
+            MemoryError: the device's memory ran out.
+        """
+
+        def ask(worker: Worker) -> Tensor:
+            worker.tell({"coding": coding}, {"part": part})
+            answer = worker.hear().tensors["part"]
+            worker.codings += 1
+            return answer.to(part.device)
+
+        return self._on_free_device(lambda: own(part), ask)
+
+    def _on_free_device(self, own: Callable[[], Result], ask: Callable[[Worker], Result]) -> Result:
         device = self._free.get()
         try:
             if self._failures:
                 raise self._failures[0]
-            if device is None:
-                return own(key_frames, noisy_latents, timesteps, prompts)
-            numbers = [next(n for n, each in enumerate(self._prompts) if each is one) for one in prompts]
-            tensors = {**key_frames._asdict(), "noisy_latents": noisy_latents, "timesteps": timesteps}
-            device.tell({"prompts": numbers}, tensors)
-            answer = device.hear().tensors
-            device.predictions += 1
-            return [answer[str(number)].to(noisy_latents.device) for number in range(len(prompts))]
+            return own() if device is None else ask(device)
         except BaseException as error:
             self._failures.append(error)  # for those that wait: what is left of this evaluation is not worth its time
             raise
