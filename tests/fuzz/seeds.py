@@ -71,7 +71,7 @@ def _clip(path: Path) -> Path:
     containers = {**ALIKE, **given.pop("container_options", {})}
     options = {**ONE_THREAD, **given.pop("options", {})}
     if given.get("codec") == "libx265":
-        options["x265-params"] = "log-level=none:pools=1:frame-threads=1"
+        options["x265-params"] = "log-level=none:pools=1:frame-threads=1:cutree=0:ctu=16"
     if given.get("codec") == "libsvtav1":
         options |= {"preset": "12", "svtav1-params": "lp=1"}
     made = make_clip(path, **given, container_options=containers, options=options)

@@ -1,4 +1,4 @@
-"""Kinds of files that people reported elsewhere; `docs/wild-files.md` lists all, and what is done with each."""
+"""Kinds of files that people reported elsewhere; `docs/wild-files.md` says what is done with most."""
 
 import struct
 from fractions import Fraction

@@ -2,7 +2,7 @@
 
 Levels run from 1 to 5. Models of many steps have all of them, with the model's own values in the middle; models of few
 steps start from the input itself, so there creativity is noise augmentation alone, from none on, and sharpness is left
-out where a model reads no text.
+out where a model attends to no text.
 """
 
 from collections.abc import Mapping

@@ -31,8 +31,9 @@ BELOW_AVX512 = "AVX2,BMI2,LZCNT,FMA3"
 """What x264 is held to where there is more: with AVX-512 it weighs blocks by memory that was never set, and the same
 frames become other bytes each time; it is no slower so."""
 NARROW = 256
-"""Pixels below which x265 does without its tree of references between blocks: it counts up to 16 blocks of 16 pixels at
-once, and where there are fewer it writes beyond its memory."""
+"""Pixels below which x265 does without its tree of references between blocks, and with blocks of 16 pixels, not 64: the
+tree counts 16 blocks of 16 at once, and where there are fewer it writes beyond its memory; and where a picture is one
+block of 32 or 64 wide, the same frames become other bytes each time."""
 TRIAL_SIZE = 320  # pixels a side; some hardware refuses less
 TOLD_BY_MATROSKA: tuple[ChromaLocation, ...] = ("left", "center", "topleft", "top")
 Maker = Literal["software", "nvenc", "qsv", "amf"]
@@ -344,7 +345,7 @@ def open_options(encoding: Encoding, *, width: int = TRIAL_SIZE) -> tuple[dict[s
     if encoding.codec == "hevc":
         options["x265-params"] = "log-level=none:frame-threads=1"  # rows of blocks in parallel change no bit
         if width < NARROW:
-            options["x265-params"] += ":cutree=0"
+            options["x265-params"] += ":cutree=0:ctu=16"
     if encoding.codec == "prores":
         options["profile"] = "4" if "444" in encoding.pixel_format else "3"
     if encoding.codec == "webp" and encoding.pixel_format == "bgra":
