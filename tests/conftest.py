@@ -33,6 +33,31 @@ settings.register_profile("fuzz", settings.get_profile("unhurried"), max_example
 settings.load_profile("unhurried")
 
 
+LONG = (
+    "planning/test_out_of_memory.py",
+    "training/test_interruptions.py",
+    "jobs/test_resume.py",
+    "tests/test_names_and_places.py",
+    "training/test_distributed.py",
+    "training/test_loop.py",
+    "workers/test_workers.py",
+    "tests/test_gpu_benchmark.py",
+    "serving/test_runner.py",
+    "tests/test_pipeline.py",
+    "training/test_distillation.py",
+    "models/test_compile.py",
+    "fleet/test_shares.py",
+    "fuzz/test_fuzz_sample.py",
+    "integrations/test_comfyui.py",
+)
+"""Files that take minutes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let long files begin first, so that no core waits for one that began last."""
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONG))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup():
     """Fixtures that encode AV1 by themselves leave the process as urgent as it was."""

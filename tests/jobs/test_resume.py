@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from forked import MAIN, Forked
 from media.clips import make_clip
 from venhancer.cli.main import main
 from venhancer.enhance import enhance_video
@@ -22,7 +23,7 @@ from venhancer.settings import parse_settings
 from venhancer.weights import load_pipeline
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "resume.py"
-FRAMES = 80
+FRAMES = 40
 SEND = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -87,6 +88,7 @@ def home(tmp_path_factory) -> Path:
 def words(tiny_model) -> list[str]:
     """The command, but for its source and target."""
     asked = ["--model", str(tiny_model), "--scale", "1", "--fps", "24", "--codec", "ffv1"]
+    asked += ["--window-frames", "4", "--window-overlap", "1"]
     return [*asked, "--device", "cpu", "--dtype", "fp32"]
 
 
@@ -94,6 +96,13 @@ def words(tiny_model) -> list[str]:
 def expected(home, words) -> np.ndarray:
     main(["enhance", str(home / "in.mp4"), str(home / "out.mkv"), *words, "--quiet"])
     return frames_of(home / "out.mkv")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Run some code and then `venhancer enhance in.mp4 out.mkv`, in a process of its own."""
+    with Forked(tmp_path_factory.mktemp("streams")) as forked:
+        yield lambda code, *words: forked.run(code + MAIN, "enhance", "in.mp4", "out.mkv", *words)
 
 
 @pytest.fixture
@@ -105,14 +114,6 @@ def folder(home, tmp_path, monkeypatch) -> Path:
 
 def frames_of(path: Path) -> np.ndarray:
     return np.stack(list(read_frames(probe(path))))
-
-
-def run(code: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run some code and then `venhancer enhance in.mp4 out.mkv`, in a process of its own."""
-    program = f"{code}\nimport sys\nfrom venhancer.cli.main import main\nmain(sys.argv[1:])"
-    command = [sys.executable, "-c", program, "enhance", "in.mp4", "out.mkv", *words]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
 def finished() -> int:
@@ -128,46 +129,49 @@ def goes_on(words: list[str], expected: np.ndarray, capsys) -> None:
     main(["enhance", "in.mp4", "out.mkv", *words])
     shown = capsys.readouterr()
     assert shown.err == f"venhancer: resuming: {done} of {FRAMES} frames are finished in out.mkv.part\n"
-    assert shown.out.startswith("wrote out.mkv (32x24, 24 fps, 80 frames) in ")
+    assert shown.out.startswith(f"wrote out.mkv (32x24, 24 fps, {FRAMES} frames) in ")
     assert np.array_equal(frames_of(Path("out.mkv")), expected)
     assert sorted(path.name for path in Path().iterdir()) == ["in.mp4", "out.mkv"]
 
 
-def test_ctrl_c_once_finishes_the_segment(folder, words, expected, capsys):
+def test_ctrl_c_once_finishes_the_segment(folder, words, expected, capsys, run):
     done = run(SEND.format(segment=2, signals="signal.SIGINT,"), *words)
     assert (done.returncode, done.stdout) == (130, "")
     stopping, stopped = done.stderr.splitlines()
     assert stopping.startswith(
         "venhancer: finishing this segment before stopping, which can take minutes; press Ctrl-C again"
     )
-    kept = f"{finished()} of 80 frames are finished and kept in out.mkv.part"
+    kept = f"{finished()} of {FRAMES} frames are finished and kept in out.mkv.part"
     assert stopped == f"venhancer: stopped; {kept}; run the same command again to resume"
     assert len(find_work(Path("out.mkv")).parts) == 2
     goes_on(words, expected, capsys)
 
 
 @pytest.mark.parametrize("signals", ["signal.SIGINT, signal.SIGINT", "signal.SIGTERM,"])
-def test_ctrl_c_twice_and_sigterm_stop_at_once(folder, words, signals):
+def test_ctrl_c_twice_and_sigterm_stop_at_once(folder, words, signals, run):
     done = run(SEND.format(segment=2, signals=signals), *words)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr.splitlines()[-1].startswith("venhancer: stopped; ")
     assert len(find_work(Path("out.mkv")).parts) == 1
 
 
-def test_stopped_before_the_first_segment_is_one_line_and_leaves_nothing(folder, words):
+def test_stopped_before_the_first_segment_is_one_line_and_leaves_nothing(folder, words, run):
     done = run(SEND.format(segment=1, signals="signal.SIGTERM,"), *words)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "venhancer: stopped; nothing was written\n")
     assert [path.name for path in Path().iterdir()] == ["in.mp4"]
 
 
-def test_a_full_disk_keeps_what_is_finished(folder, words, expected, capsys, home):
+def test_a_full_disk_keeps_what_is_finished(folder, words, expected, capsys, home, run):
     """A limit on the size of files stands in for a disk that fills up while the result is put together."""
     most = (home / "out.mkv").stat().st_size // 2
     done = run(f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))", *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert "could not be written; check its free space" in done.stderr
-    assert "80 of 80 frames are finished and kept in out.mkv.part; run the same command again to resume" in done.stderr
+    assert (
+        f"{FRAMES} of {FRAMES} frames are finished and kept in out.mkv.part; run the same command again to resume"
+        in done.stderr
+    )
     goes_on(words, expected, capsys)
 
 
@@ -175,9 +179,9 @@ def test_a_full_disk_keeps_what_is_finished(folder, words, expected, capsys, hom
 def unfinished(folder, words) -> None:
     """Work with one finished segment beside the target."""
     pipeline = load_pipeline(words[1], device="cpu", dtype="fp32")
-    settings = parse_settings(model=words[1], scale="1", fps="24", codec="ffv1")
+    settings = parse_settings(model=words[1], scale="1", fps="24", codec="ffv1", window_frames=4, window_overlap=1)
     with pytest.raises(
-        Stopped, match=r"of 80 frames are finished and kept in out.mkv.part; run the same command again"
+        Stopped, match=rf"of {FRAMES} frames are finished and kept in out.mkv.part; run the same command again"
     ):
         enhance_video(Path("in.mp4"), Path("out.mkv"), pipeline, settings, stop=lambda: True)
     assert finished() > 0
@@ -199,17 +203,17 @@ def test_other_settings_and_another_input_are_refused(folder, words, capsys):
     )
     in_16_bits = refused("--dtype", "bf16").splitlines(keepends=True)[-1]
     assert in_16_bits == f"{begun} (number format float32 then and bfloat16 now; other weights){advice}"
-    make_clip(folder / "in.mp4", width=32, height=24, rate=12, frames=41)
+    make_clip(folder / "in.mp4", width=32, height=24, rate=12, frames=FRAMES // 2 + 1)
     assert refused() == f"{begun} (another input){advice}"
     assert find_work(Path("out.mkv")) is not None
     main(["enhance", "in.mp4", "out.mkv", *words, "--restart", "--quiet"])
-    assert probe(Path("out.mkv")).frames == 82
+    assert probe(Path("out.mkv")).frames == FRAMES + 2
 
 
 @pytest.mark.usefixtures("unfinished")
 def test_plan_and_dry_run_tell_of_unfinished_work(words, capsys):
     settings = words[: words.index("--device")]
-    said = f"resuming: {finished()} of 80 frames are finished in out.mkv.part"
+    said = f"resuming: {finished()} of {FRAMES} frames are finished in out.mkv.part"
     main(["plan", "in.mp4", "out.mkv", *settings])
     assert f"unfinished work     {said}\n" in capsys.readouterr().out
     main(["plan", "in.mp4", "other.mkv", *settings])
@@ -225,7 +229,7 @@ def test_the_report_counts_what_was_made_before(words):
     main(["enhance", "in.mp4", "out.mkv", *words, "--quiet", "--json", "report.json"])
     report = json.loads(Path("report.json").read_text())
     assert report["frames_before"] == done
-    assert report["seconds_per_frame"] == pytest.approx(report["seconds"] / (80 - done), abs=0.001)
+    assert report["seconds_per_frame"] == pytest.approx(report["seconds"] / (FRAMES - done), abs=0.001)
 
 
 @pytest.mark.usefixtures("unfinished")
@@ -240,7 +244,7 @@ def test_progress_counts_what_is_left(words):
             self.done += 1
 
     pipeline = load_pipeline(words[1], device="cpu", dtype="fp32")
-    settings = parse_settings(model=words[1], scale="1", fps="24", codec="ffv1")
+    settings = parse_settings(model=words[1], scale="1", fps="24", codec="ffv1", window_frames=4, window_overlap=1)
     rest, whole = Counted(), Counted()
     enhance_video(Path("in.mp4"), Path("out.mkv"), pipeline, settings, progress=rest)
     enhance_video(Path("in.mp4"), Path("again.mkv"), pipeline, settings, progress=whole)
@@ -254,7 +258,7 @@ def test_an_input_that_is_changed_while_it_is_read_is_noticed(folder, words):
         return False
 
     pipeline = load_pipeline(words[1], device="cpu", dtype="fp32")
-    settings = parse_settings(model=words[1], scale="1", codec="ffv1")
+    settings = parse_settings(model=words[1], scale="1", codec="ffv1", window_frames=4, window_overlap=1)
     with pytest.raises(InputError, match=r"in\.mp4.*chang"):
         enhance_video(Path("in.mp4"), Path("out.mkv"), pipeline, settings, stop=change)
     assert not Path("out.mkv").exists()

@@ -37,9 +37,9 @@ from venhancer.weights import load_pipeline
 
 torch.set_num_threads(1)
 source, target, model = map(Path, sys.argv[1:4])
-room, after, is_killed, is_measured = map(int, sys.argv[4:])
+room, after, is_killed, is_measured = map(int, sys.argv[4:8])
 pipeline = load_pipeline(model, dtype="fp32")
-asked = parse_settings(scale=4, steps=1, shots=False, window_frames=3, window_overlap=1, model=str(model))
+asked = parse_settings(**json.loads(sys.argv[8]), model=str(model))
 plan = plan_video(source, asked, target)
 said, segments = [], []
 
@@ -76,6 +76,7 @@ except VEnhancerError as error:
     found["error"] = f"{type(error).__name__}: {error}"
 print(json.dumps(found))
 """
+SETTINGS = {"scale": 4, "steps": 1, "shots": False, "window_frames": 3, "window_overlap": 1}
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def enhance_with(
     Measured, it returns how many the smallest plan and the first one take.
     """
     numbers = room, after, int(killed), int(measured)
-    command = [sys.executable, "-c", PROGRAM, *map(str, (clip, target, model, *numbers))]
+    command = [sys.executable, "-c", PROGRAM, *map(str, (clip, target, model, *numbers)), json.dumps(SETTINGS)]
     environment = environment_of_hands(ENVIRONMENT)
     finished = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert (finished.returncode == -9) if killed else (finished.returncode == 0), finished.stderr[-2000:]
@@ -153,7 +154,7 @@ def test_a_worker_of_a_fleet_goes_on_with_a_smaller_plan_and_says_so(clip, tiny_
     source.mkdir()
     for name in ("a.mp4", "b.mp4"):
         shutil.copy(clip, source / name)
-    settings = parse_settings(scale=4, steps=1, shots=False, window_frames=3, window_overlap=1, model=str(tiny_model))
+    settings = parse_settings(**SETTINGS, model=str(tiny_model))
     fleet = open_fleet(str(source), str(out), settings)
     options = {"model": settings.model, "weights": fleet.weights, "dtype": "fp32"}
     setup = Setup(out=str(out), scratch=None, device="cpu", options=options)

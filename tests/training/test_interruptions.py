@@ -19,7 +19,7 @@ from venhancer.training.checkpoints import list_checkpoints
 from venhancer.training.log.file import read_log
 from venhancer.training.loop import train
 
-STEPS = 14
+STEPS = 10
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,7 +34,7 @@ def one_thread():
 def never_stopped(tmp_path_factory) -> dict[str, torch.Tensor]:
     folder = tmp_path_factory.mktemp("whole")
     make_clips(folder / "clips")
-    return weights_of(train(tiny_settings(folder, steps=STEPS)))
+    return weights_of(train(tiny_settings(folder, steps=STEPS, checkpoint_every=1000)))
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def reached(folder: Path) -> int:
 
 def assert_ends_alike(folder: Path, expected: dict[str, torch.Tensor]) -> None:
     assert reached(folder) < STEPS, "the machine stalled between the checkpoint and the signal"
-    ended = weights_of(train(tiny_settings(folder, steps=STEPS)))
+    ended = weights_of(train(tiny_settings(folder, steps=STEPS, checkpoint_every=1000)))
     assert ended.keys() == expected.keys()
     assert all(torch.equal(ended[name], expected[name]) for name in expected)
     assert [line["step"] for line in read_log(folder / "run")] == list(range(1, STEPS + 1))
