@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 PARENT = """
-import json, os, sys, traceback
+import json, os, signal, sys, traceback
 import venhancer.cli.enhance, venhancer.enhance, venhancer.planning.machine, venhancer.weights
 from venhancer.cli.main import main
 "a".encode("idna")
@@ -15,6 +15,7 @@ for line in sys.stdin:
     asked = json.loads(line)
     number = os.fork()
     if number == 0:
+        signal.alarm(300)  # seconds, after which it has hung
         sys.stdin = open(os.devnull)
         os.chdir(asked["folder"])
         for stream, path in enumerate(asked["streams"], 1):

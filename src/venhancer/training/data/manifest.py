@@ -1,8 +1,8 @@
 """The manifest: which clips there are to train on, one JSON line each, read strictly.
 
-`venhancer train index` writes it (`training/data/index.py`), `recipes/footage.py` too, and everything that trains reads it
-from here. An entry says where its pixels are, which frames of them it is, and all that is needed to reach those frames
-without looking at the rest of the file.
+`venhancer train index` writes it (`training/data/index.py`), `recipes/footage.py` too, and everything that trains reads
+it from here. An entry says where its pixels are, which frames of them it is, and all that is needed to reach those
+frames without looking at the rest of the file.
 """
 
 from collections.abc import Iterable
