@@ -3,7 +3,7 @@
 Two models of random weights with every class of a published one. In the first the networks take the time: two prompts
 a step, four windows. In the second, the autoencoder that decodes several frames together.
 
-Run: python benchmarks/devices.py [--steps 2] [--runs 3]
+Run: python benchmarks/devices.py [--models networks autoencoder] [--steps 2] [--runs 3]
 """
 
 import argparse
@@ -37,6 +37,7 @@ WINDOWS = {"scale": 4, "fps": 8, "window_frames": 9, "window_overlap": 1, "shots
 def main() -> None:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["networks", "autoencoder"], help="others keep their results")
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--runs", type=int, default=3, help="of each way, in turn")
     arguments = parser.parse_args()
@@ -46,7 +47,8 @@ def main() -> None:
             "networks": make_tiny_model(Path(folder) / "networks", widths=WIDTHS),
             "autoencoder": make_image_model(Path(folder) / "autoencoder", temporal=True),
         }
-        result = {name: measure(model, arguments.steps, arguments.runs) for name, model in models.items()}
+        result = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        result |= {name: measure(models[name], arguments.steps, arguments.runs) for name in arguments.models}
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 
@@ -76,6 +78,7 @@ def measure(model: Path, steps: int, runs: int) -> dict[str, object]:
         "windows": sum(len(one.windows) for one in plan.segments),
         "predictions": other.predictions // runs,
         "coded parts": other.codings // runs,
+        "steps": steps,
         "megabytes": round(other.bytes / runs / 1e6, 1),
     }
 
