@@ -19,9 +19,9 @@ def addresses(kind: str) -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(kind))
 
 
-def limit_memory(room: int) -> None:
-    """Let this process take only so many bytes of addresses more than it has."""
-    resource.setrlimit(resource.RLIMIT_AS, (addresses("VmSize") + room, resource.RLIM_INFINITY))
+def limit_memory(room: int, held: int) -> None:
+    """Let this process take only so many bytes of addresses more than the `held` ones."""
+    resource.setrlimit(resource.RLIMIT_AS, (held + room, resource.RLIM_INFINITY))
 
 
 class ShortOfMemory(Enhancing):
@@ -30,4 +30,4 @@ class ShortOfMemory(Enhancing):
     def __init__(self, setup: Setup) -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # how many threads there are, and their stacks
         super().__init__(setup)
-        limit_memory(int(os.environ[ROOM]))
+        limit_memory(int(os.environ[ROOM]), addresses("VmSize"))

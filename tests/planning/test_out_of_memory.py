@@ -42,9 +42,10 @@ pipeline = load_pipeline(model, dtype="fp32")
 asked = parse_settings(**json.loads(sys.argv[8]), model=str(model))
 plan = plan_video(source, asked, target)
 said, segments = [], []
+before = addresses("VmSize")
 
 if is_measured:
-    plans, before, peaks = [plan], addresses("VmSize"), []
+    plans, peaks = [plan], []
     while smaller := next_smaller(plans[-1]):
         plans.append(smaller)
     for number, one in enumerate((plans[-1], plans[0])):  # what needs less first: peaks only rise
@@ -57,7 +58,7 @@ def look():
     files = sorted(work_folder(target).glob("segment_*"))
     segments.append([hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
     if len(files) == after:
-        limit_memory(room)
+        limit_memory(room, before)
     return False
 
 def tell(line):
@@ -67,7 +68,7 @@ def tell(line):
         os.kill(os.getpid(), signal.SIGKILL)
 
 if after == 0 and room:
-    limit_memory(room)
+    limit_memory(room, before)
 found = {"began": describe_change(plan), "said": said, "segments": segments}
 try:
     report = enhance_as_planned(plan, target, pipeline, tell=tell, stop=look)
@@ -101,7 +102,7 @@ def room(clip, tiny_model, tmp_path_factory) -> int:
 def enhance_with(
     room: int, clip: Path, target: Path, model: Path, *, after: int = 0, killed: bool = False, measured: bool = False
 ) -> Any:
-    """Enhance in a process that, after so many segments, may take `room` bytes of addresses more than it has then.
+    """Enhance in a process that, after so many segments, may take `room` bytes of addresses more than before it began.
 
     Measured, it returns how many the smallest plan and the first one take.
     """
