@@ -57,7 +57,7 @@ def tiny_settings(folder: Path, **changes: object) -> TrainSettings:
         "steps": 6,
         "learning_rate": 1e-3,
         "workers": 0,
-        "checkpoint_every": 2,
+        "checkpoint_every": 100,
         "log_every": 1,
         "log": {"validation_every": 0, "pictures_every": 0},
     }

@@ -34,7 +34,7 @@ def one_thread():
 def never_stopped(tmp_path_factory) -> dict[str, torch.Tensor]:
     folder = tmp_path_factory.mktemp("whole")
     make_clips(folder / "clips")
-    return weights_of(train(tiny_settings(folder, steps=STEPS, checkpoint_every=1000)))
+    return weights_of(train(tiny_settings(folder, steps=STEPS)))
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def folder(tmp_path) -> Path:
 
 def start_command(folder: Path, **changes) -> subprocess.Popen:
     """Start a run of so many steps that it will not end by itself."""
-    settings = tiny_settings(folder, steps=4000, device="cpu", **changes)
+    settings = tiny_settings(folder, steps=4000, device="cpu", **{"checkpoint_every": 2, **changes})
     recipe = folder / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True)))
     command = [sys.executable, "-m", "venhancer", "train", str(recipe)]
@@ -67,7 +67,7 @@ def reached(folder: Path) -> int:
 
 def assert_ends_alike(folder: Path, expected: dict[str, torch.Tensor]) -> None:
     assert reached(folder) < STEPS, "the machine stalled between the checkpoint and the signal"
-    ended = weights_of(train(tiny_settings(folder, steps=STEPS, checkpoint_every=1000)))
+    ended = weights_of(train(tiny_settings(folder, steps=STEPS)))
     assert ended.keys() == expected.keys()
     assert all(torch.equal(ended[name], expected[name]) for name in expected)
     assert [line["step"] for line in read_log(folder / "run")] == list(range(1, STEPS + 1))

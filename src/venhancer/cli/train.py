@@ -43,6 +43,7 @@ def _train(arguments: argparse.Namespace) -> None:
         from venhancer.training.settings import TrainSettings
 
         runs = TrainSettings.in_turn(arguments.recipe)
+        from venhancer.runtime.devices import flush_denormals
         from venhancer.runtime.heap import keep_freed_memory
         from venhancer.training.cost import run_cost
         from venhancer.training.loop import train
@@ -64,6 +65,7 @@ def _train(arguments: argparse.Namespace) -> None:
     if not arguments.quiet:
         terminal.show_log()
     keep_freed_memory()
+    flush_denormals()
     speaks = int(os.environ.get("RANK", "0")) == 0  # one of several processes
     for settings in runs:
         folder = train(settings)

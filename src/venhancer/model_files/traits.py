@@ -80,6 +80,7 @@ class ModelTraits:
         autoencoder_width: channels of the autoencoder's widest features at full size; 0 if it is linear.
         samples_keys: whether only key frames go through the networks, and those between are made from them.
         steadying: how strongly the most noise augmentation averages key frames along their motion.
+        enlarging: how key frames are brought to the output's size, see `venhancer.frames.enlarging`.
         decode_window: frames that the autoencoder decodes together.
         decode_overlap: frames that two such windows share.
         takes_guidance: whether the guidance scale is an input of the base network, so that guidance takes one forward.
@@ -100,6 +101,7 @@ class ModelTraits:
     autoencoder_width: int = 256
     samples_keys: bool = False
     steadying: float = 0.0
+    enlarging: Literal["bilinear", "bicubic", "sharp"] = "bilinear"
     decode_window: int = 1
     decode_overlap: int = 0
     takes_guidance: bool = False
@@ -138,6 +140,7 @@ class ModelTraits:
             self,
             samples_keys=config.get("between") == "interpolate",
             steadying=config.get("steadying", 0.0),
+            enlarging=config.get("enlarging", "bilinear"),
             defaults=parse_defaults(self.name, config),
         )
 

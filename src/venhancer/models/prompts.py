@@ -117,6 +117,7 @@ def predict_velocities(
             text.unet,
             control_residuals=residuals,
             max_tokens=max_tokens,
+            neighbours=key_frames.neighbours_of_frames(),
             features=kept,
         )
 

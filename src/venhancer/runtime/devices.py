@@ -56,3 +56,12 @@ def release_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+def flush_denormals() -> None:
+    """Count values below the smallest normal one (1e-38) as 0 from now on, in this thread and those it starts.
+
+    Processors without AMX work on them a hundred times slower, and gradients of networks without normalisation hold
+    many: nano trains five times as fast so. Programs call it before torch has started its threads.
+    """
+    torch.set_flush_denormal(True)

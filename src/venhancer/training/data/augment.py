@@ -53,6 +53,15 @@ class Example(NamedTuple):
         tensors = {name: value.to(device) for name, value in self._asdict().items() if isinstance(value, Tensor)}
         return self._replace(**tensors)
 
+    def at_key_frames(self) -> Self:
+        """Return a batch, whose clips have key frames in the same places, without the frames between."""
+        keys, latents = self.key_frame_mask[0], self.target_latents
+        return self._replace(
+            target=self.target[:, :, keys],
+            key_frame_mask=self.key_frame_mask[:, keys],
+            target_latents=None if latents is None else latents[:, :, keys],
+        )
+
 
 def make_example(
     frames: Float[Tensor, "f c h w"],
