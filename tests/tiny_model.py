@@ -48,9 +48,8 @@ FLAT = {
     "temporal_convs": 0,
     "middle_attention": False,
     "control_channels": 8,
-    "neighbour_input": True,
 }
-"""What the embedded model's networks have of their own: one level, nothing across time but what neighbours show."""
+"""What the embedded model's networks have of their own: one level, nothing across time, a narrow ControlNet."""
 FLAT_SAMPLING = {"steps": 1, "guidance_scale": 1.0, "start_timestep": 3, "start_noise": 0.0, "noise_augmentation": 0}
 
 

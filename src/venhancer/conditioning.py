@@ -8,14 +8,14 @@ input was. Every frame, key or not, also has *start latents*: the best guess at 
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, NamedTuple, Self, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from venhancer.diffusion.schedule import Schedule
-from venhancer.frames.alignment import aligned
+from venhancer.frames.steadying import steadied
 from venhancer.models.controlnet import KeyFrames
 from venhancer.planning.layout import Segment
 from venhancer.settings import MOST_NOISE
@@ -49,22 +49,21 @@ class Conditions:
         keys = slice(before, before + inside)
         if not inside:
             raise ValueError(f"frames {window.start} to {window.stop - 1} hold no key frame; widen the window")
-        told = {
-            name: value[:, keys]
-            for name in ("noise_timesteps", "downscale_factor")
-            if (value := getattr(self.key_frames, name)).ndim == 2
-        }
-        chosen = self.key_frames.map_latents(lambda latents: latents[:, :, keys])
+        told = self.key_frames.noise_timesteps, self.key_frames.downscale_factor
         return type(self)(
             start_latents=self.start_latents[:, :, frames],
-            key_frames=chosen._replace(mask=self.key_frames.mask[:, frames], **told),
+            key_frames=KeyFrames(
+                self.key_frames.latents[:, :, keys],
+                self.key_frames.mask[:, frames],
+                *(each[:, keys] if each.ndim == 2 else each for each in told),
+            ),
         )
 
     def crop(self, tile: Tile) -> Self:
         """Return the conditions of a rectangle of latents."""
         return type(self)(
             start_latents=self.start_latents[tile.of()],
-            key_frames=self.key_frames.map_latents(lambda latents: latents[tile.of()]),
+            key_frames=self.key_frames._replace(latents=self.key_frames.latents[tile.of()]),
         )
 
 
@@ -75,7 +74,7 @@ class Reach:
     Attributes:
         context: frames that have conditions.
         frames: frames encoded: `context`, and on to the next key frame where its last ones start between two.
-        key_frames: numbers of the key frames read: those among `frames`, and neighbours of the outermost of them.
+        key_frames: numbers of the key frames read: those among `frames`, and those that steady the outermost of them.
         steadiness: how strongly they are, see `encode_clip`.
     """
 
@@ -90,9 +89,7 @@ class Reach:
         return sum(number < self.frames.start for number in self.key_frames)
 
 
-def reach_of(
-    segment: Segment, is_key: Sequence[bool], between: Between, steadiness: float, *, looks_around: bool = False
-) -> Reach:
+def reach_of(segment: Segment, is_key: Sequence[bool], between: Between, steadiness: float) -> Reach:
     """Return what a segment's conditions reach to.
 
     Args:
@@ -100,7 +97,6 @@ def reach_of(
         is_key: of every output frame, whether it is a key frame.
         between: how frames between key frames start.
         steadiness: how strongly key frames are averaged with their neighbours.
-        looks_around: whether the base network looks at key frames' neighbours.
     """
     shot, frames = segment.shot, segment.context
     if between != "repeat" and not segment.ends_shot and not is_key[frames.stop - 1]:
@@ -109,7 +105,7 @@ def reach_of(
     before = (number for number in reversed(range(shot.start, frames.start)) if is_key[number])
     after = (number for number in range(frames.stop, shot.stop) if is_key[number])
     inside = [number for number in frames if is_key[number]]
-    neighbours = 1 if steadiness or looks_around else 0
+    neighbours = 1 if steadiness else 0
     numbers = [*islice(before, neighbours), *inside, *islice(after, neighbours)]
     return Reach(segment.context, frames, numbers, steadiness)
 
@@ -124,7 +120,6 @@ def make_conditions(
     downscale_factor: Float[Tensor, " b"],
     schedule: Schedule,
     is_own: Bool[Tensor, "b k"] | None = None,
-    neighbours: Float[Tensor, "b c2 k h w"] | None = None,
 ) -> Conditions:
     """Return the conditions of clips whose key frames have been resized and encoded.
 
@@ -137,7 +132,6 @@ def make_conditions(
         downscale_factor: the scale that the network assumes.
         schedule: the noise schedule.
         is_own: which key frames are pictures of the output's size: they get no noise and are told with a factor of 1.
-        neighbours: see `KeyFrames`.
     """
     latents, noise_timesteps = augment_noise(key_frame_latents, noise, noise_augmentation, schedule)
     if is_own is not None:
@@ -146,7 +140,7 @@ def make_conditions(
         downscale_factor = downscale_factor[:, None].where(~is_own, 1.0)
     return Conditions(
         start_latents=start_latents,
-        key_frames=KeyFrames(latents, key_frame_mask, noise_timesteps, downscale_factor, neighbours),
+        key_frames=KeyFrames(latents, key_frame_mask, noise_timesteps, downscale_factor),
     )
 
 
@@ -166,20 +160,6 @@ def augment_noise(
     return torch.where(untouched, latents, noisy), timesteps
 
 
-class EncodedClip(NamedTuple):
-    """A clip's latents, or those of a batch of clips.
-
-    Args:
-        key_frames: of the key frames.
-        start: that all frames start from.
-        neighbours: of what each key frame's neighbours show, see `KeyFrames`; None if it is not looked at.
-    """
-
-    key_frames: Float[Tensor, "b c k h w"]
-    start: Float[Tensor, "b c f h w"]
-    neighbours: Float[Tensor, "b c2 k h w"] | None
-
-
 def encode_clip(
     key_frames: Iterable[Float[Tensor, "3 h w"]],
     key_frame_mask: Bool[Tensor, " f"],
@@ -187,11 +167,10 @@ def encode_clip(
     encode: Encode,
     *,
     steadiness: float = 0.0,
-    looks_around: bool = False,
     lead: int = 0,
     fixed: Container[int] = (),
     at_once: int = 1,
-) -> EncodedClip:
+) -> tuple[Float[Tensor, "1 c k h2 w2"], Float[Tensor, "1 c f h2 w2"]]:
     """Return the latents of a clip's key frames, and those that all its frames start from; few frames are held.
 
     Args:
@@ -200,24 +179,17 @@ def encode_clip(
         between: how the frames between key frames start: as a copy of the one before, or as a blend of both. With
             "interpolate" there are none: they are made from finished key frames.
         encode: frames to latents, `1 3 f h w` to `1 c f h2 w2`.
-        steadiness: how strongly key frames are averaged with their neighbours along the motion, see `aligned`.
-        looks_around: whether to encode what those neighbours show, too.
-        lead: how many of the first key frames come before the clip; they and those after it are only
+        steadiness: how strongly key frames are averaged with their neighbours along the motion, see `steadied`.
+        lead: how many of the first key frames come before the clip; they and those after it only steady their
             neighbours.
         fixed: places among the key frames of those that are not averaged themselves.
         at_once: key frames that are encoded together.
     """
     keys = int(key_frame_mask.sum())
-    pictures = islice(aligned(key_frames, steadiness, fixed, shown=looks_around), lead, lead + keys)
-    latents, neighbours = list[Tensor](), list[Tensor]()
-    for part in iter(lambda: list(islice(pictures, at_once)), []):
-        latents.append(encode(torch.stack([one.frame for one in part], dim=1)[None]))
-        if looks_around:
-            sides = (torch.stack(side, dim=1)[None] for side in zip(*(one.neighbours for one in part), strict=True))
-            neighbours.append(torch.cat([encode(side) for side in sides], dim=1))
-    whole = torch.cat(latents, dim=2)
-    start = spread_key_frames(whole, key_frame_mask[None], "blend" if between == "blend" else "repeat")
-    return EncodedClip(whole, start, torch.cat(neighbours, dim=2) if looks_around else None)
+    pictures = islice(steadied(key_frames, steadiness, fixed), lead, lead + keys)
+    parts = iter(lambda: list(islice(pictures, at_once)), [])
+    latents = torch.cat([encode(torch.stack(part, dim=1)[None]) for part in parts], dim=2)
+    return latents, spread_key_frames(latents, key_frame_mask[None], "blend" if between == "blend" else "repeat")
 
 
 def steadiness_of(noise_augmentation: int, steadying: float) -> float:

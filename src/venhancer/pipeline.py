@@ -258,8 +258,7 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
     def reach(self, plan: EnhancePlan, segment: Segment) -> Reach:
         """Return the frames that a segment's conditions are made from."""
         steadiness = steadiness_of(plan.sampling.noise_augmentation, self.config["steadying"])
-        looks_around = self.unet.neighbour_conv is not None
-        return reach_of(segment, plan.is_key, self.config["between"], steadiness, looks_around=looks_around)
+        return reach_of(segment, plan.is_key, self.config["between"], steadiness)
 
     @property
     def interpolates(self) -> bool:
@@ -279,13 +278,12 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
         self._bring(self.vae, offload=plan.execution.offload)
         is_drawn = sampling.posterior == "sample" and not isinstance(self.vae, LinearAutoencoder)
         encode = self.vae.encode_posterior if is_drawn else self.vae.encode_frames
-        latents, start_latents, neighbours = encode_clip(
+        latents, start_latents = encode_clip(
             (enlarged(picture, plan, self.config["enlarging"]) for picture in pictures),
             is_key,
             self.config["between"],
             partial(encode, tiles=() if program else plan.coded_tiles),
             steadiness=reach.steadiness,
-            looks_around=self.unet.neighbour_conv is not None,
             lead=reach.lead,
             fixed=[place for place, number in enumerate(reach.key_frames) if plan.is_own(number)],
             at_once=plan.execution.coded_frames * (plan.machine.devices if self.workers else 1),
@@ -305,7 +303,6 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
             downscale_factor=torch.tensor([sampling.downscale_factor], device=self.device),
             schedule=self.schedule,
             is_own=is_own if plan.key_pictures else None,
-            neighbours=neighbours,
         )
         return conditions.frames(range(len(self.sampled_frames(plan, reach.context))))
 
@@ -338,8 +335,9 @@ class VEnhancerPipeline(InCalls, InSessions, DiffusionPipeline):
 
         def denoiser(window: range, tile: Tile) -> Denoise:
             key_frames = conditions.frames(window).crop(tile).key_frames
-            key_frames = key_frames.map_latents(lambda latents: latents.to(self.unet.dtype))
-            key_frames = key_frames._replace(mask=key_frames.mask.to(self.device))
+            key_frames = key_frames._replace(
+                latents=key_frames.latents.to(self.unet.dtype), mask=key_frames.mask.to(self.device)
+            )
             features: list[list[Tensor]] = []  # of this part of the clip, from one evaluation to the next
 
             def denoise_at(evaluation: Evaluation) -> Denoise:

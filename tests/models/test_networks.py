@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tiny_model import FLAT, TINY, randomised
-from venhancer.model_files.network_shape import NetworkShape
+from conftest import TINY, randomised
 from venhancer.models import KeyFrames, VideoControlNet, VideoUNet
 
 
@@ -59,31 +58,6 @@ def test_every_condition_changes_the_result(tiny_unet, tiny_controlnet, latents,
     assert (run(*inputs[:3], timesteps + 1, text_embeds, key_frames) - before).abs().max() > 1e-5
 
 
-def test_neighbours_say_nothing_at_first_and_then_at_key_frames(latents, timesteps, text_embeds, key_frames):
-    """A network without layers across time shows where they enter."""
-    flat = NetworkShape(**TINY | FLAT | {"neighbour_input": False})
-    unet = randomised(VideoUNet(**flat.arguments()))
-    neighbours = torch.randn(2, 8, 2, 10, 8, generator=torch.Generator().manual_seed(4))
-    placed = key_frames._replace(neighbours=neighbours).neighbours_of_frames()
-
-    @torch.no_grad()
-    def predict(neighbours=None):
-        return unet(latents, timesteps, unet.project_text(text_embeds), neighbours=neighbours)
-
-    before = predict()
-    assert torch.equal(predict(placed), before)
-    unet.take_neighbours()
-    assert unet.config["neighbour_input"]
-    assert torch.equal(predict(placed), before)
-    randomised(unet.neighbour_conv)
-    unet.neighbour_conv.bias.data.zero_()
-    changed = (predict(placed) - before).abs().amax(dim=(1, 3, 4)) > 1e-5
-    assert torch.equal(changed, key_frames.mask)
-    every = neighbours[:, :, [0, 0, 0, 1, 1]]
-    everywhere = key_frames._replace(neighbours=every, mask=torch.ones(2, 5, dtype=torch.bool))
-    assert everywhere.neighbours_of_frames() is every
-
-
 def test_batch_equals_single_runs(tiny_unet, tiny_controlnet, latents, timesteps, text_embeds, key_frames):
     """Clips of a batch have masks, noise levels, factors and prompts of their own."""
     both = run(tiny_unet, tiny_controlnet, latents, timesteps, text_embeds, key_frames)
@@ -95,7 +69,7 @@ def test_batch_equals_single_runs(tiny_unet, tiny_controlnet, latents, timesteps
             latents[one],
             timesteps[one],
             text_embeds[one],
-            KeyFrames(*(field[one] for field in key_frames[:4])),
+            KeyFrames(*(field[one] for field in key_frames)),
         )
         assert_close(both[one], alone, atol=1e-5, rtol=1e-5)
 

@@ -70,7 +70,6 @@ class NetworkShape:
         middle_attention: whether the middle carries the two transformers; in a network without any transformer that
             reads the prompt, the mean of the prompt's embeddings is added to the time embedding.
         control_channels: width of the ControlNet's first level; None if it is a copy of the base network's encoder.
-        neighbour_input: whether the base network also looks at what neighbouring key frames show.
 
     Raises:
         ValueError: no network can have this shape.
@@ -89,7 +88,6 @@ class NetworkShape:
     temporal_convs: int = 4
     middle_attention: bool = True
     control_channels: int | None = None
-    neighbour_input: bool = False
 
     def __post_init__(self) -> None:
         levels, attended = len(self.channel_mults), len(self.attention_levels)
@@ -105,8 +103,7 @@ class NetworkShape:
     @property
     def control(self) -> "NetworkShape":
         """The shape of the ControlNet's encoder."""
-        width = self.control_channels or self.base_channels
-        return replace(self, base_channels=width, control_channels=None, neighbour_input=False)
+        return replace(self, base_channels=self.control_channels or self.base_channels, control_channels=None)
 
     def arguments(self) -> dict[str, Any]:
         """Return what the base network is built with."""

@@ -4,7 +4,7 @@ Video-aware conditioning (VEnhancer, sec. 3.2): the key frames' latents, the noi
 factor enter **only at key frames**; the layers along time carry them to the frames between.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import torch
@@ -28,32 +28,17 @@ class KeyFrames(NamedTuple):
         mask: which frames of each clip are key frames; the i-th True takes the i-th latents.
         noise_timesteps: timestep index of the noise on `latents`, one a clip or one a key frame.
         downscale_factor: how much smaller the input was, likewise.
-        neighbours: what the key frame before and the one after show beyond each, see `venhancer.frames.alignment`;
-            for base networks that look at it.
     """
 
     latents: Float[Tensor, "b c k h w"]
     mask: Bool[Tensor, "b f"]
     noise_timesteps: Int[Tensor, "b *k"]
     downscale_factor: Float[Tensor, "b *k"]
-    neighbours: Float[Tensor, "b c2 k h w"] | None = None
 
     @property
     def places(self) -> Int[Tensor, "b f"]:
         """For each frame, which key frame it is, or comes after."""
         return (self.mask.cumsum(dim=1) - 1).clamp(min=0)
-
-    def map_latents(self, change: Callable[[Tensor], Tensor]) -> Self:
-        """Return them with everything that is latents changed so."""
-        neighbours = None if self.neighbours is None else change(self.neighbours)
-        return self._replace(latents=change(self.latents), neighbours=neighbours)
-
-    def neighbours_of_frames(self) -> Float[Tensor, "b c2 f h w"] | None:
-        """Return `neighbours` in their places among all frames, zeros between."""
-        if self.neighbours is None or self.neighbours.shape[2] == self.mask.shape[1]:
-            return self.neighbours
-        placed = _placed(self.neighbours.transpose(1, 2), self.places) * self.mask[:, :, None, None, None]
-        return placed.transpose(1, 2)
 
 
 class VideoControlNet(VideoNetwork):
@@ -113,7 +98,7 @@ class VideoControlNet(VideoNetwork):
     def from_shape(cls, shape: NetworkShape) -> Self:
         """Return a new ControlNet, as wide as the shape says, for the base network of that shape."""
         arguments = shape.control.arguments()
-        del arguments["out_channels"], arguments["neighbour_input"]
+        del arguments["out_channels"]
         is_copy = shape.control_channels is None
         return cls(**arguments, residual_channels=None if is_copy else [block.leaving for block in shape.way_down()])
 
@@ -121,7 +106,7 @@ class VideoControlNet(VideoNetwork):
     def from_unet(cls, unet: VideoUNet) -> Self:
         """Return a ControlNet with the base network's encoder and middle that changes nothing yet."""
         config = {name: value for name, value in unet.config.items() if not name.startswith("_")}
-        for of_base in ("out_channels", "guidance_input", "neighbour_input"):
+        for of_base in ("out_channels", "guidance_input"):
             config.pop(of_base, None)
         controlnet = cls(**config)
         controlnet.encoder.load_state_dict(unet.encoder.state_dict())

@@ -131,7 +131,7 @@ class VideoEncoder(nn.Module):
         Args:
             latents: noisy latents, frames in the batch.
             context: what every block may look at.
-            added: what key frames, or their neighbours, add to the first features, before any frame sees another.
+            added: what the key frames add to the first features, before any frame sees another.
             run: how a stage is called; gradient checkpointing passes its own.
         """
         x = self.conv_in(latents.contiguous(memory_format=torch.channels_last))

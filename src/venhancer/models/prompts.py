@@ -117,7 +117,6 @@ def predict_velocities(
             text.unet,
             control_residuals=residuals,
             max_tokens=max_tokens,
-            neighbours=key_frames.neighbours_of_frames(),
             features=kept,
         )
 

@@ -94,7 +94,6 @@ class VideoUNet(VideoNetwork):
     Args:
         out_channels: channels of the prediction; the others are those of `NetworkShape`.
         guidance_input: whether the guidance scale is an input, see `take_guidance`.
-        neighbour_input: whether neighbouring key frames are, see `take_neighbours`.
     """
 
     @register_to_config
@@ -114,7 +113,6 @@ class VideoUNet(VideoNetwork):
         temporal_convs: int = 4,
         middle_attention: bool = True,
         guidance_input: bool = False,
-        neighbour_input: bool = False,
     ) -> None:
         super().__init__()
         shape = NetworkShape(
@@ -143,7 +141,6 @@ class VideoUNet(VideoNetwork):
         self.conv_out = zeroed(nn.Conv2d(channels, out_channels, 3, padding=1))
         if guidance_input:
             self.guidance_embed = self._new_guidance_embed()
-        self.neighbour_conv: nn.Module | None = self._new_neighbour_conv() if neighbour_input else None
 
     def take_guidance(self, weights: Mapping[str, Tensor] | None = None) -> None:
         """Let this network take the guidance scale as an input, which adds to the time embedding: at first nothing.
@@ -162,15 +159,6 @@ class VideoUNet(VideoNetwork):
         self.guidance_embed = embed
         self.register_to_config(guidance_input=True)
 
-    def take_neighbours(self) -> None:
-        """Let this network look at what neighbouring key frames show, which at first adds nothing to its features."""
-        self.neighbour_conv = self._new_neighbour_conv().to(self.device, self.dtype)
-        self.register_to_config(neighbour_input=True)
-
-    def _new_neighbour_conv(self) -> nn.Module:
-        base = self.encoder.conv_in
-        return zeroed(nn.Conv2d(2 * base.in_channels, base.out_channels, 3, padding=1))
-
     def _new_guidance_embed(self) -> nn.Sequential:
         base = self.encoder.conv_in.out_channels
         return nn.Sequential(nn.Linear(base, base), nn.SiLU(), zeroed(nn.Linear(base, 4 * base)))
@@ -183,7 +171,6 @@ class VideoUNet(VideoNetwork):
         control_residuals: list[Tensor] | None = None,
         max_tokens: int | None = None,
         *,
-        neighbours: Float[Tensor, "b c3 f h w"] | None = None,
         features: list[Tensor] | None = None,
     ) -> Float[Tensor, "pb c2 f h w"]:
         """Return the prediction of v.
@@ -196,7 +183,6 @@ class VideoUNet(VideoNetwork):
             control_residuals: outputs of the ControlNet, one a skip and the middle's last. They are consumed: their
                 memory becomes that of the skips, and the list is emptied so that each goes when it is used.
             max_tokens: see `BlockContext`.
-            neighbours: see `KeyFrames.neighbours_of_frames`; networks without that input leave it alone.
             features: what the way up takes in, control included. Into an empty list they are put; full, it takes the
                 place of the way down, whose latents may have been a little noisier, for as many prompts.
         """
@@ -210,12 +196,7 @@ class VideoUNet(VideoNetwork):
         if features:
             *skips, x = features
         else:
-            x, skips = self.encoder(
-                rearrange(noisy_latents, "b c f h w -> (b f) c h w"),
-                context,
-                added=self._features_of_neighbours(neighbours),
-                run=self.run_stage,
-            )
+            x, skips = self.encoder(rearrange(noisy_latents, "b c f h w -> (b f) c h w"), context, run=self.run_stage)
             if control_residuals is not None:
                 x = x + control_residuals.pop()
                 for residual, skip in zip(control_residuals, skips, strict=True):
@@ -230,12 +211,6 @@ class VideoUNet(VideoNetwork):
             x = self.run_stage(stage, x, context)
         x = self.conv_out(F.silu(self.norm_out(x)))
         return rearrange(x, "(b f) c h w -> b c f h w", f=frames)
-
-    def _features_of_neighbours(self, neighbours: Tensor | None) -> Float[Tensor, "bf c h w"] | None:
-        if self.neighbour_conv is None or neighbours is None:
-            return None
-        flat = rearrange(neighbours, "b c f h w -> (b f) c h w")
-        return self.neighbour_conv(flat.contiguous(memory_format=torch.channels_last))
 
 
 def _added(embeds: Float[Tensor, "b d"]) -> KeysValues:

@@ -113,8 +113,6 @@ def network_flops(
     )
     way_in = [control.convolution(keys, shape.in_channels, control.shape.base_channels, "control convolutions")]
     halves = [[*way_in, *control.way_down(grid)], list(base.way_down(grid))]
-    if shape.neighbour_input:
-        halves[1].append(base.convolution(keys, 2 * shape.in_channels, shape.base_channels))
 
     by_part, by_kind = dict[str, float](), dict[str, float]()
     for product in chain(*halves, control.control_outputs(grid, shape), decoder.way_up(grid)):

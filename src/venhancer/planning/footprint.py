@@ -31,7 +31,6 @@ LATENT_COPIES = {
     "unipc": 11,
     "heun": 9,
 }  # float32: start, keys, x now and before, x0, noise, blend
-NEIGHBOUR_COPIES = 4  # of what two neighbours show, as it is and as the network takes it in
 FLOW_COPIES = 48  # float32 values a pixel while a frame is moved along the flow
 FRAME_COPIES = 12  # float32 values a pixel while a frame is resized, or cropped and rounded
 ENCODED_WIDTHS = 2.5  # of the image autoencoder's second width at every pixel of a frame; counted, not fitted
@@ -178,8 +177,7 @@ def _resident(peaks: Iterable[Peak], heap: Heap) -> Resident:
 def _latents(traits: ModelTraits, work: Work, frame: int, heap: "Heap") -> int:
     """Return the bytes of a segment's latents in all copies, gaps included where a copy is small."""
     copy = 4 * work.context * frame * traits.latent_channels
-    copies = LATENT_COPIES[work.solver] + (NEIGHBOUR_COPIES if traits.network.neighbour_input else 0)
-    latents = copies * copy + 4 * work.carried
+    latents = LATENT_COPIES[work.solver] * copy + 4 * work.carried
     return latents if copy >= heap.kept else round((1 + HEAP_SHARE) * latents)
 
 

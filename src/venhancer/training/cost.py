@@ -10,7 +10,7 @@ without values.
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -96,10 +96,8 @@ def run_cost(settings: TrainSettings) -> RunCost:
     else:
         traits = load_traits(str(settings.start_from))
         shape, pixels, tokens = traits.network, traits.pixels_per_latent, traits.text_tokens
-    shape = replace(shape, neighbour_input=shape.neighbour_input or settings.neighbours)
     trained, frozen = _count_parameters(settings, shape)
-    frames = min(settings.frames, settings.key_frames or settings.frames)
-    grid = Grid(frames, settings.crop[0] // pixels, settings.crop[1] // pixels)
+    grid = Grid(settings.frames, settings.crop[0] // pixels, settings.crop[1] // pixels)
     if settings.train == "motion":
         clip_flops, activations = _motion_cost(settings)
     else:

@@ -32,7 +32,7 @@ from venhancer.training.settings import TrainSettings
 from venhancer.training.start import precision_of
 
 FIRST_OR_LAST = re.compile(
-    r"(encoder\.conv_in|(key_frame|neighbour)_conv|^unet\.conv_out|^motion\.encoder\.0\.0|^motion.*\.exit|zero_convs?(\.\d+)?|_embedding)\.weight$"
+    r"(encoder\.conv_in|key_frame_conv|^unet\.conv_out|^motion\.encoder\.0\.0|^motion.*\.exit|zero_convs?(\.\d+)?|_embedding)\.weight$"
 )
 """Layers at either end of a network; Muon takes the matrices of all others."""
 

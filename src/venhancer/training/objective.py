@@ -25,7 +25,6 @@ from venhancer.conditioning import (
     Between,
     Conditions,
     Encode,
-    EncodedClip,
     encode_clip,
     make_conditions,
     steadiness_of,
@@ -125,7 +124,7 @@ class Objective:
         batch = batch.at_key_frames() if self.between == "interpolate" else batch
         embed = partial(encode_prompts, tokenizer=self.tokenizer, text_encoder=text_encoder)
         text_embeds = embed(list(batch.caption))
-        conditions = self.conditions(batch, generator, looks_around=unet.neighbour_conv is not None)
+        conditions = self.conditions(batch, generator)
 
         def predict(
             noisy_latents: Tensor,
@@ -136,8 +135,7 @@ class Objective:
             residuals = controlnet(
                 noisy_latents, timesteps, controlnet.project_text(text_embeds), conditions.key_frames
             )
-            text, neighbours = unet.project_text(text_embeds, guidance), conditions.key_frames.neighbours_of_frames()
-            return unet(noisy_latents, timesteps, text, residuals, neighbours=neighbours).float()
+            return unet(noisy_latents, timesteps, unet.project_text(text_embeds, guidance), residuals).float()
 
         def guided(scale: float) -> PredictV:
             assert self.teacher is not None
@@ -166,17 +164,14 @@ class Objective:
         return self._denoising(partial(predict, guidance=guidance), batch, generator, timesteps, guided(scale))
 
     @torch.no_grad()
-    def conditions(self, batch: Example, generator: Generator, *, looks_around: bool = False) -> Conditions:
+    def conditions(self, batch: Example, generator: Generator) -> Conditions:
         """Return the conditions of a batch, made as inference makes them."""
-        encoded = encode_examples(
-            batch, self.vae.encode_frames, self.between, self.steadying, looks_around=looks_around
-        )
+        key_frame_latents, start_latents = encode_examples(batch, self.vae.encode_frames, self.between, self.steadying)
         return make_conditions(
-            encoded.key_frames,
+            key_frame_latents,
             batch.key_frame_mask,
-            encoded.start,
-            neighbours=encoded.neighbours,
-            noise=_noise_like(encoded.key_frames, generator),
+            start_latents,
+            noise=_noise_like(key_frame_latents, generator),
             noise_augmentation=batch.noise_augmentation,
             downscale_factor=batch.downscale_factor,
             schedule=self.schedule,
@@ -304,18 +299,17 @@ class Objective:
 
 
 def encode_examples(
-    batch: Example, encode: Encode, between: Between, steadying: float, *, looks_around: bool = False
-) -> EncodedClip:
-    """Return the latents of a batch's clips; see `encode_clip`."""
-    how = {"between": between, "encode": encode, "looks_around": looks_around}
+    batch: Example, encode: Encode, between: Between, steadying: float
+) -> tuple[Float[Tensor, "b c k h w"], Float[Tensor, "b c f h w"]]:
+    """Return the latents of a batch's key frames and those that all frames start from; see `encode_clip`."""
     clips = [
-        encode_clip(key_frames.unbind(1), mask, steadiness=steadiness_of(noise, steadying), **how)
+        encode_clip(key_frames.unbind(1), mask, between, encode, steadiness=steadiness_of(noise, steadying))
         for key_frames, mask, noise in zip(
             batch.key_frames, batch.key_frame_mask, batch.noise_augmentation.tolist(), strict=True
         )
     ]
-    key_frames, start, neighbours = zip(*clips, strict=True)
-    return EncodedClip(torch.cat(key_frames), torch.cat(start), torch.cat(neighbours) if looks_around else None)
+    key_frame_latents, start_latents = (torch.cat(parts) for parts in zip(*clips, strict=True))
+    return key_frame_latents, start_latents
 
 
 def texture(frames: Float[Tensor, "b c f h w"], patch: int) -> Float[Tensor, " n"]:

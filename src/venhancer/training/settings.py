@@ -302,10 +302,6 @@ class TrainSettings(Frozen):
     start_from: Path | None = Field(
         default=None, description="Model to start from: nano, v1, v2 or a model folder. Default: from scratch."
     )
-    neighbours: bool = Field(
-        default=False,
-        description="Show the base network each key frame's aligned neighbours; needs a linear autoencoder.",
-    )
     fresh_controlnet: bool = Field(
         default=False, description="Start with a new ControlNet, copied from the base network as in the paper."
     )
@@ -345,7 +341,6 @@ class TrainSettings(Frozen):
     defaults: dict[str, float | int | str] = Field(default={}, description="Sampling defaults of the trained model.")
     crop: tuple[int, int] = Field(description="Height and width of crops, in pixels.")
     frames: int = Field(default=17, ge=1, description="Most frames per clip.")
-    key_frames: int | None = Field(default=None, ge=1, description="Most key frames per clip. Default: as many as fit.")
     batch_size: int = Field(default=1, ge=1, description="Clips per step, over all processes.")
     micro_batch_size: int | None = Field(
         default=None,

@@ -33,7 +33,6 @@ SETTLED_AT_START = {
     "fresh_controlnet",
     "lora",
     "motion",
-    "neighbours",
     "network",
     "seed",
     "start_from",
@@ -138,10 +137,6 @@ def _pipeline_from(model: Path, settings: TrainSettings) -> VEnhancerPipeline:
         with torch.random.fork_rng():
             torch.manual_seed(settings.seed)  # of the few layers that the base network does not have
             pipeline.register_modules(controlnet=VideoControlNet.from_unet(pipeline.unet))
-    if settings.neighbours and pipeline.unet.neighbour_conv is None:
-        if not isinstance(pipeline.vae, LinearAutoencoder):
-            raise SettingsError(f"neighbours: true needs a linear autoencoder, and {model} has another; omit it")
-        pipeline.unet.take_neighbours()
     if settings.train == "motion" and (settings.between or pipeline.config["between"]) != "interpolate":
         raise SettingsError(
             f"train: motion is for models that make frames between from finished ones, and {model} does not; start "
@@ -184,8 +179,6 @@ def _new_pipeline(settings: TrainSettings) -> VEnhancerPipeline:
     shape = new_shape(network)
     unet = VideoUNet(**shape.arguments())
     pass_features_on(unet)
-    if settings.neighbours:
-        unet.take_neighbours()
     controlnet = VideoControlNet.from_shape(shape) if shape.control_channels else VideoControlNet.from_unet(unet)
     if vae.is_lapped:
         if network.faintest_channel is not None:  # noise, which is as loud in every channel, is part of what comes in

@@ -76,7 +76,7 @@ def _answer(
         bring((pipeline.vae,), pipeline.networks.values(), pipeline.device, execution.offload)
         assert isinstance(pipeline.vae, InParts)
         return {"part": pipeline.vae.code_part(coding, given["part"])}
-    key_frames = KeyFrames(**{name: tensor for name, tensor in given.items() if name in KeyFrames._fields})
+    key_frames = KeyFrames(*(given[name] for name in KeyFrames._fields))
     chosen = [prompts[number] for number in question.values["prompts"]]
     predictions = pipeline.predictor(execution)(key_frames, given["noisy_latents"], given["timesteps"], chosen)
     return {str(number): one for number, one in enumerate(predictions)}

@@ -230,8 +230,7 @@ class Workers:
 
         def ask(worker: Worker) -> Sequence[Tensor]:
             numbers = [next(n for n, each in enumerate(self._prompts) if each is one) for one in prompts]
-            given = {name: tensor for name, tensor in key_frames._asdict().items() if tensor is not None}
-            tensors = {**given, "noisy_latents": noisy_latents, "timesteps": timesteps}
+            tensors = {**key_frames._asdict(), "noisy_latents": noisy_latents, "timesteps": timesteps}
             worker.tell({"prompts": numbers}, tensors)
             answer = worker.hear().tensors
             worker.predictions += 1

@@ -22,6 +22,7 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from venhancer.errors import InputError, JobFailed
+from venhancer.frames.enlarging import Enlarging
 from venhancer.frames.levels import Frames
 from venhancer.media.source import failures_as
 from venhancer.model_files.traits import load_traits
@@ -80,8 +81,8 @@ class Batches(Dataset[Prepared]):
             captions = read_captions(settings.data.captions, len(entries), f"clips of {manifest}")
             pairs = zip(entries, captions, strict=True)
             entries = [entry.model_copy(update={"caption": caption}) for entry, caption in pairs]
-        own = "bilinear" if settings.start_from is None else load_traits(str(settings.start_from)).enlarging
-        self.enlarging = settings.enlarging or own
+        own: Enlarging = "bilinear" if settings.start_from is None else load_traits(str(settings.start_from)).enlarging
+        self.enlarging: Enlarging = settings.enlarging or own
         self.draws = ClipDraws.fitting(entries, settings.data, settings.crop, settings.frames)
         self.cache = LatentCache(settings.data.latent_cache, self.folder) if settings.data.latent_cache else None
 
@@ -121,14 +122,13 @@ class Batches(Dataset[Prepared]):
     def _draw_length(self, factor: int, generator: Generator) -> int:
         """Return how many frames: mostly a whole number of gaps between key frames, sometimes a loose end.
 
-        Motion is learned within one gap; where key frames are counted, there is no loose end.
+        Motion is learned within one gap.
         """
         most = self.settings.frames
-        keys = 2 if self.settings.train == "motion" else self.settings.key_frames
         if most == 1:
             return 1
-        if keys is not None:
-            return min((keys - 1) * factor + 1, most)
+        if self.settings.train == "motion":
+            return min(factor + 1, most)
         whole = max(1, (most - 1) // factor) * factor + 1
         length = whole if draw_uniform(generator) < 0.75 else draw_integer(min(whole, most - 1), most, generator)
         return min(length, most)

@@ -1,4 +1,4 @@
-"""What the frames around a frame say of it."""
+"""Frames that waver less."""
 
 from fractions import Fraction
 
@@ -7,13 +7,13 @@ import torch
 from torch.testing import assert_close
 
 from venhancer.conditioning import steadiness_of
-from venhancer.frames.alignment import aligned
+from venhancer.frames.steadying import steadied
 from venhancer.media.clip import describe_frames
 from venhancer.model_files.traits import load_traits
 from venhancer.plan import make_plan
 from venhancer.reports.plan_rows import describe_plan
 from venhancer.settings import parse_settings
-from venhancer.training.data.damage import destabilise, gaussian_blur
+from venhancer.training.data.damage import destabilise
 from venhancer.weights import load_pipeline
 
 
@@ -24,7 +24,7 @@ def still(frames: int = 5, side: int = 64) -> torch.Tensor:
 
 
 def steady(frames: torch.Tensor, strength: float) -> torch.Tensor:
-    return (torch.stack([one.frame for one in aligned(frames * 2 - 1, strength)]) + 1) / 2
+    return (torch.stack(list(steadied(frames * 2 - 1, strength))) + 1) / 2
 
 
 def wavering(frames: torch.Tensor) -> float:
@@ -51,38 +51,9 @@ def test_motion_is_followed():
     assert (steady(moving, 1.0) - moving).abs().mean() < 0.01
 
 
-def test_neighbours_show_what_a_frame_lacks():
-    """A blurred frame moves between two sharp ones: with what either shows, it is nearer to the truth."""
-    wide = still(1, 128)
-    sharp = torch.cat([wide[:, :, 8:104, 3 * shift : 3 * shift + 96] for shift in range(3)]) * 2 - 1
-    frames = sharp.clone()
-    frames[1] = gaussian_blur(sharp[1:2], 2.0)
-    first, middle, last = aligned(frames, 0.0, shown=True)
-    assert torch.equal(middle.frame, frames[1])
-    lacked = (frames[1] - sharp[1]).abs().mean()
-    for side in middle.neighbours:
-        assert (frames[1] + side - sharp[1]).abs().mean() < 0.6 * lacked
-    assert not first.neighbours[0].any()
-    assert first.neighbours[1].any()
-    assert not last.neighbours[1].any()
-
-
-def test_neighbours_that_show_something_else_are_silent():
-    cut = torch.cat([still(1), 1 - still(1)]) * 2 - 1
-    assert all(one.neighbours.abs().mean() < 0.02 for one in aligned(cut, 0.0, shown=True))
-
-
-def test_a_fixed_frame_is_told_nothing():
-    frames = destabilise(still(3), 0.4, torch.Generator().manual_seed(0)) * 2 - 1
-    first, middle, _ = aligned(frames, 1.0, fixed={1}, shown=True)
-    assert torch.equal(middle.frame, frames[1])
-    assert not middle.neighbours.any()
-    assert first.neighbours[1].any()
-
-
 @pytest.mark.parametrize(("frames", "side"), [(1, 64), (3, 16)])
 def test_too_little_to_go_by_is_left_alone(frames, side):
-    assert torch.equal(torch.stack([one.frame for one in aligned(still(frames, side), 1.0)]), still(frames, side))
+    assert torch.equal(torch.stack(list(steadied(still(frames, side), 1.0))), still(frames, side))
 
 
 def test_the_noise_a_user_asks_for_takes_flicker_out_of_a_clip():
