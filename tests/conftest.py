@@ -24,7 +24,6 @@ import pytest  # noqa: E402 - the hook must come before anything that imports th
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
-import typechecking  # noqa: E402
 from tiny_model import TINY, make_tiny_model, randomised  # noqa: E402
 from venhancer.models import KeyFrames, VideoControlNet, VideoUNet  # noqa: E402
 from venhancer.runtime.priority import ordinary_priority  # noqa: E402
@@ -69,7 +68,6 @@ def pytest_fixture_setup():
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol():
     """Leave the process as urgent as it was after tests that encode AV1, and after their encoders are freed."""
-    typechecking.calls.clear()
     with ordinary_priority():
         return (yield)
 

@@ -61,7 +61,7 @@ def release_memory(device: torch.device) -> None:
 def flush_denormals() -> None:
     """Count values below the smallest normal one (1e-38) as 0 from now on, in this thread and those it starts.
 
-    Processors without AMX work on them a hundred times slower, and gradients of networks without normalisation hold
-    many: a trained nano takes 1.1 s a step so instead of 5.1. Programs call it before torch has started its threads.
+    Many processors work on them far more slowly, and gradients of trained networks without normalisation hold many
+    (`benchmarks/training.py`). Programs call it before torch has started its threads.
     """
     torch.set_flush_denormal(True)
