@@ -33,6 +33,7 @@ from venhancer import pictures
 from venhancer.media.clip import describe_frames
 from venhancer.model_files.traits import ModelTraits, load_traits
 from venhancer.models import ImageAutoencoder, VideoAutoencoder, VideoControlNet, VideoUNet, offload
+from venhancer.models.normalization import IS_COPIED
 from venhancer.pipeline import VEnhancerPipeline
 from venhancer.plan import make_plan
 from venhancer.planning.memory import Machine
@@ -87,6 +88,8 @@ class FakeCuda(TorchDispatchMode):
         self._count(str(func), fakes, kwargs)
         args, kwargs = tree_map_only(Tensor, self._faked, (args, kwargs))
         result = func(*args, **kwargs)
+        if _is_flat_convolution(str(func), fakes) and "channels-last" in map(_format_of, fakes[:2]):
+            result = torch.empty_like(result, memory_format=torch.channels_last)  # as cuDNN, which fakes do not ask
         for leaf in tree_leaves(result):
             if isinstance(leaf, FakeTensor) and leaf.device.type == "cuda":
                 self._hold(leaf)
@@ -106,6 +109,8 @@ class FakeCuda(TorchDispatchMode):
         if name.startswith(FORMAT_COPIES) and fakes and fakes[0].device.type == "cuda" and fakes[0].dim() > 2:
             size = fakes[0].numel() * fakes[0].element_size() / GIB
             self.copies[f"{_place()} {name} {_format_of(fakes[0])}"] += size
+        if _copies_inside(name, fakes):
+            self.copies[f"{_place()} inside {name}"] += fakes[0].numel() * fakes[0].element_size() / GIB
 
     def _hold(self, tensor: FakeTensor) -> None:
         storage = tensor.untyped_storage()
@@ -121,6 +126,17 @@ class FakeCuda(TorchDispatchMode):
     def _release(self, key: int, size: int) -> None:
         self._storages.discard(key)
         self.alive -= size
+
+
+def _copies_inside(name: str, fakes: list[FakeTensor]) -> bool:
+    """Tell whether CUDA's kernel first copies its input into the only memory format that it takes."""
+    if name.startswith("aten.native_group_norm"):
+        return IS_COPIED and not fakes[0].is_contiguous()
+    return _is_flat_convolution(name, fakes) and _format_of(fakes[1]) == "channels-last" != _format_of(fakes[0])
+
+
+def _is_flat_convolution(name: str, fakes: list[FakeTensor]) -> bool:
+    return name.startswith("aten.convolution") and fakes[0].dim() == 4
 
 
 def _place() -> str:
@@ -156,6 +172,8 @@ def build(traits: ModelTraits, dtype: torch.dtype) -> VEnhancerPipeline:
             for name, parameter in module.named_parameters(recurse=False):
                 if parameter.device.type == "cpu":
                     setattr(module, name, torch.nn.Parameter(parameter.data.to("cuda", dtype)))
+    for network in (unet, controlnet):
+        network.lay_out()
     pipeline = VEnhancerPipeline(vae, unet, controlnet, text, ByT5Tokenizer(extra_ids=0))
     pipeline.traits = traits  # pyright: ignore[reportAttributeAccessIssue] - cached, as loading would have
     return pipeline

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from venhancer.models.attention import Attention, FeedForward, KeysValues
+from venhancer.models.normalization import GroupNorm
 
 
 class BlockContext(NamedTuple):
@@ -109,7 +110,7 @@ class SpatialTransformer(nn.Module):
     def __init__(self, channels: int, *, head_dim: int, text_dim: int, text_slot: int, groups: int) -> None:
         super().__init__()
         self.text_slot = text_slot
-        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.norm = GroupNorm(groups, channels, eps=1e-6)
         self.proj_in = nn.Linear(channels, channels)
         self.norm_self = nn.LayerNorm(channels)
         self.self_attention = Attention(channels, head_dim=head_dim, context_channels=channels)
@@ -139,7 +140,7 @@ class TemporalTransformer(nn.Module):
 
     def __init__(self, channels: int, *, inner_channels: int, head_dim: int, groups: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.norm = GroupNorm(groups, channels, eps=1e-6)
         self.proj_in = nn.Linear(channels, inner_channels)
         self.norm_first = nn.LayerNorm(inner_channels)
         self.first_attention = Attention(inner_channels, head_dim=head_dim, context_channels=inner_channels)
@@ -193,7 +194,7 @@ def repeat_rows(x: Float[Tensor, "bf ..."], rows: int) -> Float[Tensor, "rows ..
 
 def group_norm(groups: int, channels: int) -> nn.Module:
     """Return a group normalisation, or what does nothing if there are no groups."""
-    return nn.GroupNorm(groups, channels, eps=1e-5) if groups else nn.Identity()
+    return GroupNorm(groups, channels, eps=1e-5) if groups else nn.Identity()
 
 
 def zeroed(module: nn.Module) -> nn.Module:
