@@ -19,7 +19,7 @@ from venhancer.settings import parse_settings
 HERE = Path(__file__).parent
 SOURCE = HERE / "meadow_160x90_8fps.mp4"
 OUTPUT = HERE.parent / "demo"
-SHOWN = (42, 43)  # a key frame, and the frame made after it from nothing
+SHOWN = (21, 22)  # a key frame, and the frame made after it from nothing
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def side_by_side(source: Path, target: Path, shown_from: tuple[int, ...]) -> np.
         pictures,
         rows=["a key frame", "a frame between"],
         columns=["input: 160x90, 8 frames a second", "result: 640x360, 24 frames a second"],
-        crop=Box(0.3, 0.2, 0.42, 0.42),
+        crop=Box(0.2, 0.18, 0.42, 0.42),
         cell_width=480,
     )
 

@@ -18,7 +18,7 @@ from venhancer.evaluation.seams import (
 from venhancer.media.reading.probe import probe
 from venhancer.media.reading.reader import read_frames
 
-FILM = Path(__file__).parents[2] / "examples" / "meadow_160x90_8fps.mp4"
+FILM = Path(__file__).parent / "butterfly_160x90_8fps.mp4"
 CUTS = (4, 8, 12)
 COLUMNS, ROWS = (32, 56, 104, 128), (12, 24, 40, 52, 64, 76)
 
